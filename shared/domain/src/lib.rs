@@ -1,0 +1,47 @@
+//! The rules and types of Picket: ids, entities, decisions, messages, faults.
+//!
+//! Pure on purpose: no I/O, no clock, no randomness, no async. Whatever a rule needs to know about
+//! the world is an argument, so every decision can be tested with a value and replayed from a log.
+
+mod activity;
+mod assignment;
+mod fault;
+mod group;
+mod ids;
+mod message;
+mod organization;
+mod outcome;
+mod secret;
+mod snowflake;
+mod time;
+mod token;
+mod tracker;
+
+pub use activity::{Activity, ActivityKind};
+pub use assignment::{
+    AssigneeWrite, Decision, GroupWrite, PositionGuard, assign, deassign, unassign,
+};
+pub use fault::{ClientFault, Fault, FieldErrors};
+pub use group::{
+    Actor, Group, GroupState, GroupStats, GroupStatus, Level, Position, PositionKey, ShortId,
+    Substatus,
+};
+pub use ids::{
+    ActivityId, GroupId, IntegrationId, InvalidId, MemberId, MessageId, OrganizationId, ProjectId,
+    TeamId, UserId,
+};
+pub use message::{
+    Deassign, Envelope, GroupCursor, MAX_MESSAGE_BYTES, Message, Queue, SyncIssue, TraceId,
+};
+pub use organization::{
+    Email, Feature, Member, Organization, Project, Role, Slug, Team, User, names,
+};
+pub use outcome::{Outcome, Reason};
+pub use secret::Secret;
+pub use snowflake::{Snowflake, SnowflakeError, SnowflakeModel};
+pub use time::Timestamp;
+pub use token::{Scope, Token, TokenOwner};
+pub use tracker::{
+    AssigneeChange, AttachedOrganization, ExternalKey, Facet, Integration, IntegrationStatus,
+    Origin, Provider, StatusChange, SyncSwitches, TrackerOrigin,
+};

@@ -1,0 +1,33 @@
+//! The DynamoDB table and the Redis sequences: the only crate that knows either.
+//!
+//! Reads that drive an effect are consistent reads of base-table items; writes that belong together
+//! are one transaction, which also carries the messages that follow from them. What the items look
+//! like is in `keys`; docs/table.md lists who asks for them.
+
+mod conflict;
+mod error;
+mod groups;
+mod integrations;
+mod keys;
+mod organizations;
+mod outbox;
+mod projects;
+mod secrets;
+#[cfg(feature = "redis")]
+mod sequences;
+mod table;
+mod tokens;
+mod transaction;
+mod users;
+
+pub use error::StoreError;
+pub use groups::{Assignables, GroupView, LinkedGroup, NewGroup};
+pub use integrations::{IntegrationWithSecret, NewIntegration};
+pub use keys::{CHART, ChartRow, Key, PARTITION_KEY, SORT_KEY};
+pub use outbox::{OUTBOX_SHARDS, OutboxItem, outbox_due_at};
+pub use secrets::{KeyRing, KeyRingError};
+#[cfg(feature = "redis")]
+pub use sequences::{SequenceError, Sequences};
+pub use table::{Created, Page, Store};
+pub use tokens::TokenHash;
+pub use users::{KnownAddress, NewMember, UserFields};

@@ -1,0 +1,305 @@
+//! Who works on a group: what a change of assignee does to the group's state.
+//!
+//! Each decision is a plan that the store commits in one transaction, on the condition that the state
+//! is still the one decided on: same version, and the change's position still acceptable. Checking the
+//! position earlier is not enough: a revision 9 that pauses after the check would overwrite an
+//! applied 10.
+
+use crate::{
+    ActivityKind, Actor, Deassign, Email, Facet, GroupState, Message, Origin, Outcome, Position,
+    PositionKey, Reason, UserId,
+};
+
+/// How a change ends, and what is to be written for it to end so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// How it ends once the write is committed.
+    pub outcome: Outcome,
+    /// What to write; `None` where the state stays untouched.
+    pub write: Option<GroupWrite>,
+}
+
+/// One transaction on a group. It applies to the state it was decided on or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupWrite {
+    /// What must hold of the change's position, and whether it moves.
+    pub position: PositionGuard,
+    /// Whether this is an accepted decision about the assignee, which raises the version.
+    pub raises_version: bool,
+    /// What becomes of the assignee.
+    pub assignee: AssigneeWrite,
+    /// What the activity says; its author and origin.
+    pub activity: Option<(ActivityKind, Option<UserId>, Origin)>,
+    /// What follows, sent in the same transaction.
+    pub message: Option<Message>,
+}
+
+/// The condition on a change's place in its tracker's order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PositionGuard {
+    /// The change has no place in an order; its version alone decides.
+    None,
+    /// The stream must be before this place, and moves to it.
+    Claim(PositionKey, Position),
+    /// The stream must still be at this place.
+    Holds(PositionKey, Position),
+}
+
+/// What becomes of the assignee.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AssigneeWrite {
+    /// As it was.
+    Keep,
+    /// Now this one.
+    Set(Actor),
+    /// Now nobody.
+    Clear,
+}
+
+/// Assigns a user, known by `email`.
+pub fn assign(state: &GroupState, user: UserId, email: &Email, origin: &Origin) -> Decision {
+    let position = match claim(state, origin) {
+        Ok(position) => position,
+        Err(reason) => return refuse(reason),
+    };
+    let actor = Actor::User(user);
+    if state.assignee == Some(actor) {
+        return already_so(position);
+    }
+    let kind = ActivityKind::Assigned {
+        assignee: actor,
+        email: Some(email.clone()),
+    };
+    Decision {
+        outcome: Outcome::Applied,
+        write: Some(GroupWrite {
+            position,
+            raises_version: true,
+            assignee: AssigneeWrite::Set(actor),
+            activity: Some((kind, None, origin.clone())),
+            message: None,
+        }),
+    }
+}
+
+/// Accepts that nobody is assigned any more. The removal itself is the `deassign` function's: this
+/// claims the position and sends it on its way, with the version it was decided on.
+pub fn unassign(state: &GroupState, origin: &Origin) -> Decision {
+    let position = match claim(state, origin) {
+        Ok(position) => position,
+        Err(reason) => return refuse(reason),
+    };
+    if state.assignee.is_none() {
+        return already_so(position);
+    }
+    let message = Deassign {
+        organization: state.organization,
+        group: state.group,
+        seen_version: state.version,
+        acting_user: None,
+        origin: origin.clone(),
+    };
+    Decision {
+        outcome: Outcome::HandedOver,
+        write: Some(GroupWrite {
+            position,
+            raises_version: false,
+            assignee: AssigneeWrite::Keep,
+            activity: None,
+            message: Some(Message::Deassign(message)),
+        }),
+    }
+}
+
+/// Removes the assignee, unless something newer has been decided since the message was sent.
+///
+/// The version alone would let a late older revision win over a newer one that was claimed meanwhile;
+/// the position alone would not see a change made here. Comparing the assignee would wipe out the
+/// same person's re-assignment.
+pub fn deassign(state: &GroupState, message: &Deassign) -> Decision {
+    let position = match message.origin.position(Facet::Assignee) {
+        Some((key, position)) if state.positions.get(&key) != Some(&position) => {
+            return refuse(Reason::OlderRevision);
+        }
+        Some((key, position)) => PositionGuard::Holds(key, position),
+        None => PositionGuard::None,
+    };
+    if state.version != message.seen_version {
+        return refuse(Reason::NewerDecision);
+    }
+    if state.assignee.is_none() {
+        return refuse(Reason::AlreadySo);
+    }
+    Decision {
+        outcome: Outcome::Applied,
+        write: Some(GroupWrite {
+            position,
+            raises_version: true,
+            assignee: AssigneeWrite::Clear,
+            activity: Some((
+                ActivityKind::Unassigned,
+                message.acting_user,
+                message.origin.clone(),
+            )),
+            message: None,
+        }),
+    }
+}
+
+fn claim(state: &GroupState, origin: &Origin) -> Result<PositionGuard, Reason> {
+    let Some((key, position)) = origin.position(Facet::Assignee) else {
+        return Ok(PositionGuard::None);
+    };
+    match state.positions.get(&key) {
+        Some(accepted) if *accepted == position => Err(Reason::SameRevision),
+        Some(accepted) if *accepted > position => Err(Reason::OlderRevision),
+        Some(_) | None => Ok(PositionGuard::Claim(key, position)),
+    }
+}
+
+fn refuse(reason: Reason) -> Decision {
+    Decision {
+        outcome: Outcome::Superseded(reason),
+        write: None,
+    }
+}
+
+/// Nothing to change, but the change counts: were it forgotten, an older revision or a removal on its
+/// way could undo what it confirmed.
+fn already_so(position: PositionGuard) -> Decision {
+    Decision {
+        outcome: Outcome::Suppressed(Reason::AlreadySo),
+        write: Some(GroupWrite {
+            position,
+            raises_version: true,
+            assignee: AssigneeWrite::Keep,
+            activity: None,
+            message: None,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        GroupId, GroupStatus, IntegrationId, MessageId, OrganizationId, ProjectId, Provider,
+        Substatus, Timestamp, TrackerOrigin,
+    };
+
+    const ANA: u64 = 71;
+    const BO: u64 = 72;
+
+    fn user(n: u64) -> UserId {
+        UserId::new(n).unwrap()
+    }
+
+    fn origin(revision: Option<u64>) -> Origin {
+        Origin::Tracker(TrackerOrigin {
+            provider: Provider::Vsts,
+            integration: IntegrationId::new(9).unwrap(),
+            external_issue: "31".parse().unwrap(),
+            revision,
+            delivery: MessageId::new(Timestamp::from_millis(0), 0),
+        })
+    }
+
+    fn state(assignee: Option<u64>, version: u64, revision: Option<u64>) -> GroupState {
+        let claimed = revision.and_then(|r| origin(Some(r)).position(Facet::Assignee));
+        GroupState {
+            group: GroupId::new(5).unwrap(),
+            organization: OrganizationId::new(1).unwrap(),
+            project: ProjectId::new(2).unwrap(),
+            status: GroupStatus::Unresolved,
+            substatus: Some(Substatus::New),
+            assignee: assignee.map(|n| Actor::User(user(n))),
+            assigned_at: None,
+            unassigned_at: None,
+            version,
+            positions: claimed.into_iter().collect::<BTreeMap<_, _>>(),
+        }
+    }
+
+    fn to_ana(state: &GroupState, revision: Option<u64>) -> Decision {
+        assign(
+            state,
+            user(ANA),
+            &Email::new("ana@acme.example"),
+            &origin(revision),
+        )
+    }
+
+    fn held(seen_version: u64, revision: Option<u64>) -> Deassign {
+        Deassign {
+            organization: OrganizationId::new(1).unwrap(),
+            group: GroupId::new(5).unwrap(),
+            seen_version,
+            acting_user: None,
+            origin: origin(revision),
+        }
+    }
+
+    #[test]
+    fn a_newer_revision_assigns_and_an_older_or_equal_one_does_not() {
+        let bo_at_10 = state(Some(BO), 3, Some(10));
+        assert_eq!(to_ana(&bo_at_10, Some(11)).outcome, Outcome::Applied);
+        assert_eq!(to_ana(&bo_at_10, Some(10)), refuse(Reason::SameRevision));
+        assert_eq!(to_ana(&bo_at_10, Some(9)), refuse(Reason::OlderRevision));
+    }
+
+    #[test]
+    fn a_change_without_a_revision_is_decided_by_the_version_alone() {
+        let decision = to_ana(&state(Some(BO), 3, Some(10)), None);
+        assert_eq!(decision.write.unwrap().position, PositionGuard::None);
+    }
+
+    #[test]
+    fn a_change_that_already_holds_is_remembered_without_activity() {
+        for decision in [
+            to_ana(&state(Some(ANA), 3, Some(10)), Some(11)),
+            unassign(&state(None, 3, Some(10)), &origin(Some(11))),
+        ] {
+            assert_eq!(decision.outcome, Outcome::Suppressed(Reason::AlreadySo));
+            let write = decision.write.unwrap();
+            assert!(write.raises_version && write.activity.is_none() && write.message.is_none());
+            assert!(matches!(write.position, PositionGuard::Claim(..)));
+        }
+    }
+
+    #[test]
+    fn an_unassignment_claims_its_place_and_leaves_the_removal_to_its_own_function() {
+        let write = unassign(&state(Some(ANA), 3, Some(10)), &origin(Some(11)))
+            .write
+            .unwrap();
+        assert_eq!(write.assignee, AssigneeWrite::Keep);
+        let Some(Message::Deassign(message)) = write.message else {
+            panic!("no Deassign")
+        };
+        assert_eq!(message.seen_version, 3);
+    }
+
+    #[test]
+    fn a_removal_needs_both_its_version_and_its_position() {
+        let outcome = |s: &GroupState, m: &Deassign| deassign(s, m).outcome;
+        let message = held(3, Some(10));
+        assert_eq!(
+            outcome(&state(Some(ANA), 3, Some(10)), &message),
+            Outcome::Applied
+        );
+        let newer_decision = state(Some(ANA), 4, Some(10));
+        let superseded = Outcome::Superseded;
+        assert_eq!(
+            outcome(&newer_decision, &message),
+            superseded(Reason::NewerDecision)
+        );
+        let newer_claim = state(Some(ANA), 3, Some(12));
+        assert_eq!(
+            outcome(&newer_claim, &message),
+            superseded(Reason::OlderRevision)
+        );
+        let nobody = state(None, 3, Some(10));
+        assert_eq!(outcome(&nobody, &message), superseded(Reason::AlreadySo));
+    }
+}

@@ -1,0 +1,76 @@
+//! What can go wrong, as three answers: the caller can fix it, later may succeed, never will.
+//!
+//! `runtime` turns a fault into an HTTP answer or a batch item failure in one place. What a caller is
+//! shown and what the log says are different strings: only [`ClientFault`] is shown.
+
+use std::{collections::BTreeMap, fmt};
+
+use crate::Scope;
+
+/// Field name to the messages about it, as clients show them.
+pub type FieldErrors = BTreeMap<String, Vec<String>>;
+
+/// Why a handler could not do what it was asked.
+#[derive(Debug)]
+pub enum Fault {
+    /// The caller can fix it: a 4xx. On our own queues nobody can, so there it counts as poison.
+    Client(ClientFault),
+    /// Later may succeed: 503 with Retry-After, or a batch item failure. The text is for the log.
+    Retry(String),
+    /// Never will succeed: 500, or a batch item failure that ends in the dead-letter queue. The text
+    /// is for the log.
+    Poison(String),
+}
+
+/// A fault that is shown to the caller, with the status it maps to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ClientFault {
+    /// 401: no credentials.
+    Unauthenticated,
+    /// 401: credentials that name no token.
+    InvalidToken,
+    /// 403: the token lacks every one of the scopes that would do.
+    Forbidden {
+        /// Any of these would do.
+        required: Vec<Scope>,
+        /// What the token has.
+        has: Vec<Scope>,
+    },
+    /// 404: absent, or not visible to the caller.
+    NotFound,
+    /// 400 about the request as a whole.
+    Detail(String),
+    /// 400 about fields of the body.
+    Fields(FieldErrors),
+}
+
+impl Fault {
+    /// A 400 about one field.
+    pub fn field(name: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Client(ClientFault::Fields(
+            [(name.into(), vec![message.into()])].into(),
+        ))
+    }
+
+    /// A 400 about the request as a whole.
+    pub fn detail(message: impl Into<String>) -> Self {
+        Self::Client(ClientFault::Detail(message.into()))
+    }
+
+    /// A 404.
+    pub fn not_found() -> Self {
+        Self::Client(ClientFault::NotFound)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(fault) => write!(f, "refused: {fault:?}"),
+            Self::Retry(reason) => write!(f, "may succeed later: {reason}"),
+            Self::Poison(reason) => write!(f, "can never succeed: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}

@@ -1,0 +1,140 @@
+//! Everything that travels between functions, as one enum.
+//!
+//! A message carries ids and facts about a change, never an entity: whoever receives it reads what
+//! holds then. It may come twice, late and out of order; the state decides what it still means.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AssigneeChange, GroupId, MessageId, OrganizationId, Origin, StatusChange, TrackerOrigin, UserId,
+};
+
+/// The largest message, in bytes of JSON: SQS's classic limit, which every tool around it knows.
+pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
+
+/// What is on a queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Ours, stable over redeliveries.
+    pub id: MessageId,
+    /// Follows the change from the webhook to the last step.
+    pub trace: TraceId,
+    /// What to do.
+    pub message: Message,
+}
+
+/// Ties together the log lines of everything that one outside event set off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TraceId(String);
+
+impl TraceId {
+    /// Takes a caller's trace id: what X-Ray's header says, or a delivery's id.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Every message there is. The version is part of the name, so that both sides of a deployment can
+/// tell an old message from a new one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum Message {
+    /// A linked issue changed at its tracker: find the groups and decide.
+    #[serde(rename = "SyncIssue.v1")]
+    SyncIssue(SyncIssue),
+    /// Remove a group's assignee, if nothing newer has been decided.
+    #[serde(rename = "Deassign.v1")]
+    Deassign(Deassign),
+}
+
+impl Message {
+    /// Where the message goes. Each queue has one consumer, of the same name.
+    pub fn queue(&self) -> Queue {
+        match self {
+            Self::SyncIssue(_) => Queue::IssueSync,
+            Self::Deassign(_) => Queue::Deassign,
+        }
+    }
+
+    /// The name in logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::SyncIssue(_) => "SyncIssue",
+            Self::Deassign(_) => "Deassign",
+        }
+    }
+}
+
+/// The queues, each named like the function that consumes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Queue {
+    /// Changes at trackers.
+    IssueSync,
+    /// Unassignments.
+    Deassign,
+}
+
+impl Queue {
+    /// Every queue.
+    pub const ALL: [Self; 2] = [Self::IssueSync, Self::Deassign];
+
+    /// The queue's and the consumer's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::IssueSync => "issue-sync",
+            Self::Deassign => "deassign",
+        }
+    }
+
+    /// The environment variable that holds the queue's URL.
+    pub fn variable(self) -> &'static str {
+        match self {
+            Self::IssueSync => "ISSUE_SYNC_QUEUE_URL",
+            Self::Deassign => "DEASSIGN_QUEUE_URL",
+        }
+    }
+}
+
+/// "The tracker's issue changed."
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncIssue {
+    /// The delivery that says so, and which issue it is about.
+    pub origin: TrackerOrigin,
+    /// What it says about the assignee.
+    pub assignee: Option<AssigneeChange>,
+    /// What it says about the state.
+    pub status: Option<StatusChange>,
+    /// Where to go on, when the issue is linked to more groups than one message handles.
+    pub after: Option<GroupCursor>,
+}
+
+/// A place in the list of groups linked to one external issue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct GroupCursor {
+    /// Organizations below this one are done.
+    pub organization: OrganizationId,
+    /// In this organization, groups up to and including this one are done.
+    pub group: GroupId,
+}
+
+/// "Remove the assignee, as decided then."
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deassign {
+    /// The organization that owns the group.
+    pub organization: OrganizationId,
+    /// Which group.
+    pub group: GroupId,
+    /// The group's version when this was decided: a later decision wins.
+    pub seen_version: u64,
+    /// Who asked for it; `None` is the system.
+    pub acting_user: Option<UserId>,
+    /// What brought it about. If a tracker did, its position must still be the newest one.
+    pub origin: Origin,
+}

@@ -1,0 +1,256 @@
+//! Organizations, people, teams and projects.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{MemberId, OrganizationId, ProjectId, TeamId, Timestamp, UserId};
+
+/// Limits on names that people give.
+pub mod names {
+    /// Longest name of an organization, a user or a team, in characters.
+    pub const MAX_NAME: usize = 64;
+    /// Longest name of a project through an API, in characters.
+    pub const MAX_PROJECT_NAME: usize = 50;
+}
+
+/// The part of a URL that names an organization, team or project: lowercase letters, digits, `_` and
+/// `-`, at most 50, never all digits, because a path segment of digits is an id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Slug(String);
+
+impl Slug {
+    /// What is wrong with a text that is no slug.
+    pub const INVALID: &'static str = "Enter a valid slug consisting of lowercase letters, numbers, \
+         underscores or hyphens. It cannot be entirely numeric.";
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Slug {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
+        let valid = (1..=50).contains(&text.len())
+            && text.bytes().all(legal)
+            && !text.bytes().all(|b| b.is_ascii_digit());
+        valid.then(|| Self(text.to_owned())).ok_or(Self::INVALID)
+    }
+}
+
+impl TryFrom<String> for Slug {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Slug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An e-mail address in lower case: addresses are compared without regard to case.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Email(String);
+
+impl Email {
+    /// Folds the case; whether the text is an address is decided where it enters.
+    pub fn new(text: &str) -> Self {
+        Self(text.to_lowercase())
+    }
+
+    /// The address in lower case.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Email {
+    /// Personal data stays out of logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[e-mail]")
+    }
+}
+
+/// A switchable ability of an organization, named as the API lists it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Feature {
+    /// May list, link and create external issues.
+    IntegrationsIssueBasic,
+    /// The same, with two-way sync of assignee and status.
+    IntegrationsIssueSync,
+}
+
+/// The tenant: owns teams, projects and everything below them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Organization {
+    /// Its id.
+    pub id: OrganizationId,
+    /// Unique in the installation.
+    pub slug: Slug,
+    /// Shown to people.
+    pub name: String,
+    /// What is switched on.
+    pub features: Vec<Feature>,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+impl Organization {
+    /// Whether two-way sync is allowed at all.
+    pub fn has(&self, feature: Feature) -> bool {
+        self.features.contains(&feature)
+    }
+}
+
+/// A person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Their id.
+    pub id: UserId,
+    /// Their primary address.
+    pub email: Email,
+    /// Whether they proved that the address is theirs. Only a verified one identifies a person.
+    pub verified: bool,
+    /// Shown to people.
+    pub name: String,
+    /// For signing in; the address unless said otherwise.
+    pub username: String,
+    /// A deactivated person is never assigned.
+    pub active: bool,
+    /// When they were added.
+    pub created: Timestamp,
+}
+
+/// What a member may do in an organization, in Sentry's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Role {
+    Member,
+    Admin,
+    Manager,
+    Owner,
+}
+
+impl Role {
+    /// The wire name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Admin => "admin",
+            Self::Manager => "manager",
+            Self::Owner => "owner",
+        }
+    }
+}
+
+/// A user in an organization.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// The membership's own id.
+    pub id: MemberId,
+    /// Who.
+    pub user: UserId,
+    /// With which role.
+    pub role: Role,
+    /// In which teams.
+    pub teams: Vec<TeamId>,
+    /// Since when.
+    pub created: Timestamp,
+}
+
+/// People who look after projects together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Team {
+    /// Its id.
+    pub id: TeamId,
+    /// Unique in the organization.
+    pub slug: Slug,
+    /// Shown to people.
+    pub name: String,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// What events and issues belong to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Project {
+    /// Its id.
+    pub id: ProjectId,
+    /// The organization that owns it.
+    pub organization: OrganizationId,
+    /// Unique in the organization.
+    pub slug: Slug,
+    /// Shown to people.
+    pub name: String,
+    /// The kind of software, in Sentry's list; `None` where nobody said.
+    pub platform: Option<String>,
+    /// The teams that have access.
+    pub teams: Vec<TeamId>,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+impl Project {
+    /// Access comes from a team of the project, not from being in the organization.
+    pub fn admits(&self, member: &Member) -> bool {
+        member.teams.iter().any(|team| self.teams.contains(team))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slug_is_lowercase_short_and_not_a_number() {
+        for good in ["a", "web-1", "_x", "0a", &"s".repeat(50)] {
+            assert!(good.parse::<Slug>().is_ok(), "{good}");
+        }
+        for bad in ["", "Web", "a b", "12", "ü", "a/b", &"s".repeat(51)] {
+            assert!(bad.parse::<Slug>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn access_to_a_project_needs_a_common_team() {
+        let team = |n| TeamId::new(n).unwrap();
+        let created = Timestamp::from_millis(0);
+        let mut member = Member {
+            id: MemberId::new(1).unwrap(),
+            user: UserId::new(1).unwrap(),
+            role: Role::Owner,
+            teams: vec![team(1)],
+            created,
+        };
+        let project = Project {
+            id: ProjectId::new(1).unwrap(),
+            organization: OrganizationId::new(1).unwrap(),
+            slug: "web".parse().unwrap(),
+            name: "Web".into(),
+            platform: None,
+            teams: vec![team(2)],
+            created,
+        };
+        assert!(!project.admits(&member));
+        member.teams.push(team(2));
+        assert!(project.admits(&member));
+    }
+}

@@ -1,0 +1,204 @@
+//! Issue trackers as the domain sees them: installations, linked issues, and what changed at one.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Email, IntegrationId, MessageId, OrganizationId, Position, PositionKey};
+
+/// A product that Picket talks to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Provider {
+    /// Azure DevOps, under the key that Sentry's clients know.
+    Vsts,
+}
+
+impl Provider {
+    /// The provider's key.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Vsts => "vsts",
+        }
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether an integration takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IntegrationStatus {
+    /// It does.
+    Active,
+    /// Its webhooks are refused like those of an unknown one.
+    Disabled,
+}
+
+/// One installation of a tracker. Its shared secret is kept sealed, beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Integration {
+    /// Its id.
+    pub id: IntegrationId,
+    /// Which product.
+    pub provider: Provider,
+    /// What the tracker calls itself: for Azure DevOps the collection's id. Unique for the provider.
+    pub external_id: String,
+    /// Shown to people.
+    pub name: String,
+    /// The tracker's base URL, with a trailing slash.
+    pub domain_name: String,
+    /// The tracker's id of the webhook subscription, where it is known.
+    pub subscription_id: Option<String>,
+    /// Whether it takes part.
+    pub status: IntegrationStatus,
+}
+
+/// What an organization lets an integration do. The names in the table are Sentry's configuration keys.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SyncSwitches {
+    /// Assignee at the tracker becomes assignee here.
+    #[serde(rename = "sync_reverse_assignment")]
+    pub inbound_assignee: bool,
+    /// Assignee here becomes assignee at the tracker.
+    #[serde(rename = "sync_forward_assignment")]
+    pub outbound_assignee: bool,
+    /// Status at the tracker becomes status here.
+    #[serde(rename = "sync_status_reverse")]
+    pub inbound_status: bool,
+    /// Status here becomes status at the tracker.
+    #[serde(rename = "sync_status_forward")]
+    pub outbound_status: bool,
+    /// Notes become comments.
+    #[serde(rename = "sync_comments")]
+    pub comments: bool,
+}
+
+/// An organization that an integration serves, with its own switches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachedOrganization {
+    /// Which organization.
+    pub organization: OrganizationId,
+    /// What it allows.
+    pub switches: SyncSwitches,
+}
+
+/// The tracker's own key of an issue: a work item's number, "OPS-12". Never empty, at most 256
+/// characters: an empty key once meant "every issue of the tracker".
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ExternalKey(String);
+
+impl ExternalKey {
+    /// The key as the tracker spells it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ExternalKey {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let valid = !text.trim().is_empty() && text.chars().count() <= 256;
+        valid
+            .then(|| Self(text.to_owned()))
+            .ok_or("an external issue's key has 1 to 256 characters")
+    }
+}
+
+impl TryFrom<String> for ExternalKey {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for ExternalKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The part of an issue that is kept in step. Each is ordered by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Facet {
+    /// Who works on it.
+    Assignee,
+    /// Whether it is done.
+    Status,
+}
+
+impl Facet {
+    /// The name in a position key.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Assignee => "assignee",
+            Self::Status => "status",
+        }
+    }
+}
+
+/// What a delivery says about the assignee.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AssigneeChange {
+    /// Now this address.
+    Assigned(Email),
+    /// Now nobody.
+    Unassigned,
+}
+
+/// What a delivery says about the state, in the tracker's own words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusChange {
+    /// The state before; `None` for a new work item.
+    pub old_state: Option<String>,
+    /// The state now.
+    pub new_state: String,
+    /// The tracker's project, where the delivery names one.
+    pub project: Option<String>,
+}
+
+/// Where a change comes from. It is a value of the change, not a path through the code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A webhook of a tracker.
+    Tracker(TrackerOrigin),
+}
+
+/// The delivery behind a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackerOrigin {
+    /// Which product.
+    pub provider: Provider,
+    /// Which installation.
+    pub integration: IntegrationId,
+    /// Which of its issues.
+    pub external_issue: ExternalKey,
+    /// Azure's `rev`: rises with every change of the work item. `None` where the delivery has none.
+    pub revision: Option<u64>,
+    /// Our id of the delivery, minted at the door.
+    pub delivery: MessageId,
+}
+
+impl Origin {
+    /// Where this change stands in its tracker's order, for one facet. `None`: it has no order but the
+    /// group's version.
+    pub fn position(&self, facet: Facet) -> Option<(PositionKey, Position)> {
+        match self {
+            Self::Tracker(origin) => origin.revision.map(|revision| {
+                let key = PositionKey::new(origin.integration, &origin.external_issue, facet);
+                (key, Position::revision(revision))
+            }),
+        }
+    }
+}

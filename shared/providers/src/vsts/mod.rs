@@ -1,0 +1,3 @@
+//! Azure DevOps, whose provider key is `vsts`.
+
+pub mod webhook;

@@ -1,0 +1,150 @@
+//! The batch loop of a queue function: one message at a time in its own span, and one message's
+//! failure or panic is that message's alone.
+
+use std::{future::Future, panic::AssertUnwindSafe, sync::Arc};
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use domain::{ClientFault, Envelope, Fault, Outcome, Queue, Reason};
+use futures_util::{FutureExt, future::join_all};
+use tracing::{Instrument, Span, field::Empty};
+
+use crate::{Function, Metric};
+
+/// A message as it came off its queue.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The message.
+    pub envelope: Envelope,
+    /// How often it was received, this time included.
+    pub attempt: u32,
+}
+
+impl Function {
+    /// A function that consumes `queue`. The handler sees one message at a time; messages of a batch
+    /// run concurrently.
+    pub fn queue<H, F>(queue: Queue, handler: H) -> Self
+    where
+        H: Fn(Delivery) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<(), Fault>> + Send + 'static,
+    {
+        let handler = Arc::new(handler);
+        Self::new(move |invocation| {
+            let handler = handler.clone();
+            async move {
+                let event: SqsEvent = serde_json::from_str(&invocation.payload)?;
+                let failed = batch(queue, &*handler, event).await;
+                Ok(serde_json::to_string(&failed)?)
+            }
+        })
+    }
+}
+
+async fn batch<H, F>(queue: Queue, handler: &H, event: SqsEvent) -> SqsBatchResponse
+where
+    H: Fn(Delivery) -> F,
+    F: Future<Output = Result<(), Fault>>,
+{
+    let one = |message: SqsMessage| async move {
+        let id = message.message_id.clone().unwrap_or_default();
+        (!succeeds(queue, handler, message).await).then_some(id)
+    };
+    let mut response = SqsBatchResponse::default();
+    for id in join_all(event.records.into_iter().map(one))
+        .await
+        .into_iter()
+        .flatten()
+    {
+        response.add_failure(id);
+    }
+    response
+}
+
+async fn succeeds<H, F>(queue: Queue, handler: &H, message: SqsMessage) -> bool
+where
+    H: Fn(Delivery) -> F,
+    F: Future<Output = Result<(), Fault>>,
+{
+    let received = message.attributes.get("ApproximateReceiveCount");
+    let attempt = received.and_then(|count| count.parse().ok()).unwrap_or(1);
+    let span = tracing::info_span!(
+        "message",
+        queue = queue.as_str(),
+        sqs.id = message.message_id,
+        message.attempt = attempt,
+        message.id = Empty,
+        message.type = Empty,
+        trace.id = Empty,
+        org.id = Empty,
+        group.id = Empty,
+    );
+    let work = async {
+        // The future is built inside as well: the handler itself may panic.
+        let result = AssertUnwindSafe(async {
+            handler(Delivery {
+                envelope: parse(queue, &message)?,
+                attempt,
+            })
+            .await
+        })
+        .catch_unwind()
+        .await;
+        let fault = match result {
+            Ok(Ok(())) => return true,
+            Ok(Err(fault)) => fault,
+            Err(_) => Fault::Retry("the handler panicked".into()),
+        };
+        report(&fault);
+        Metric::MessageFailed { queue }.emit();
+        false
+    };
+    work.instrument(span).await
+}
+
+fn parse(queue: Queue, message: &SqsMessage) -> Result<Envelope, Fault> {
+    let body = message.body.as_deref().unwrap_or_default();
+    let envelope: Envelope = serde_json::from_str(body)
+        .map_err(|e| Fault::Poison(format!("not a message of ours: {e}")))?;
+    Span::current()
+        .record("message.id", envelope.id.to_string())
+        .record("message.type", envelope.message.name())
+        .record("trace.id", envelope.trace.as_str());
+    if envelope.message.queue() != queue {
+        let name = envelope.message.name();
+        return Err(Fault::Poison(format!(
+            "{name} does not belong on this queue"
+        )));
+    }
+    Ok(envelope)
+}
+
+/// Once, here: handlers return their faults and do not log them.
+fn report(fault: &Fault) {
+    match fault {
+        Fault::Retry(reason) => {
+            tracing::warn!(fault = "retry", reason, "the message comes back");
+        }
+        Fault::Poison(reason) => {
+            tracing::error!(fault = "poison", reason, "the message can never be handled");
+        }
+        Fault::Client(client) => {
+            let reason = match client {
+                ClientFault::Detail(detail) => detail.clone(),
+                ClientFault::Fields(fields) => format!("{fields:?}"),
+                ClientFault::Unauthenticated
+                | ClientFault::InvalidToken
+                | ClientFault::Forbidden { .. }
+                | ClientFault::NotFound => format!("{client:?}"),
+            };
+            tracing::error!(fault = "poison", reason, "the message can never be handled");
+        }
+    }
+}
+
+/// Logs and counts how a change to one group ended; every change ends here.
+pub fn record_outcome(outcome: Outcome) {
+    Metric::SyncOutcome { outcome }.emit();
+    match outcome.reason().map(Reason::as_str) {
+        Some(reason) => tracing::info!(outcome = outcome.as_str(), reason, "nothing to do"),
+        None => tracing::info!(outcome = outcome.as_str(), "done"),
+    }
+}

@@ -1,0 +1,461 @@
+//! Groups: their state, what they show, their links and their activity.
+
+use std::collections::HashMap;
+
+use domain::{
+    Activity, ActivityId, AssigneeWrite, Decision, ExternalKey, Group, GroupId, GroupState,
+    GroupStats, GroupStatus, GroupWrite, IntegrationId, Level, Member, OrganizationId,
+    PositionGuard, Project, ProjectId, ShortId, Substatus, Timestamp, TraceId, UserId,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    error::StoreError,
+    keys::{self, Key},
+    table::{Created, Item, Page, Query, Sort, Store, key_of, read, text, value},
+    tokens::sha256_hex,
+    transaction::{Change, Commit},
+    users::ATTEMPTS,
+};
+
+/// Everything that shows a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupView {
+    /// What does not change with its state.
+    pub group: Group,
+    /// What does.
+    pub state: GroupState,
+    /// Its counters, summed.
+    pub stats: GroupStats,
+}
+
+/// A group to be made.
+#[derive(Debug, Clone)]
+pub struct NewGroup {
+    /// One line.
+    pub title: String,
+    /// Where in the code.
+    pub culprit: Option<String>,
+    /// How bad.
+    pub level: Level,
+    /// The kind of software.
+    pub platform: Option<String>,
+    /// What makes two of them the same group in one project.
+    pub fingerprint: String,
+}
+
+/// A group that is linked to an external issue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkedGroup {
+    /// The group.
+    pub group: GroupId,
+    /// The project it belongs to; a group never moves.
+    pub project: ProjectId,
+}
+
+/// What decides about an assignment: the groups as they are, their projects, and the memberships of
+/// those who may be assigned.
+#[derive(Debug, Default)]
+pub struct Assignables {
+    /// By group.
+    pub states: HashMap<GroupId, GroupState>,
+    /// By project.
+    pub projects: HashMap<ProjectId, Project>,
+    /// By organization and user.
+    pub members: HashMap<(OrganizationId, UserId), Member>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct GroupRef {
+    group: GroupId,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Counters {
+    groups: u64,
+}
+
+#[derive(Serialize)]
+struct Link<'a> {
+    organization: OrganizationId,
+    integration: IntegrationId,
+    external_issue: &'a ExternalKey,
+}
+
+impl Store {
+    /// The state of a group.
+    pub async fn group_state(&self, id: GroupId) -> Result<Option<GroupState>, StoreError> {
+        self.get(&keys::group_state(id)).await
+    }
+
+    /// A group with all that shows it, in one query.
+    pub async fn group(&self, id: GroupId) -> Result<Option<GroupView>, StoreError> {
+        let pk = keys::group_meta(id).pk;
+        let (low, high) = keys::GROUP_VIEW;
+        let query = Query {
+            pk: &pk,
+            sort: Sort::Between(low, high),
+            descending: false,
+        };
+        let (items, _) = self.query_page(&query, true, None, None).await?;
+        let (mut group, mut state, mut stats) = (None, None, None::<GroupStats>);
+        for item in items {
+            let key = key_of(&item);
+            if key == keys::group_meta(id) {
+                group = Some(read(&key, item)?);
+            } else if key == keys::group_state(id) {
+                state = Some(read(&key, item)?);
+            } else {
+                let shard: GroupStats = read(&key, item)?;
+                stats = Some(match stats {
+                    Some(sum) => sum.merged(shard),
+                    None => shard,
+                });
+            }
+        }
+        let parts = group.zip(state).zip(stats);
+        Ok(parts.map(|((group, state), stats)| GroupView {
+            group,
+            state,
+            stats,
+        }))
+    }
+
+    /// The group with this short id.
+    pub async fn group_by_short_id(
+        &self,
+        organization: OrganizationId,
+        id: &ShortId,
+    ) -> Result<Option<GroupId>, StoreError> {
+        let found: Option<GroupRef> = self.get(&keys::short_id(organization, id)).await?;
+        Ok(found.map(|found| found.group))
+    }
+
+    /// Up to `limit` groups of one organization that are linked to an external issue, after `after`,
+    /// and whether there are more.
+    pub async fn linked_groups(
+        &self,
+        organization: OrganizationId,
+        integration: IntegrationId,
+        issue: &ExternalKey,
+        after: Option<GroupId>,
+        limit: u16,
+    ) -> Result<Page<LinkedGroup>, StoreError> {
+        let pk = keys::external_issue(organization, integration, issue);
+        let query = Query::prefix(&pk, keys::EXTERNAL_GROUPS);
+        let start = after.map(|group| {
+            let key = keys::external_group(organization, integration, issue, group);
+            crate::table::attributes(&key)
+        });
+        let (items, next) = self
+            .query_page(&query, true, Some(i32::from(limit)), start)
+            .await?;
+        let rows = items.into_iter().map(|item| read(&key_of(&item), item));
+        Ok(Page {
+            rows: rows.collect::<Result<_, _>>()?,
+            more: next.is_some(),
+        })
+    }
+
+    /// Reads, in one batch, everything that decides whether `users` may be assigned to `groups`.
+    pub async fn assignables(
+        &self,
+        groups: &[(OrganizationId, LinkedGroup)],
+        users: &[UserId],
+    ) -> Result<Assignables, StoreError> {
+        let mut wanted: Vec<Key> = Vec::new();
+        for (organization, linked) in groups {
+            wanted.push(keys::group_state(linked.group));
+            if !users.is_empty() {
+                wanted.push(keys::project(linked.project));
+                wanted.extend(users.iter().map(|user| keys::member(*organization, *user)));
+            }
+        }
+        wanted.sort();
+        wanted.dedup();
+        let found = self.get_all(wanted).await?;
+        let mut result = Assignables::default();
+        for (organization, linked) in groups {
+            insert(
+                &mut result.states,
+                linked.group,
+                &found,
+                &keys::group_state(linked.group),
+            )?;
+            let project = linked.project;
+            insert(
+                &mut result.projects,
+                project,
+                &found,
+                &keys::project(project),
+            )?;
+            for user in users {
+                let key = keys::member(*organization, *user);
+                insert(&mut result.members, (*organization, *user), &found, &key)?;
+            }
+        }
+        Ok(result)
+    }
+
+    /// Commits what `decide` makes of a group's state. When the state has changed since it was read,
+    /// it is read again and decided again; nothing is written on an old decision.
+    ///
+    /// `Ok(None)`: the group is gone.
+    pub async fn change_group(
+        &self,
+        loaded: Option<GroupState>,
+        decide: impl Fn(&GroupState) -> Decision,
+        trace: &TraceId,
+        now: Timestamp,
+    ) -> Result<Option<Decision>, StoreError> {
+        let mut loaded = loaded;
+        for _ in 0..ATTEMPTS {
+            let Some(state) = loaded else {
+                return Ok(None);
+            };
+            let decision = decide(&state);
+            let Some(write) = &decision.write else {
+                return Ok(Some(decision));
+            };
+            if self.commit_group(&state, write, trace, now).await? == Commit::Done {
+                return Ok(Some(decision));
+            }
+            loaded = self.group_state(state.group).await?;
+        }
+        Err(StoreError::Contended("the group".into()))
+    }
+
+    async fn commit_group(
+        &self,
+        state: &GroupState,
+        write: &GroupWrite,
+        trace: &TraceId,
+        now: Timestamp,
+    ) -> Result<Commit, StoreError> {
+        let key = keys::group_state(state.group);
+        let mut transaction = self
+            .transaction()
+            .update(&key, state_change(state, write, now)?)?;
+        if let Some((kind, user, origin)) = &write.activity {
+            let activity = Activity {
+                id: ActivityId::timed(now, rand::random()),
+                at: now,
+                kind: kind.clone(),
+                user: *user,
+                origin: origin.clone(),
+                opposite_at: match kind {
+                    domain::ActivityKind::Assigned { .. } => state.unassigned_at,
+                    domain::ActivityKind::Unassigned => state.assigned_at,
+                },
+            };
+            transaction =
+                transaction.put_new(&keys::activity(state.group, &activity), &activity)?;
+        }
+        if let Some(message) = &write.message {
+            transaction = transaction.send(message.clone(), trace, now, now)?;
+        }
+        transaction.commit().await
+    }
+
+    /// The activity of a group, the newest first.
+    pub async fn activities(
+        &self,
+        group: GroupId,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Page<Activity>, StoreError> {
+        let pk = keys::group_meta(group).pk;
+        let sort = Sort::Prefix(keys::ACTIVITIES);
+        self.list(
+            Query {
+                pk: &pk,
+                sort,
+                descending: true,
+            },
+            skip,
+            limit,
+        )
+        .await
+    }
+
+    /// Makes a group, or finds the one with its fingerprint.
+    pub async fn create_group(
+        &self,
+        project: &Project,
+        new: &NewGroup,
+        now: Timestamp,
+    ) -> Result<Created<GroupView>, StoreError> {
+        let fingerprint = keys::fingerprint(project.id, &sha256_hex(new.fingerprint.as_bytes()));
+        for _ in 0..ATTEMPTS {
+            if let Some(found) = self.get::<GroupRef>(&fingerprint).await? {
+                let view = self.group(found.group).await?;
+                let gone = || StoreError::Contended(format!("group {}", found.group));
+                return view.map(Created::found).ok_or_else(gone);
+            }
+            let counters: Option<Counters> = self.get(&keys::project_counters(project.id)).await?;
+            let seen = counters.map(|counters| counters.groups);
+            let view = new_view(project, new, seen.unwrap_or(0) + 1, now);
+            let id = view.group.id;
+            let short_id = keys::short_id(project.organization, &view.group.short_id);
+            let commit = self
+                .transaction()
+                .update(&keys::project_counters(project.id), count(seen)?)?
+                .put_new(&fingerprint, &GroupRef { group: id })?
+                .put_new(&short_id, &GroupRef { group: id })?
+                .put_new(&keys::group_state(id), &view.state)?
+                .put(&keys::group_meta(id), &view.group)?
+                .put(&keys::group_stat(id, 0), &view.stats)?
+                .commit()
+                .await?;
+            if commit == Commit::Done {
+                return Ok(Created::new(view));
+            }
+        }
+        Err(StoreError::Contended(format!("project {}", project.id)))
+    }
+
+    /// Links a group to an external issue, seen from both sides. `false`: it is linked already.
+    pub async fn link_external_issue(
+        &self,
+        state: &GroupState,
+        integration: IntegrationId,
+        issue: &ExternalKey,
+    ) -> Result<bool, StoreError> {
+        let organization = state.organization;
+        let linked = LinkedGroup {
+            group: state.group,
+            project: state.project,
+        };
+        let link = Link {
+            organization,
+            integration,
+            external_issue: issue,
+        };
+        let commit = self
+            .transaction()
+            .put_new(
+                &keys::external_group(organization, integration, issue, state.group),
+                &linked,
+            )?
+            .put(&keys::group_link(state.group, integration, issue), &link)?
+            .commit()
+            .await?;
+        Ok(commit == Commit::Done)
+    }
+}
+
+fn insert<K, T>(
+    map: &mut HashMap<K, T>,
+    name: K,
+    found: &HashMap<Key, Item>,
+    key: &Key,
+) -> Result<(), StoreError>
+where
+    K: std::hash::Hash + Eq,
+    T: DeserializeOwned,
+{
+    if let Some(item) = found.get(key)
+        && !map.contains_key(&name)
+    {
+        map.insert(name, read(key, item.clone())?);
+    }
+    Ok(())
+}
+
+/// The update of STATE: it holds only while version and position are as the decision saw them.
+fn state_change(
+    state: &GroupState,
+    write: &GroupWrite,
+    now: Timestamp,
+) -> Result<Change, StoreError> {
+    let version = state.version + u64::from(write.raises_version);
+    let mut change = Change {
+        expression: "SET ver = :version".into(),
+        condition: "ver = :seen".into(),
+        names: Vec::new(),
+        values: [
+            (":version".into(), value(&version)?),
+            (":seen".into(), value(&state.version)?),
+        ]
+        .into(),
+    };
+    match &write.position {
+        PositionGuard::None => {}
+        PositionGuard::Claim(key, position) => {
+            change.expression.push_str(", pos.#stream = :position");
+            change
+                .condition
+                .push_str(" AND (attribute_not_exists(pos.#stream) OR pos.#stream < :position)");
+            change.names.push(("#stream".into(), key.as_str().into()));
+            change
+                .values
+                .insert(":position".into(), text(position.as_str()));
+        }
+        PositionGuard::Holds(key, position) => {
+            change.condition.push_str(" AND pos.#stream = :position");
+            change.names.push(("#stream".into(), key.as_str().into()));
+            change
+                .values
+                .insert(":position".into(), text(position.as_str()));
+        }
+    }
+    let (assignee, when) = match write.assignee {
+        AssigneeWrite::Keep => return Ok(change),
+        AssigneeWrite::Set(actor) => (Some(actor), "assigned_at"),
+        AssigneeWrite::Clear => (None, "unassigned_at"),
+    };
+    change
+        .expression
+        .push_str(&format!(", assignee = :assignee, {when} = :now"));
+    change.values.insert(":assignee".into(), value(&assignee)?);
+    change.values.insert(":now".into(), value(&now)?);
+    Ok(change)
+}
+
+fn count(seen: Option<u64>) -> Result<Change, StoreError> {
+    let mut change = Change {
+        expression: "SET #groups = :next".into(),
+        names: vec![("#groups".into(), "groups".into())],
+        values: [(":next".into(), value(&(seen.unwrap_or(0) + 1))?)].into(),
+        ..Change::default()
+    };
+    match seen {
+        Some(seen) => {
+            change.condition = "#groups = :seen".into();
+            change.values.insert(":seen".into(), value(&seen)?);
+        }
+        None => change.condition = "attribute_not_exists(#groups)".into(),
+    }
+    Ok(change)
+}
+
+fn new_view(project: &Project, new: &NewGroup, number: u64, now: Timestamp) -> GroupView {
+    let id = GroupId::timed(now, rand::random());
+    GroupView {
+        group: Group {
+            id,
+            short_id: ShortId::new(&project.slug, number),
+            title: new.title.clone(),
+            culprit: new.culprit.clone(),
+            level: new.level,
+            platform: new.platform.clone(),
+        },
+        state: GroupState {
+            group: id,
+            organization: project.organization,
+            project: project.id,
+            status: GroupStatus::Unresolved,
+            substatus: Some(Substatus::New),
+            assignee: None,
+            assigned_at: None,
+            unassigned_at: None,
+            version: 0,
+            positions: Default::default(),
+        },
+        stats: GroupStats {
+            times_seen: 0,
+            first_seen: now,
+            last_seen: now,
+        },
+    }
+}

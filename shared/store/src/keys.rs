@@ -1,0 +1,284 @@
+//! The table's keys as code: one function per entity, and a chart of them all.
+//!
+//! Every child key carries its organization or its owner's unguessable id, so tenants never share a
+//! partition. A test compares [`CHART`] with docs/table.md and with the items that the flows write.
+
+use domain::{
+    Activity, Email, ExternalKey, GroupId, IntegrationId, MessageId, OrganizationId, ProjectId,
+    Provider, ShortId, Slug, TeamId, Timestamp, TokenOwner, UserId,
+};
+
+use crate::{outbox::OUTBOX_SHARDS, tokens::TokenHash};
+
+/// The name of the partition key attribute.
+pub const PARTITION_KEY: &str = "PK";
+/// The name of the sort key attribute.
+pub const SORT_KEY: &str = "SK";
+
+/// Where an item lives.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// The partition.
+    pub pk: String,
+    /// The place in it.
+    pub sk: String,
+}
+
+impl Key {
+    fn new(pk: String, sk: impl Into<String>) -> Self {
+        Self { pk, sk: sk.into() }
+    }
+}
+
+/// One kind of item: what it is, and the pattern of its key with `<placeholders>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChartRow {
+    /// What the item is.
+    pub item: &'static str,
+    /// The pattern of the partition key.
+    pub pk: &'static str,
+    /// The pattern of the sort key.
+    pub sk: &'static str,
+}
+
+const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow {
+    ChartRow { item, pk, sk }
+}
+
+/// Every kind of item in the table.
+pub const CHART: [ChartRow; 27] = [
+    row("organization", "ORG#<organization>", "META"),
+    row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
+    row("team", "ORG#<organization>", "TEAM#<team>"),
+    row("team's slug", "ORG#<organization>", "TEAM_SLUG#<slug>"),
+    row("member", "ORG#<organization>", "MEMBER#<user>"),
+    row(
+        "project's slug",
+        "ORG#<organization>",
+        "PROJECT_SLUG#<slug>",
+    ),
+    row("short id", "ORG#<organization>", "SHORT_ID#<short id>"),
+    row(
+        "organization's token name",
+        "ORG#<organization>",
+        "TOKEN#<name>",
+    ),
+    row("user", "USER#<user>", "META"),
+    row("user's organization", "USER#<user>", "ORG#<organization>"),
+    row("user's token name", "USER#<user>", "TOKEN#<name>"),
+    row("address's owner", "EMAIL#<address>", "PRIMARY"),
+    row("address", "EMAIL#<address>", "USER#<user>"),
+    row("token", "TOKEN#<sha-256>", "META"),
+    row("project", "PROJECT#<project>", "META"),
+    row("project's counters", "PROJECT#<project>", "COUNTER"),
+    row("fingerprint", "PROJECT#<project>", "HASH#<sha-256>"),
+    row("integration", "INTEGRATION#<integration>", "META"),
+    row(
+        "attached organization",
+        "INTEGRATION#<integration>",
+        "ORG#<organization>",
+    ),
+    row(
+        "external id",
+        "INTEGRATION_KEY#<provider>#<external id>",
+        "INTEGRATION",
+    ),
+    row(
+        "group of an external issue",
+        "EXTERNAL#<organization>#<integration>#<external issue>",
+        "GROUP#<group>",
+    ),
+    row("group", "GROUP#<group>", "META"),
+    row("group's state", "GROUP#<group>", "STATE"),
+    row("group's counters", "GROUP#<group>", "STAT#<shard>"),
+    row(
+        "group's external issue",
+        "GROUP#<group>",
+        "LINK#<integration>#<external issue>",
+    ),
+    row(
+        "activity and history",
+        "GROUP#<group>",
+        "ACT#<milliseconds>#<activity>",
+    ),
+    row(
+        "outbox message",
+        "OUT#<shard>",
+        "<due milliseconds>#<message>",
+    ),
+];
+
+pub(crate) fn organization(id: OrganizationId) -> Key {
+    Key::new(format!("ORG#{id}"), "META")
+}
+
+pub(crate) fn organization_slug(slug: &Slug) -> Key {
+    Key::new(format!("ORG_SLUG#{slug}"), "ORG")
+}
+
+pub(crate) fn team(organization: OrganizationId, id: TeamId) -> Key {
+    Key::new(format!("ORG#{organization}"), format!("TEAM#{id}"))
+}
+
+pub(crate) fn team_slug(organization: OrganizationId, slug: &Slug) -> Key {
+    Key::new(format!("ORG#{organization}"), format!("TEAM_SLUG#{slug}"))
+}
+
+pub(crate) const MEMBERS: &str = "MEMBER#";
+
+pub(crate) fn member(organization: OrganizationId, user: UserId) -> Key {
+    Key::new(format!("ORG#{organization}"), format!("{MEMBERS}{user}"))
+}
+
+pub(crate) const PROJECT_SLUGS: &str = "PROJECT_SLUG#";
+
+pub(crate) fn project_slug(organization: OrganizationId, slug: &Slug) -> Key {
+    Key::new(
+        format!("ORG#{organization}"),
+        format!("{PROJECT_SLUGS}{slug}"),
+    )
+}
+
+pub(crate) fn short_id(organization: OrganizationId, id: &ShortId) -> Key {
+    Key::new(format!("ORG#{organization}"), format!("SHORT_ID#{id}"))
+}
+
+pub(crate) fn user(id: UserId) -> Key {
+    Key::new(format!("USER#{id}"), "META")
+}
+
+pub(crate) const USER_ORGANIZATIONS: &str = "ORG#";
+
+pub(crate) fn user_organization(user: UserId, organization: OrganizationId) -> Key {
+    Key::new(
+        format!("USER#{user}"),
+        format!("{USER_ORGANIZATIONS}{organization}"),
+    )
+}
+
+pub(crate) fn email_owner(email: &Email) -> Key {
+    Key::new(format!("EMAIL#{email}"), "PRIMARY")
+}
+
+pub(crate) const EMAIL_USERS: &str = "USER#";
+
+pub(crate) fn email_user(email: &Email, user: UserId) -> Key {
+    Key::new(format!("EMAIL#{email}"), format!("{EMAIL_USERS}{user}"))
+}
+
+pub(crate) fn token(hash: &TokenHash) -> Key {
+    Key::new(format!("TOKEN#{}", hash.as_str()), "META")
+}
+
+pub(crate) fn token_name(owner: TokenOwner, name: &str) -> Key {
+    let pk = match owner {
+        TokenOwner::User(id) => format!("USER#{id}"),
+        TokenOwner::Organization(id) => format!("ORG#{id}"),
+    };
+    Key::new(pk, format!("TOKEN#{name}"))
+}
+
+pub(crate) fn project(id: ProjectId) -> Key {
+    Key::new(format!("PROJECT#{id}"), "META")
+}
+
+pub(crate) fn project_counters(id: ProjectId) -> Key {
+    Key::new(format!("PROJECT#{id}"), "COUNTER")
+}
+
+pub(crate) fn fingerprint(project: ProjectId, sha256: &str) -> Key {
+    Key::new(format!("PROJECT#{project}"), format!("HASH#{sha256}"))
+}
+
+pub(crate) fn integration(id: IntegrationId) -> Key {
+    Key::new(format!("INTEGRATION#{id}"), "META")
+}
+
+pub(crate) const ATTACHED_ORGANIZATIONS: &str = "ORG#";
+
+pub(crate) fn attached_organization(
+    integration: IntegrationId,
+    organization: OrganizationId,
+) -> Key {
+    Key::new(
+        format!("INTEGRATION#{integration}"),
+        format!("{ATTACHED_ORGANIZATIONS}{organization}"),
+    )
+}
+
+pub(crate) fn integration_key(provider: Provider, external_id: &str) -> Key {
+    Key::new(
+        format!("INTEGRATION_KEY#{provider}#{external_id}"),
+        "INTEGRATION",
+    )
+}
+
+pub(crate) const EXTERNAL_GROUPS: &str = "GROUP#";
+
+pub(crate) fn external_group(
+    organization: OrganizationId,
+    integration: IntegrationId,
+    issue: &ExternalKey,
+    group: GroupId,
+) -> Key {
+    Key::new(
+        external_issue(organization, integration, issue),
+        format!("{EXTERNAL_GROUPS}{group}"),
+    )
+}
+
+pub(crate) fn external_issue(
+    organization: OrganizationId,
+    integration: IntegrationId,
+    issue: &ExternalKey,
+) -> String {
+    format!("EXTERNAL#{organization}#{integration}#{issue}")
+}
+
+const META: &str = "META";
+const STATE: &str = "STATE";
+
+/// What shows a group lies side by side: META, the STAT shards and STATE are one query.
+pub(crate) const GROUP_VIEW: (&str, &str) = (META, STATE);
+
+pub(crate) fn group_meta(id: GroupId) -> Key {
+    Key::new(format!("GROUP#{id}"), META)
+}
+
+pub(crate) fn group_state(id: GroupId) -> Key {
+    Key::new(format!("GROUP#{id}"), STATE)
+}
+
+pub(crate) fn group_stat(id: GroupId, shard: u8) -> Key {
+    Key::new(format!("GROUP#{id}"), format!("STAT#{shard}"))
+}
+
+pub(crate) fn group_link(group: GroupId, integration: IntegrationId, issue: &ExternalKey) -> Key {
+    Key::new(
+        format!("GROUP#{group}"),
+        format!("LINK#{integration}#{issue}"),
+    )
+}
+
+pub(crate) const ACTIVITIES: &str = "ACT#";
+
+pub(crate) fn activity(group: GroupId, activity: &Activity) -> Key {
+    let sk = format!("{ACTIVITIES}{:013}#{}", activity.at.millis(), activity.id);
+    Key::new(format!("GROUP#{group}"), sk)
+}
+
+pub(crate) fn outbox(message: MessageId, due: Timestamp) -> Key {
+    let shard = message.shard(OUTBOX_SHARDS);
+    Key::new(
+        outbox_shard(shard),
+        format!("{}#{message}", outbox_due(due)),
+    )
+}
+
+pub(crate) fn outbox_shard(shard: u8) -> String {
+    format!("OUT#{shard}")
+}
+
+pub(crate) fn outbox_due(due: Timestamp) -> String {
+    format!("{:013}", due.millis())
+}

@@ -1,0 +1,101 @@
+//! Messages on their way to SQS. They are written in the transaction that they follow from, so a
+//! crash can neither lose one nor send one whose cause never happened.
+
+use domain::{Message, Queue, Timestamp, TraceId};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::StoreError,
+    keys::{self, Key},
+    table::{Query, Sort, Store, key_of, read},
+    transaction::Commit,
+};
+
+/// Over how many partitions the outbox is spread.
+pub const OUTBOX_SHARDS: u8 = 32;
+
+/// A message as it waits: the relay needs to know where to, not what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxItem {
+    /// The queue to send to.
+    pub queue: Queue,
+    /// The [`domain::Envelope`] as JSON.
+    pub body: String,
+}
+
+impl Store {
+    /// The messages at these keys; one that is missing has been sent already.
+    pub async fn outbox_items(&self, keys: Vec<Key>) -> Result<Vec<(Key, OutboxItem)>, StoreError> {
+        let found = self.get_all(keys).await?;
+        found
+            .into_iter()
+            .map(|(key, item)| Ok((key.clone(), read(&key, item)?)))
+            .collect()
+    }
+
+    /// Up to `limit` messages of one partition that are due, the oldest first.
+    pub async fn outbox_due(
+        &self,
+        shard: u8,
+        now: Timestamp,
+        limit: u16,
+    ) -> Result<Vec<(Key, OutboxItem)>, StoreError> {
+        let pk = keys::outbox_shard(shard);
+        // '$' follows '#': everything due in this millisecond sorts below it.
+        let high = format!("{}$", keys::outbox_due(now));
+        let query = Query {
+            pk: &pk,
+            sort: Sort::Between("0", &high),
+            descending: false,
+        };
+        let (items, _) = self
+            .query_page(&query, true, Some(i32::from(limit)), None)
+            .await?;
+        items
+            .into_iter()
+            .map(|item| {
+                let key = key_of(&item);
+                Ok((key.clone(), read(&key, item)?))
+            })
+            .collect()
+    }
+
+    /// Forgets a message that SQS has accepted.
+    pub async fn outbox_delete(&self, key: &Key) -> Result<(), StoreError> {
+        self.client
+            .delete_item()
+            .table_name(&self.table)
+            .set_key(Some(crate::table::attributes(key)))
+            .send()
+            .await
+            .map_err(|e| StoreError::sdk("DeleteItem", e))?;
+        Ok(())
+    }
+
+    /// Sends a message that follows from no change of state: the rest of a long piece of work.
+    pub async fn outbox_send(
+        &self,
+        message: Message,
+        trace: &TraceId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        match self
+            .transaction()
+            .send(message, trace, now, now)?
+            .commit()
+            .await?
+        {
+            Commit::Done => Ok(()),
+            Commit::Refused(_) => Err(StoreError::Contended("the outbox".into())),
+        }
+    }
+}
+
+/// Where an outbox key says its message is due; `None` for a key of something else.
+pub fn outbox_due_at(key: &Key) -> Option<Timestamp> {
+    let (due, _) = key
+        .pk
+        .starts_with("OUT#")
+        .then(|| key.sk.split_once('#'))??;
+    due.parse().ok().map(Timestamp::from_millis)
+}

@@ -1,0 +1,327 @@
+//! Access to the one table: typed reads, pages and batches. What is stored where is not its business.
+
+use std::{collections::HashMap, time::Duration};
+
+use aws_sdk_dynamodb::{
+    Client,
+    config::retry::RetryPartition,
+    types::{AttributeValue, KeysAndAttributes},
+};
+use aws_types::SdkConfig;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    PARTITION_KEY, SORT_KEY, conflict::TransactionConflict, error::StoreError, keys::Key,
+    transaction::Transaction,
+};
+
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// How often a batch is asked again for what the table left out, and the first pause before it.
+const BATCH_ATTEMPTS: u32 = 5;
+const BATCH_PAUSE: Duration = Duration::from_millis(25);
+
+/// How many keys a BatchGetItem takes.
+const BATCH_KEYS: usize = 100;
+
+/// The table. Clones share one connection pool.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) client: Client,
+    pub(crate) table: String,
+}
+
+/// An entity, and whether this call made it or found it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Created<T> {
+    /// As it is now.
+    pub entity: T,
+    /// Whether this call made it.
+    pub created: bool,
+}
+
+impl<T> Created<T> {
+    pub(crate) fn new(entity: T) -> Self {
+        Self {
+            entity,
+            created: true,
+        }
+    }
+
+    pub(crate) fn found(entity: T) -> Self {
+        Self {
+            entity,
+            created: false,
+        }
+    }
+}
+
+/// A stretch of a list, by number of rows, as the API's cursors count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// Whether there are more after them.
+    pub more: bool,
+}
+
+impl Store {
+    /// A store over `table`. The configuration says where and with whose credentials; conflicts of
+    /// transactions are retried like throttling.
+    pub fn new(config: &SdkConfig, table: impl Into<String>) -> Self {
+        let table = table.into();
+        // A retry budget of its own: by default the SDK shares one among all clients of a process.
+        let partition =
+            RetryPartition::custom(format!("{table}-{:x}", rand::random::<u64>())).build();
+        let config = aws_sdk_dynamodb::config::Builder::from(config)
+            .retry_partition(partition)
+            .retry_classifier(TransactionConflict)
+            .build();
+        Self {
+            client: Client::from_conf(config),
+            table,
+        }
+    }
+
+    /// Opens the connection, so that the first request does not wait for it. Failure does not matter.
+    pub async fn warm(&self) {
+        let key = Key {
+            pk: "WARM".into(),
+            sk: "WARM".into(),
+        };
+        let _ = self.get_item(&key, false).await;
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        key: &Key,
+    ) -> Result<Option<T>, StoreError> {
+        self.get_item(key, true)
+            .await?
+            .map(|item| read(key, item))
+            .transpose()
+    }
+
+    async fn get_item(&self, key: &Key, consistent: bool) -> Result<Option<Item>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(attributes(key)))
+            .consistent_read(consistent)
+            .send()
+            .await
+            .map_err(|e| StoreError::sdk("GetItem", e))?;
+        Ok(answer.item)
+    }
+
+    /// Reads many items consistently, in batches, and asks again for what the table left out.
+    pub(crate) async fn get_all(&self, keys: Vec<Key>) -> Result<HashMap<Key, Item>, StoreError> {
+        let mut found = HashMap::new();
+        for chunk in keys.chunks(BATCH_KEYS) {
+            self.get_batch(chunk, &mut found).await?;
+        }
+        Ok(found)
+    }
+
+    async fn get_batch(
+        &self,
+        keys: &[Key],
+        found: &mut HashMap<Key, Item>,
+    ) -> Result<(), StoreError> {
+        let mut wanted = keys.iter().map(attributes).collect::<Vec<_>>();
+        for attempt in 0..BATCH_ATTEMPTS {
+            if wanted.is_empty() {
+                return Ok(());
+            }
+            if attempt > 0 {
+                tokio::time::sleep(BATCH_PAUSE * 2_u32.pow(attempt - 1)).await;
+            }
+            let request = KeysAndAttributes::builder()
+                .set_keys(Some(wanted))
+                .consistent_read(true)
+                .build()
+                .map_err(|e| unavailable("BatchGetItem", e))?;
+            let answer = self
+                .client
+                .batch_get_item()
+                .request_items(&self.table, request)
+                .send()
+                .await
+                .map_err(|e| StoreError::sdk("BatchGetItem", e))?;
+            let items = answer.responses.and_then(|mut r| r.remove(&self.table));
+            found.extend(
+                items
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|item| (key_of(&item), item)),
+            );
+            let left = answer
+                .unprocessed_keys
+                .and_then(|mut u| u.remove(&self.table));
+            wanted = left.map(|keys| keys.keys).unwrap_or_default();
+        }
+        match wanted.len() {
+            0 => Ok(()),
+            n => Err(unavailable(
+                "BatchGetItem",
+                format!("{n} keys were left unprocessed"),
+            )),
+        }
+    }
+
+    /// A consistent query, to its end: for partitions whose size a person decides, not an event.
+    pub(crate) async fn query_all<T: DeserializeOwned>(
+        &self,
+        query: Query<'_>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut rows = Vec::new();
+        let mut start = None;
+        loop {
+            let (items, next) = self.query_page(&query, true, None, start).await?;
+            for item in items {
+                rows.push(read(&key_of(&item), item)?);
+            }
+            if next.is_none() {
+                return Ok(rows);
+            }
+            start = next;
+        }
+    }
+
+    /// Rows `skip..skip + limit` of a list. Eventually consistent: for people, not for effects.
+    pub(crate) async fn list<T: DeserializeOwned>(
+        &self,
+        query: Query<'_>,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Page<T>, StoreError> {
+        let wanted = skip + limit + 1;
+        let mut items: Vec<Item> = Vec::new();
+        let mut start = None;
+        loop {
+            let missing = i32::try_from(wanted - items.len()).unwrap_or(i32::MAX);
+            let (found, next) = self.query_page(&query, false, Some(missing), start).await?;
+            items.extend(found);
+            if next.is_none() || items.len() >= wanted {
+                break;
+            }
+            start = next;
+        }
+        let more = items.len() >= wanted;
+        let page = items.into_iter().skip(skip).take(limit);
+        let rows = page
+            .map(|item| read(&key_of(&item), item))
+            .collect::<Result<_, _>>()?;
+        Ok(Page { rows, more })
+    }
+
+    pub(crate) async fn query_page(
+        &self,
+        query: &Query<'_>,
+        consistent: bool,
+        limit: Option<i32>,
+        start: Option<Item>,
+    ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
+        let mut request = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(consistent)
+            .scan_index_forward(!query.descending)
+            .set_limit(limit)
+            .set_exclusive_start_key(start)
+            .expression_attribute_names("#pk", PARTITION_KEY)
+            .expression_attribute_names("#sk", SORT_KEY)
+            .expression_attribute_values(":pk", text(query.pk));
+        request = match query.sort {
+            Sort::Prefix(prefix) => request
+                .key_condition_expression("#pk = :pk AND begins_with(#sk, :prefix)")
+                .expression_attribute_values(":prefix", text(prefix)),
+            Sort::Between(low, high) => request
+                .key_condition_expression("#pk = :pk AND #sk BETWEEN :low AND :high")
+                .expression_attribute_values(":low", text(low))
+                .expression_attribute_values(":high", text(high)),
+        };
+        let answer = request
+            .send()
+            .await
+            .map_err(|e| StoreError::sdk("Query", e))?;
+        Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key))
+    }
+
+    pub(crate) fn transaction(&self) -> Transaction<'_> {
+        Transaction::new(self)
+    }
+}
+
+/// A range of one partition.
+#[derive(Debug)]
+pub(crate) struct Query<'a> {
+    pub(crate) pk: &'a str,
+    pub(crate) sort: Sort<'a>,
+    pub(crate) descending: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum Sort<'a> {
+    Prefix(&'a str),
+    Between(&'a str, &'a str),
+}
+
+impl<'a> Query<'a> {
+    pub(crate) fn prefix(pk: &'a str, prefix: &'a str) -> Self {
+        Self {
+            pk,
+            sort: Sort::Prefix(prefix),
+            descending: false,
+        }
+    }
+}
+
+pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+pub(crate) fn attributes(key: &Key) -> Item {
+    [
+        (PARTITION_KEY.into(), text(&key.pk)),
+        (SORT_KEY.into(), text(&key.sk)),
+    ]
+    .into()
+}
+
+pub(crate) fn key_of(item: &Item) -> Key {
+    let part = |name| match item.get(name) {
+        Some(AttributeValue::S(text)) => text.clone(),
+        _ => String::new(),
+    };
+    Key {
+        pk: part(PARTITION_KEY),
+        sk: part(SORT_KEY),
+    }
+}
+
+pub(crate) fn read<T: DeserializeOwned>(key: &Key, item: Item) -> Result<T, StoreError> {
+    serde_dynamo::from_item(item).map_err(|e| StoreError::Unreadable {
+        key: format!("{} {}", key.pk, key.sk),
+        cause: e.to_string(),
+    })
+}
+
+pub(crate) fn write(key: &Key, entity: &impl Serialize) -> Result<Item, StoreError> {
+    let mut item: Item = serde_dynamo::to_item(entity).map_err(|e| unavailable("encoding", e))?;
+    item.extend(attributes(key));
+    Ok(item)
+}
+
+pub(crate) fn value(value: &impl Serialize) -> Result<AttributeValue, StoreError> {
+    serde_dynamo::to_attribute_value(value).map_err(|e| unavailable("encoding", e))
+}
+
+fn unavailable(operation: &'static str, cause: impl ToString) -> StoreError {
+    StoreError::Unavailable {
+        operation,
+        cause: cause.to_string(),
+    }
+}

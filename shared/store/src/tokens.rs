@@ -1,0 +1,90 @@
+//! API tokens. Whoever reads the table learns no token: the key is a SHA-256.
+
+use domain::{Token, TokenOwner};
+use ring::digest;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::StoreError,
+    keys,
+    table::{Created, Store},
+    transaction::Commit,
+};
+
+/// The SHA-256 of a token, in hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TokenHash(String);
+
+impl TokenHash {
+    /// Hashes a token as a caller presents it.
+    pub fn of(token: &str) -> Self {
+        Self(sha256_hex(token.as_bytes()))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    let digest = digest::digest(&digest::SHA256, bytes);
+    digest
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[derive(Serialize, Deserialize)]
+struct NamedToken {
+    hash: TokenHash,
+}
+
+impl Store {
+    /// The token with this hash.
+    pub async fn token(&self, hash: &TokenHash) -> Result<Option<Token>, StoreError> {
+        self.get(&keys::token(hash)).await
+    }
+
+    /// The token that its owner has under this name.
+    pub async fn token_named(
+        &self,
+        owner: TokenOwner,
+        name: &str,
+    ) -> Result<Option<Token>, StoreError> {
+        match self
+            .get::<NamedToken>(&keys::token_name(owner, name))
+            .await?
+        {
+            Some(named) => self.token(&named.hash).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Stores a token under its hash, unless its owner has one of that name.
+    pub async fn create_token(
+        &self,
+        hash: &TokenHash,
+        token: Token,
+    ) -> Result<Created<Token>, StoreError> {
+        let commit = self
+            .transaction()
+            .put_new(
+                &keys::token_name(token.owner, &token.name),
+                &NamedToken { hash: hash.clone() },
+            )?
+            .put_new(&keys::token(hash), &token)?
+            .commit()
+            .await?;
+        match commit {
+            Commit::Done => Ok(Created::new(token)),
+            Commit::Refused(_) => {
+                let found = self.token_named(token.owner, &token.name).await?;
+                found
+                    .map(Created::found)
+                    .ok_or_else(|| StoreError::Contended("the token".into()))
+            }
+        }
+    }
+}

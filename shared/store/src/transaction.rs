@@ -1,0 +1,187 @@
+//! One TransactWriteItems: what belongs together is written together, messages included.
+
+use aws_sdk_dynamodb::{
+    operation::transact_write_items::TransactWriteItemsError,
+    types::{AttributeValue, Put, TransactWriteItem, Update},
+};
+use domain::{Envelope, Message, MessageId, Timestamp, TraceId};
+use serde::Serialize;
+
+use crate::{
+    PARTITION_KEY,
+    error::StoreError,
+    keys::{self, Key},
+    outbox::OutboxItem,
+    table::{Item, Store, attributes, write},
+};
+
+/// Below DynamoDB's 100 items and 4 MB, so that an entity may grow without surprise.
+const MAX_ITEMS: usize = 90;
+const MAX_BYTES: usize = 3_500_000;
+/// A fan-out is one message with a cursor, not many messages.
+const MAX_MESSAGES: usize = 8;
+
+/// Collects writes; [`Transaction::commit`] makes them all or none.
+pub(crate) struct Transaction<'a> {
+    store: &'a Store,
+    items: Vec<TransactWriteItem>,
+    bytes: usize,
+    messages: usize,
+}
+
+/// What became of a transaction that reached the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Commit {
+    /// Everything is written.
+    Done,
+    /// Nothing is: the conditions of these writes did not hold, counted from 0 in order of adding.
+    Refused(Vec<usize>),
+}
+
+impl<'a> Transaction<'a> {
+    pub(crate) fn new(store: &'a Store) -> Self {
+        Self {
+            store,
+            items: Vec::new(),
+            bytes: 0,
+            messages: 0,
+        }
+    }
+
+    /// Writes an item, whatever is there.
+    pub(crate) fn put(self, key: &Key, entity: &impl Serialize) -> Result<Self, StoreError> {
+        self.put_on(key, entity, None)
+    }
+
+    /// Writes an item where there is none.
+    pub(crate) fn put_new(self, key: &Key, entity: &impl Serialize) -> Result<Self, StoreError> {
+        self.put_on(key, entity, Some("attribute_not_exists(#pk)"))
+    }
+
+    fn put_on(
+        mut self,
+        key: &Key,
+        entity: &impl Serialize,
+        condition: Option<&str>,
+    ) -> Result<Self, StoreError> {
+        let item = write(key, entity)?;
+        self.bytes += size(&item);
+        let put = Put::builder()
+            .table_name(&self.store.table)
+            .set_item(Some(item));
+        let put = match condition {
+            Some(condition) => put
+                .condition_expression(condition)
+                .expression_attribute_names("#pk", PARTITION_KEY),
+            None => put,
+        };
+        let put = put.build().map_err(|e| encoding(&e))?;
+        self.items
+            .push(TransactWriteItem::builder().put(put).build());
+        Ok(self)
+    }
+
+    /// Changes attributes of an item.
+    pub(crate) fn update(mut self, key: &Key, change: Change) -> Result<Self, StoreError> {
+        self.bytes += size(&change.values) + change.expression.len() + change.condition.len();
+        let update = Update::builder()
+            .table_name(&self.store.table)
+            .set_key(Some(attributes(key)))
+            .update_expression(change.expression)
+            .condition_expression(change.condition)
+            .set_expression_attribute_names(Some(change.names.into_iter().collect()))
+            .set_expression_attribute_values(Some(change.values))
+            .build()
+            .map_err(|e| encoding(&e))?;
+        self.items
+            .push(TransactWriteItem::builder().update(update).build());
+        Ok(self)
+    }
+
+    /// Sends a message once the transaction is committed, at `due` or soon after.
+    pub(crate) fn send(
+        mut self,
+        message: Message,
+        trace: &TraceId,
+        now: Timestamp,
+        due: Timestamp,
+    ) -> Result<Self, StoreError> {
+        self.messages += 1;
+        let id = MessageId::new(now, rand::random());
+        let queue = message.queue();
+        let envelope = Envelope {
+            id,
+            trace: trace.clone(),
+            message,
+        };
+        let body = serde_json::to_string(&envelope).map_err(|e| encoding(&e))?;
+        self.put(&keys::outbox(id, due), &OutboxItem { queue, body })
+    }
+
+    pub(crate) async fn commit(self) -> Result<Commit, StoreError> {
+        let (items, bytes) = (self.items.len(), self.bytes);
+        if items > MAX_ITEMS || bytes > MAX_BYTES || self.messages > MAX_MESSAGES {
+            return Err(StoreError::TooLarge { items, bytes });
+        }
+        let request = self.store.client.transact_write_items();
+        match request.set_transact_items(Some(self.items)).send().await {
+            Ok(_) => Ok(Commit::Done),
+            Err(error) => match error.as_service_error().and_then(refused) {
+                Some(indexes) => Ok(Commit::Refused(indexes)),
+                None => Err(StoreError::sdk("TransactWriteItems", error)),
+            },
+        }
+    }
+}
+
+/// An update's parts, with names and values by placeholder.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    pub(crate) expression: String,
+    pub(crate) condition: String,
+    pub(crate) names: Vec<(String, String)>,
+    pub(crate) values: Item,
+}
+
+/// The writes whose conditions failed, if that is why the transaction was cancelled.
+fn refused(error: &TransactWriteItemsError) -> Option<Vec<usize>> {
+    let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else {
+        return None;
+    };
+    let failed = |(index, code)| (code == Some("ConditionalCheckFailed")).then_some(index);
+    let codes = cancelled
+        .cancellation_reasons()
+        .iter()
+        .map(|reason| reason.code());
+    let indexes: Vec<usize> = codes.enumerate().filter_map(failed).collect();
+    (!indexes.is_empty()).then_some(indexes)
+}
+
+fn encoding(error: &(impl std::error::Error + ?Sized)) -> StoreError {
+    StoreError::Unavailable {
+        operation: "encoding",
+        cause: error.to_string(),
+    }
+}
+
+/// Roughly what DynamoDB counts: names and contents.
+fn size(item: &Item) -> usize {
+    item.iter()
+        .map(|(name, value)| name.len() + value_size(value))
+        .sum()
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the SDK's enum is not exhaustive")]
+fn value_size(value: &AttributeValue) -> usize {
+    match value {
+        AttributeValue::S(text) | AttributeValue::N(text) => text.len(),
+        AttributeValue::B(bytes) => bytes.as_ref().len(),
+        AttributeValue::L(list) => list.iter().map(|value| 1 + value_size(value)).sum(),
+        AttributeValue::M(map) => size(map),
+        AttributeValue::Ss(texts) | AttributeValue::Ns(texts) => {
+            texts.iter().map(String::len).sum()
+        }
+        _ => 1,
+    }
+}
