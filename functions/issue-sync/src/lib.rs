@@ -1,0 +1,59 @@
+//! `issue-sync`: "the tracker's issue changed". Finds the groups that the issue is linked to, in the
+//! organizations that allow it, and decides for each of them what follows.
+//!
+//! Assignments are made here; an unassignment is accepted here and carried out by `deassign`.
+
+mod assignee;
+
+use std::sync::Arc;
+
+use domain::{Fault, Message, Outcome, Queue, Reason, SyncIssue, TraceId};
+use runtime::{Clock, Delivery, Env, Function, StartError, record_outcome};
+use store::Store;
+
+/// What this function may touch.
+#[derive(Debug)]
+pub struct Context {
+    store: Store,
+    clock: Clock,
+}
+
+/// Builds the function from its environment.
+pub async fn function(env: Env) -> Result<Function, StartError> {
+    let mut reader = env.reader();
+    let aws = reader.aws();
+    let store = Store::new(&aws.service("DYNAMODB"), reader.text("TABLE_NAME"));
+    let context = Arc::new(Context {
+        store,
+        clock: reader.clock(),
+    });
+    reader.finish()?;
+    context.store.warm().await;
+    Ok(Function::queue(Queue::IssueSync, move |delivery| {
+        let context = context.clone();
+        async move { handle(&context, delivery).await }
+    }))
+}
+
+/// Handles one message.
+pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> {
+    let envelope = delivery.envelope;
+    match envelope.message {
+        Message::SyncIssue(change) => sync(context, &change, &envelope.trace).await,
+        other @ Message::Deassign(_) => Err(Fault::Poison(format!(
+            "{} is not for issue-sync",
+            other.name()
+        ))),
+    }
+}
+
+/// The two parts of a change are independent of each other.
+async fn sync(context: &Context, change: &SyncIssue, trace: &TraceId) -> Result<(), Fault> {
+    if let Some(assignee) = &change.assignee {
+        assignee::sync(context, change, assignee, trace).await?;
+    }
+    if change.status.is_some() && change.after.is_none() {
+        record_outcome(Outcome::Suppressed(Reason::StatusNotApplied));
+    }
+    Ok(())
+}

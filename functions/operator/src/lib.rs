@@ -1,0 +1,113 @@
+//! `operator`: sets up and looks after an installation. It has no route; whoever may invoke it by IAM
+//! is the operator.
+//!
+//! A command is a JSON object; `{"command":"help"}` lists them all. Every command can be repeated: it
+//! finds what is there, sets what was said, and tells whether it made something.
+
+mod command;
+mod issues;
+mod organizations;
+mod sync;
+mod tokens;
+
+use std::sync::Arc;
+
+use domain::{ClientFault, Fault, Organization, Secret};
+use runtime::{Clock, Env, Function, StartError};
+use serde_json::{Value, json};
+use store::{KeyRing, Sequences, Store};
+
+pub use command::HELP;
+
+/// What this function may touch.
+#[derive(Debug)]
+pub struct Context {
+    store: Store,
+    sequences: Sequences,
+    ring: KeyRing,
+    /// Where clients reach the bundle; organization tokens carry it.
+    public_url: String,
+    clock: Clock,
+}
+
+/// Builds the function from its environment.
+pub async fn function(env: Env) -> Result<Function, StartError> {
+    let mut reader = env.reader();
+    let aws = reader.aws();
+    let table = reader.text("TABLE_NAME");
+    let public_url = reader.text("PUBLIC_URL").trim_end_matches('/').to_owned();
+    let ring = KeyRing::parse(&reader.secret("KEY_RING"));
+    let ring = reader.check("KEY_RING", ring);
+    let region = reader.parsed_or("SNOWFLAKE_REGION_ID", 0);
+    let sequences = Sequences::new(&reader.secret("REDIS_URL"), region);
+    let sequences = reader.check("REDIS_URL", sequences);
+    let clock = reader.clock();
+    reader.finish()?;
+    let context = Arc::new(Context {
+        store: Store::new(&aws.service("DYNAMODB"), table),
+        sequences: sequences.expect("the reader would have said that the URL is not valid"),
+        ring: ring.expect("the reader would have said that the ring is not valid"),
+        public_url,
+        clock,
+    });
+    tokio::join!(context.store.warm(), context.sequences.warm());
+    Ok(Function::new(move |invocation| {
+        let context = context.clone();
+        async move {
+            let answer = answer(handle(&context, &invocation.payload).await)?;
+            Ok(answer.to_string())
+        }
+    }))
+}
+
+/// Carries out one command, given as JSON.
+pub async fn handle(context: &Context, payload: &str) -> Result<Value, Fault> {
+    command::run(context, payload).await
+}
+
+/// What the operator can mend is an answer; what only time can mend is a function error, so that
+/// scripts see it.
+fn answer(result: Result<Value, Fault>) -> Result<Value, Fault> {
+    let fault = match result {
+        Ok(value) => return Ok(value),
+        Err(Fault::Client(fault)) => fault,
+        Err(fault @ (Fault::Retry(_) | Fault::Poison(_))) => {
+            tracing::error!(fault = fault.to_string(), "a command failed");
+            return Err(fault);
+        }
+    };
+    Ok(match fault {
+        ClientFault::Fields(fields) => json!({ "error": { "fields": fields } }),
+        ClientFault::Detail(detail) => json!({ "error": { "detail": detail } }),
+        ClientFault::Unauthenticated
+        | ClientFault::InvalidToken
+        | ClientFault::Forbidden { .. }
+        | ClientFault::NotFound => json!({ "error": { "detail": format!("{fault:?}") } }),
+    })
+}
+
+/// The organization that a field names by slug or id.
+async fn organization(context: &Context, name: &str) -> Result<Organization, Fault> {
+    let found = match name.parse() {
+        Ok(id) => context.store.organization(id).await?,
+        Err(_) => match name.parse() {
+            Ok(slug) => context.store.organization_by_slug(&slug).await?,
+            Err(_) => None,
+        },
+    };
+    found.ok_or_else(|| unknown("organization", name))
+}
+
+/// A field names something that is not there.
+fn unknown(field: &str, name: &str) -> Fault {
+    Fault::field(field, format!("There is no {field} \"{name}\"."))
+}
+
+fn random_hex(bytes: &[u8]) -> Secret {
+    Secret::new(
+        bytes
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>(),
+    )
+}

@@ -1,0 +1,254 @@
+//! `outbox-relay`: moves messages from the table to SQS.
+//!
+//! The table's stream wakes it with the keys of new messages, so it reads exactly those. A sweep every
+//! minute takes what is overdue: what the stream gave up on, and what was meant for later. A message
+//! is deleted after SQS has accepted it; a crash in between sends it twice, which every receiver takes.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use domain::{Fault, Queue, Timestamp};
+use runtime::{Clock, Env, Function, Metric, QueueUrls, StartError};
+use serde::{Deserialize, Serialize};
+use store::{Key, OUTBOX_SHARDS, OutboxItem, Store, outbox_due_at};
+
+/// SQS's limits for one batch: entries, and bytes in all (1 MiB, less room for the envelope).
+const BATCH: usize = 10;
+const BATCH_BYTES: usize = 1_000_000;
+
+/// How many messages a sweep takes from one partition before it looks at the next.
+const SWEEP: u16 = 100;
+
+type Waiting = (Key, OutboxItem);
+
+/// What this function may touch.
+#[derive(Debug)]
+pub struct Context {
+    store: Store,
+    sqs: aws_sdk_sqs::Client,
+    queues: QueueUrls,
+    clock: Clock,
+}
+
+/// Builds the function from its environment.
+pub async fn function(env: Env) -> Result<Function, StartError> {
+    let mut reader = env.reader();
+    let aws = reader.aws();
+    let context = Arc::new(Context {
+        store: Store::new(&aws.service("DYNAMODB"), reader.text("TABLE_NAME")),
+        sqs: aws_sdk_sqs::Client::new(&aws.service("SQS")),
+        queues: reader.queue_urls(&Queue::ALL),
+        clock: reader.clock(),
+    });
+    reader.finish()?;
+    context.store.warm().await;
+    Ok(Function::new(move |invocation| {
+        let context = context.clone();
+        async move {
+            let event = serde_json::from_str(&invocation.payload)?;
+            Ok(serde_json::to_string(&handle(&context, event).await?)?)
+        }
+    }))
+}
+
+/// What wakes the relay.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Event {
+    /// Records of the table's stream.
+    Stream {
+        /// In the order of the shard.
+        #[serde(rename = "Records")]
+        records: Vec<Record>,
+    },
+    /// The schedule.
+    Sweep {
+        /// EventBridge's name of the event.
+        #[serde(rename = "detail-type")]
+        detail_type: String,
+    },
+}
+
+/// A record of the table's stream, keys only.
+#[derive(Debug, Deserialize)]
+pub struct Record {
+    dynamodb: Change,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Change {
+    keys: BTreeMap<String, KeyPart>,
+    sequence_number: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct KeyPart {
+    #[serde(rename = "S")]
+    text: String,
+}
+
+/// The records that are to come again. A stream comes again from the first of them on.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unfinished {
+    batch_item_failures: Vec<ItemFailure>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ItemFailure {
+    item_identifier: String,
+}
+
+/// Sends what the event is about.
+pub async fn handle(context: &Context, event: Event) -> Result<Unfinished, Fault> {
+    match event {
+        Event::Stream { records } => relay(context, &records).await,
+        Event::Sweep { .. } => sweep(context).await.map(|()| Unfinished::default()),
+    }
+}
+
+async fn relay(context: &Context, records: &[Record]) -> Result<Unfinished, Fault> {
+    let now = context.clock.now();
+    let keys: Vec<_> = records.iter().filter_map(Record::key).collect();
+    // What is meant for later is the sweep's.
+    let due = |key: &&Key| outbox_due_at(key).is_some_and(|due| due <= now);
+    let items = context
+        .store
+        .outbox_items(keys.iter().filter(due).cloned().collect())
+        .await?;
+    let left = send(context, items, now).await?;
+    let first = records
+        .iter()
+        .find(|record| record.key().is_some_and(|key| left.contains(&key)));
+    let failure = |record: &Record| ItemFailure {
+        item_identifier: record.dynamodb.sequence_number.clone(),
+    };
+    Ok(Unfinished {
+        batch_item_failures: first.map(failure).into_iter().collect(),
+    })
+}
+
+async fn sweep(context: &Context) -> Result<(), Fault> {
+    let mut left = 0;
+    for shard in 0..OUTBOX_SHARDS {
+        loop {
+            let now = context.clock.now();
+            let items = context.store.outbox_due(shard, now, SWEEP).await?;
+            let more = items.len() == usize::from(SWEEP);
+            let stuck = send(context, items, now).await?.len();
+            left += stuck;
+            // What SQS refuses now would be found again at once; the next sweep tries it.
+            if !more || stuck > 0 {
+                break;
+            }
+        }
+    }
+    match left {
+        0 => Ok(()),
+        left => Err(Fault::Retry(format!(
+            "{left} overdue messages could not be sent"
+        ))),
+    }
+}
+
+/// Sends and deletes; gives back the keys of what SQS did not accept.
+async fn send(context: &Context, items: Vec<Waiting>, now: Timestamp) -> Result<Vec<Key>, Fault> {
+    let mut by_queue: BTreeMap<Queue, Vec<Waiting>> = BTreeMap::new();
+    for item in items {
+        by_queue.entry(item.1.queue).or_default().push(item);
+    }
+    let mut left = Vec::new();
+    for (queue, items) in by_queue {
+        for batch in batches(items) {
+            left.extend(send_batch(context, queue, batch, now).await?);
+        }
+    }
+    Ok(left)
+}
+
+fn batches(items: Vec<Waiting>) -> Vec<Vec<Waiting>> {
+    let mut batches: Vec<Vec<Waiting>> = Vec::new();
+    let mut bytes = 0;
+    for item in items {
+        let size = item.1.body.len();
+        let full = |batch: &Vec<Waiting>| batch.len() == BATCH || bytes + size > BATCH_BYTES;
+        if batches.last().is_none_or(full) {
+            batches.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += size;
+        batches
+            .last_mut()
+            .expect("one was just made sure of")
+            .push(item);
+    }
+    batches
+}
+
+async fn send_batch(
+    context: &Context,
+    queue: Queue,
+    batch: Vec<Waiting>,
+    now: Timestamp,
+) -> Result<Vec<Key>, Fault> {
+    let entries = batch.iter().enumerate().map(|(index, (_, item))| {
+        SendMessageBatchRequestEntry::builder()
+            .id(index.to_string())
+            .message_body(&item.body)
+            .build()
+    });
+    let entries = entries.collect::<Result<Vec<_>, _>>();
+    let entries = entries.map_err(|e| Fault::Poison(e.to_string()))?;
+    let url = context.queues.get(&queue).cloned().unwrap_or_default();
+    let request = context
+        .sqs
+        .send_message_batch()
+        .queue_url(url)
+        .set_entries(Some(entries));
+    let accepted: Vec<usize> = match request.send().await {
+        Ok(answer) => answer
+            .successful
+            .iter()
+            .filter_map(|entry| entry.id.parse().ok())
+            .collect(),
+        Err(error) => {
+            let error = aws_sdk_sqs::error::DisplayErrorContext(error).to_string();
+            tracing::warn!(
+                queue = queue.as_str(),
+                error,
+                "SQS did not take the messages"
+            );
+            Vec::new()
+        }
+    };
+    let (mut left, mut sent, mut oldest) = (Vec::new(), 0, now);
+    for (index, (key, _)) in batch.into_iter().enumerate() {
+        if accepted.contains(&index) {
+            oldest = outbox_due_at(&key).map_or(oldest, |due| due.min(oldest));
+            context.store.outbox_delete(&key).await?;
+            sent += 1;
+        } else {
+            left.push(key);
+        }
+    }
+    if sent > 0 {
+        Metric::OutboxSent { count: sent }.emit();
+        let milliseconds = u64::try_from(now.millis() - oldest.millis()).unwrap_or(0);
+        Metric::OutboxDelay { milliseconds }.emit();
+    }
+    Ok(left)
+}
+
+impl Record {
+    /// The key of the message; `None` for a record of anything else.
+    fn key(&self) -> Option<Key> {
+        let part = |name| self.dynamodb.keys.get(name).map(|part| part.text.clone());
+        let key = Key {
+            pk: part(store::PARTITION_KEY)?,
+            sk: part(store::SORT_KEY)?,
+        };
+        outbox_due_at(&key).is_some().then_some(key)
+    }
+}

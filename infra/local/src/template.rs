@@ -485,20 +485,18 @@ impl<'a> Source<'a> {
 
     fn queue(&self, resource: &Resource) -> Result<Queue> {
         let redrive = resource.get("RedrivePolicy");
-        let dead_letter_queue = match &redrive["deadLetterTargetArn"] {
-            Value::Null => None,
-            target => Some(
-                self.find(QUEUE, target)
-                    .with_context(|| format!("{target} is not one of the template's queues"))?,
-            ),
-        };
+        let target = present(&redrive["deadLetterTargetArn"]);
+        let dead_letter_queue = target.map(|target| {
+            let queue = self.find(QUEUE, target).map(|it| queue_name(&it.id));
+            queue.with_context(|| format!("{target} is not one of the template's queues"))
+        });
         Ok(Queue {
             logical_id: resource.id.clone(),
             name: queue_name(&resource.id),
             visibility_timeout: self.seconds(resource.get("VisibilityTimeout"), 30)?,
             retention: self.seconds(resource.get("MessageRetentionPeriod"), 345_600)?,
             max_receive_count: self.number(&redrive["maxReceiveCount"])?,
-            dead_letter_queue: dead_letter_queue.map(|it| queue_name(&it.id)),
+            dead_letter_queue: dead_letter_queue.transpose()?,
         })
     }
 
@@ -776,12 +774,12 @@ impl<'a> Source<'a> {
 }
 
 fn read_resource(scope: &Scope, id: String, whole: Value) -> Result<Resource> {
-    let exists = match &whole["Condition"] {
-        Value::Null => true,
-        name => scope
-            .holds(&json!({ "Condition": name }), &|_, _| None)
-            .with_context(|| id.clone())?,
-    };
+    let condition = present(&whole["Condition"]).map(|name| {
+        let condition = json!({ "Condition": name });
+        let holds = scope.holds(&condition, &|_, _| None);
+        holds.with_context(|| id.clone())
+    });
+    let exists = condition.transpose()?.unwrap_or(true);
     let kind = whole["Type"]
         .as_str()
         .with_context(|| format!("{id} has no Type"))?;
@@ -837,10 +835,9 @@ fn read_filter(filter: &Value) -> Result<StreamFilter> {
         .map(|name| Some(name.as_str()?.to_owned()))
         .collect::<Option<_>>()
         .with_context(refuse)?;
-    let key_prefix = match &pattern["dynamodb"] {
-        Value::Null => None,
-        part => Some(read_key_prefix(part).with_context(refuse)?),
-    };
+    let key_prefix = present(&pattern["dynamodb"])
+        .map(|part| read_key_prefix(part).with_context(refuse))
+        .transpose()?;
     Ok(StreamFilter {
         event_names,
         key_prefix,
@@ -906,8 +903,12 @@ fn kebab_case(pascal_case: &str) -> String {
     kebab
 }
 
+fn present(value: &Value) -> Option<&Value> {
+    (!value.is_null()).then_some(value)
+}
+
 fn first_present<'v>(own: &'v Value, global: &'v Value) -> &'v Value {
-    if own.is_null() { global } else { own }
+    present(own).unwrap_or(global)
 }
 
 fn entries(value: &Value) -> BTreeMap<String, Value> {
@@ -960,10 +961,9 @@ fn scalar_value(scalar: &Scalar<'_>) -> Value {
 }
 
 fn key_text(key: &Yaml<'_>) -> Result<String> {
-    match long_form(key)? {
-        Value::String(text) => Ok(text),
-        other => Ok(other.to_string()),
-    }
+    let key = long_form(key)?;
+    let text = key.as_str().map(str::to_owned);
+    Ok(text.unwrap_or_else(|| key.to_string()))
 }
 
 /// `!GetAtt A.B` is `{"Fn::GetAtt": ["A", "B"]}`, and so on.
@@ -1170,10 +1170,8 @@ impl Scope {
 }
 
 fn attribute(argument: &Value, lookup: Lookup<'_>) -> Result<String> {
-    let argument = match argument {
-        Value::String(dotted) => &split_attribute(dotted),
-        other => other,
-    };
+    let split = argument.as_str().map(split_attribute);
+    let argument = split.as_ref().unwrap_or(argument);
     let (Some(id), Some(name)) = (argument[0].as_str(), argument[1].as_str()) else {
         bail!("{argument} is not an attribute");
     };
@@ -1196,12 +1194,12 @@ fn secret(reference: &str, lookup: Lookup<'_>) -> Result<String> {
 
 /// The text and the variables of a `Fn::Sub`.
 fn sub_parts(argument: &Value) -> (&str, &Value) {
-    match argument {
-        Value::Array(parts) => (
+    match argument.as_array() {
+        Some(parts) => (
             parts.first().and_then(Value::as_str).unwrap_or_default(),
             parts.get(1).unwrap_or(&Value::Null),
         ),
-        other => (other.as_str().unwrap_or_default(), &Value::Null),
+        None => (argument.as_str().unwrap_or_default(), &Value::Null),
     }
 }
 
@@ -1361,10 +1359,8 @@ Resources:
     #[test]
     fn every_function_of_the_real_template_is_a_crate_and_the_other_way_round() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../functions");
-        let Ok(folder) = std::fs::read_dir(folder) else {
-            return;
-        };
-        let crates: BTreeSet<_> = folder
+        let crates: BTreeSet<_> = std::fs::read_dir(folder)
+            .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         let names: BTreeSet<_> = real().functions.into_iter().map(|it| it.name).collect();

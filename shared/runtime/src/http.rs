@@ -57,7 +57,11 @@ impl Function {
 /// Takes the path as the gateway got it. `lambda_http` puts a named stage in front of it and lets a
 /// URL parser tidy it up, which swallows dots and empty segments; the router decodes each segment once.
 fn exact_path(mut request: lambda_http::Request) -> lambda_http::Request {
-    let path: String = request.raw_http_path().chars().map(escape).collect();
+    let mut path: String = request.raw_http_path().chars().map(escape).collect();
+    // Every route ends in a slash. Who leaves it out is not redirected: a POST would lose its body.
+    if !path.ends_with('/') {
+        path.push('/');
+    }
     let target = match request.uri().query() {
         Some(query) => format!("{path}?{query}"),
         None => path,

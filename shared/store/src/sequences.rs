@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use domain::{Secret, Snowflake, SnowflakeModel, Timestamp};
+use domain::{Fault, Secret, Snowflake, SnowflakeModel, Timestamp};
 use redis::{AsyncConnectionConfig, Client, RedisError, Script, aio::MultiplexedConnection};
 use tokio::sync::Mutex;
 
@@ -36,6 +36,9 @@ pub struct Sequences {
     connection: Mutex<Option<MultiplexedConnection>>,
 }
 
+/// How often an entity is saved under a new id before the caller is told to come back.
+const SAVE_ATTEMPTS: usize = 5;
+
 /// Why there is no id.
 #[derive(Debug, thiserror::Error)]
 pub enum SequenceError {
@@ -47,7 +50,7 @@ pub enum SequenceError {
     Exhausted,
 }
 
-impl From<SequenceError> for domain::Fault {
+impl From<SequenceError> for Fault {
     fn from(error: SequenceError) -> Self {
         Self::Retry(error.to_string())
     }
@@ -100,6 +103,24 @@ impl Sequences {
         parts
             .encode()
             .map_err(|e| SequenceError::Unavailable(e.to_string()))
+    }
+
+    /// Saves a new entity under a fresh id. `save` answers `None` where the id was taken, and is then
+    /// called with another one: after a lost Redis ids come back, rows must not.
+    pub async fn save<T>(
+        &self,
+        model: SnowflakeModel,
+        now: Timestamp,
+        save: impl AsyncFn(u64) -> Result<Option<T>, Fault>,
+    ) -> Result<T, Fault> {
+        for _ in 0..SAVE_ATTEMPTS {
+            if let Some(saved) = save(self.next(model, now).await?).await? {
+                return Ok(saved);
+            }
+        }
+        Err(Fault::detail(
+            "Max allowed ID retry reached. Please try again in a second",
+        ))
     }
 
     async fn allocate(

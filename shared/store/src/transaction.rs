@@ -172,7 +172,10 @@ fn size(item: &Item) -> usize {
         .sum()
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "the SDK's enum is not exhaustive")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the SDK's enum is not exhaustive"
+)]
 fn value_size(value: &AttributeValue) -> usize {
     match value {
         AttributeValue::S(text) | AttributeValue::N(text) => text.len(),

@@ -1,0 +1,128 @@
+//! Who is asking, what their token allows, and which organizations they can see.
+
+use axum::http::{HeaderMap, header};
+use domain::{
+    ClientFault, Fault, Member, Organization, OrganizationId, Scope, Token, TokenOwner, UserId,
+};
+use store::TokenHash;
+
+use crate::{Context, is_id, no_such};
+
+pub(crate) const ORGANIZATION_READ: [Scope; 3] = [Scope::OrgRead, Scope::OrgWrite, Scope::OrgAdmin];
+pub(crate) const PROJECT_READ: [Scope; 3] =
+    [Scope::ProjectRead, Scope::ProjectWrite, Scope::ProjectAdmin];
+pub(crate) const MEMBER_READ: [Scope; 3] =
+    [Scope::MemberRead, Scope::MemberWrite, Scope::MemberAdmin];
+pub(crate) const ISSUE_READ: [Scope; 3] = [Scope::EventRead, Scope::EventWrite, Scope::EventAdmin];
+
+/// A caller whose token is known.
+#[derive(Debug)]
+pub(crate) struct Caller(Token);
+
+/// An organization that the caller can see, and the caller's membership if it is a person.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) organization: Organization,
+    pub(crate) member: Option<Member>,
+}
+
+/// Reads `Authorization: Bearer <token>`.
+pub(crate) async fn caller(context: &Context, headers: &HeaderMap) -> Result<Caller, Fault> {
+    let header = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    let (scheme, token) = header
+        .and_then(|value| value.split_once(' '))
+        .ok_or(Fault::Client(ClientFault::Unauthenticated))?;
+    if !scheme.eq_ignore_ascii_case("bearer") || token.trim().is_empty() {
+        return Err(Fault::Client(ClientFault::Unauthenticated));
+    }
+    let found = context.store.token(&TokenHash::of(token.trim())).await?;
+    let token = found.ok_or(Fault::Client(ClientFault::InvalidToken))?;
+    if let TokenOwner::User(id) = token.owner {
+        let user = context.store.user(id).await?;
+        if !user.is_some_and(|user| user.active) {
+            return Err(Fault::Client(ClientFault::InvalidToken));
+        }
+    }
+    Ok(Caller(token))
+}
+
+/// Reads the token and demands one of `scopes`: before anything is looked up, so that a token learns
+/// nothing about what it may not see.
+pub(crate) async fn caller_with(
+    context: &Context,
+    headers: &HeaderMap,
+    scopes: &[Scope],
+) -> Result<Caller, Fault> {
+    let caller = caller(context, headers).await?;
+    if scopes.iter().any(|scope| caller.0.scopes.contains(scope)) {
+        return Ok(caller);
+    }
+    let (required, has) = (scopes.to_vec(), caller.0.scopes);
+    Err(Fault::Client(ClientFault::Forbidden { required, has }))
+}
+
+impl Caller {
+    pub(crate) fn scopes(&self) -> &[Scope] {
+        &self.0.scopes
+    }
+
+    pub(crate) fn owner(&self) -> TokenOwner {
+        self.0.owner
+    }
+
+    pub(crate) fn user(&self) -> Option<UserId> {
+        match self.0.owner {
+            TokenOwner::User(id) => Some(id),
+            TokenOwner::Organization(_) => None,
+        }
+    }
+
+    /// The organization that a path names by slug or id. One that the caller cannot see does not exist.
+    pub(crate) async fn seat_at(&self, context: &Context, segment: &str) -> Result<Seat, Fault> {
+        let found = match is_id(segment) {
+            true => {
+                context
+                    .store
+                    .organization(segment.parse().map_err(no_such)?)
+                    .await?
+            }
+            false => {
+                let slug = segment.parse().map_err(no_such)?;
+                context.store.organization_by_slug(&slug).await?
+            }
+        };
+        self.seat(context, found.ok_or_else(Fault::not_found)?)
+            .await
+    }
+
+    /// The organization with this id, if the caller can see it.
+    pub(crate) async fn seat_in(
+        &self,
+        context: &Context,
+        id: OrganizationId,
+    ) -> Result<Seat, Fault> {
+        let found = context.store.organization(id).await?;
+        self.seat(context, found.ok_or_else(Fault::not_found)?)
+            .await
+    }
+
+    async fn seat(&self, context: &Context, organization: Organization) -> Result<Seat, Fault> {
+        match self.0.owner {
+            TokenOwner::Organization(own) if own == organization.id => Ok(Seat {
+                organization,
+                member: None,
+            }),
+            TokenOwner::Organization(_) => Err(Fault::not_found()),
+            TokenOwner::User(user) => {
+                let member = context.store.member(organization.id, user).await?;
+                let member = Some(member.ok_or_else(Fault::not_found)?);
+                Ok(Seat {
+                    organization,
+                    member,
+                })
+            }
+        }
+    }
+}

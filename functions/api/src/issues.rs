@@ -1,0 +1,251 @@
+//! Issues, as clients call groups, and their activity.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode, Uri},
+    response::Response,
+};
+use domain::{
+    Activity, ActivityKind, Actor, Fault, GroupId, GroupStatus, Origin, Project, Substatus, User,
+    UserId,
+};
+use runtime::{Answer, HttpFault, json};
+use serde_json::{Value, json};
+use store::GroupView;
+
+use crate::{
+    Context,
+    auth::{ISSUE_READ, Seat, caller_with},
+    cursor::Paging,
+    is_id, no_such,
+};
+
+/// `GET /issues/{issue}/`
+pub(crate) async fn show(
+    State(context): State<Arc<Context>>,
+    Path(issue): Path<String>,
+    headers: HeaderMap,
+) -> Answer {
+    let (seat, view) = find(&context, &headers, None, &issue).await?;
+    show_group(&context, &seat, &view).await
+}
+
+/// `GET /organizations/{organization}/issues/{issue}/`, which takes short ids too.
+pub(crate) async fn show_in(
+    State(context): State<Arc<Context>>,
+    Path((organization, issue)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Answer {
+    let (seat, view) = find(&context, &headers, Some(&organization), &issue).await?;
+    show_group(&context, &seat, &view).await
+}
+
+/// `GET /issues/{issue}/activities/`
+pub(crate) async fn activities(
+    State(context): State<Arc<Context>>,
+    Path(issue): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Answer {
+    let (_, view) = find(&context, &headers, None, &issue).await?;
+    list_activities(&context, &uri, view.group.id).await
+}
+
+/// `GET /organizations/{organization}/issues/{issue}/activities/`
+pub(crate) async fn activities_in(
+    State(context): State<Arc<Context>>,
+    Path((organization, issue)): Path<(String, String)>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Answer {
+    let (_, view) = find(&context, &headers, Some(&organization), &issue).await?;
+    list_activities(&context, &uri, view.group.id).await
+}
+
+/// The group, if the caller may read issues and can see its organization.
+async fn find(
+    context: &Context,
+    headers: &HeaderMap,
+    organization: Option<&str>,
+    issue: &str,
+) -> Result<(Seat, GroupView), Fault> {
+    let caller = caller_with(context, headers, &ISSUE_READ).await?;
+    match organization {
+        None => {
+            let view = by_id(context, issue).await?;
+            let seat = caller.seat_in(context, view.state.organization).await?;
+            Ok((seat, view))
+        }
+        Some(segment) => {
+            let seat = caller.seat_at(context, segment).await?;
+            let view = match is_id(issue) {
+                true => by_id(context, issue).await?,
+                false => by_short_id(context, &seat, issue).await?,
+            };
+            match view.state.organization == seat.organization.id {
+                true => Ok((seat, view)),
+                false => Err(Fault::not_found()),
+            }
+        }
+    }
+}
+
+async fn by_id(context: &Context, id: &str) -> Result<GroupView, Fault> {
+    let id: GroupId = id.parse().map_err(no_such)?;
+    context.store.group(id).await?.ok_or_else(Fault::not_found)
+}
+
+async fn by_short_id(context: &Context, seat: &Seat, id: &str) -> Result<GroupView, Fault> {
+    let id = id.parse().map_err(no_such)?;
+    let found = context
+        .store
+        .group_by_short_id(seat.organization.id, &id)
+        .await?;
+    let found = context
+        .store
+        .group(found.ok_or_else(Fault::not_found)?)
+        .await?;
+    found.ok_or_else(Fault::not_found)
+}
+
+async fn show_group(context: &Context, seat: &Seat, view: &GroupView) -> Answer {
+    let project = context.store.project(view.state.project).await?;
+    let project = project.ok_or_else(Fault::not_found)?;
+    let assignee = assignee(context, seat, view.state.assignee).await?;
+    Ok(json(
+        StatusCode::OK,
+        &issue(context, seat, view, &project, assignee),
+    ))
+}
+
+async fn assignee(context: &Context, seat: &Seat, actor: Option<Actor>) -> Result<Value, Fault> {
+    Ok(match actor {
+        None => Value::Null,
+        Some(Actor::User(id)) => {
+            let user = context.store.user(id).await?;
+            let name = user.as_ref().map(|user| user.name.as_str());
+            let email = user.as_ref().map(|user| user.email.as_str());
+            json!({ "type": "user", "id": id, "name": name, "email": email })
+        }
+        Some(Actor::Team(id)) => {
+            let teams = context.store.teams(seat.organization.id, &[id]).await?;
+            let slug = teams.first().map(|team| team.slug.as_str());
+            json!({ "type": "team", "id": id, "name": slug })
+        }
+    })
+}
+
+fn issue(
+    context: &Context,
+    seat: &Seat,
+    view: &GroupView,
+    project: &Project,
+    assignee: Value,
+) -> Value {
+    let (group, state, stats) = (&view.group, &view.state, &view.stats);
+    let (url, slug) = (&context.public_url, &seat.organization.slug);
+    json!({
+        "id": group.id,
+        "shortId": group.short_id,
+        "title": group.title,
+        "culprit": group.culprit.as_deref().unwrap_or_default(),
+        "permalink": format!("{url}/organizations/{slug}/issues/{}/", group.id),
+        "level": group.level,
+        "logger": null,
+        "platform": group.platform,
+        "type": "default",
+        "metadata": { "title": group.title },
+        "status": status(state.status),
+        "substatus": state.substatus.map(substatus),
+        "statusDetails": {},
+        "isPublic": false,
+        "isSubscribed": false,
+        "subscriptionDetails": null,
+        "project": {
+            "id": project.id,
+            "slug": project.slug,
+            "name": project.name,
+            "platform": project.platform,
+        },
+        "assignedTo": assignee,
+        "count": stats.times_seen.to_string(),
+        "userCount": 0,
+        "firstSeen": stats.first_seen.to_string(),
+        "lastSeen": stats.last_seen.to_string(),
+        "numComments": 0,
+        "annotations": [],
+    })
+}
+
+fn status(status: GroupStatus) -> &'static str {
+    match status {
+        GroupStatus::Unresolved => "unresolved",
+        GroupStatus::Resolved => "resolved",
+        GroupStatus::Ignored => "ignored",
+    }
+}
+
+fn substatus(substatus: Substatus) -> &'static str {
+    match substatus {
+        Substatus::New => "new",
+        Substatus::Ongoing => "ongoing",
+    }
+}
+
+async fn list_activities(
+    context: &Context,
+    uri: &Uri,
+    group: GroupId,
+) -> Result<Response, HttpFault> {
+    let paging = Paging::of(uri)?;
+    let page = context
+        .store
+        .activities(group, paging.skip, paging.limit)
+        .await?;
+    let mut people: BTreeMap<UserId, User> = BTreeMap::new();
+    for id in page.rows.iter().filter_map(|row| row.user) {
+        if let Some(user) = context.store.user(id).await? {
+            people.insert(id, user);
+        }
+    }
+    let body: Vec<_> = page.rows.iter().map(|row| activity(row, &people)).collect();
+    let answer = json(StatusCode::OK, &json!({ "activity": body }));
+    Ok(paging.link(context, page.more, answer))
+}
+
+fn activity(activity: &Activity, people: &BTreeMap<UserId, User>) -> Value {
+    let mut data = match &activity.kind {
+        ActivityKind::Assigned { assignee, email } => {
+            let (id, kind) = match assignee {
+                Actor::User(id) => (id.to_string(), "user"),
+                Actor::Team(id) => (id.to_string(), "team"),
+            };
+            json!({ "assignee": id, "assigneeEmail": email, "assigneeType": kind })
+        }
+        ActivityKind::Unassigned => json!({}),
+    };
+    match &activity.origin {
+        Origin::Tracker(origin) => {
+            data["integration"] = origin.provider.as_str().into();
+            data["cause"] = json!({
+                "delivery": origin.delivery,
+                "externalIssue": origin.external_issue,
+                "revision": origin.revision.map(|revision| revision.to_string()),
+            });
+        }
+    }
+    json!({
+        "id": activity.id,
+        "type": activity.kind.as_str(),
+        "user": activity.user.and_then(|id| people.get(&id)).map(person),
+        "data": data,
+        "dateCreated": activity.at.to_string(),
+    })
+}
+
+/// A person as other objects name them.
+pub(crate) fn person(user: &User) -> Value {
+    json!({ "id": user.id, "name": user.name, "email": user.email })
+}

@@ -1,0 +1,136 @@
+//! Reads a command: its name, then its fields, each error naming the field it is about.
+
+use domain::{Fault, names};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use crate::{Context, issues, organizations, sync, tokens};
+
+/// Every command: its name, its fields (`?` marks those that may be left out) and what it does.
+pub const HELP: [(&str, &str, &str); 12] = [
+    ("help", "", "lists the commands"),
+    ("create-organization", "slug, name", "makes an organization"),
+    (
+        "create-user",
+        "email, name, username?, verified? (true), active? (true)",
+        "adds a person, or sets the fields of the one with this address",
+    ),
+    ("create-team", "organization, slug, name", "makes a team"),
+    (
+        "add-member",
+        "organization, email, role? (member), teams? (slugs)",
+        "makes a person a member, or sets role and teams of the member",
+    ),
+    (
+        "create-project",
+        "organization, team, slug, name, platform?",
+        "makes a project that the team has access to",
+    ),
+    (
+        "create-token",
+        "name, scopes (a list, or \"all\"), email | organization",
+        "makes an API token of a person or an organization; its text is shown this once",
+    ),
+    (
+        "create-integration",
+        "organization, provider (vsts), external_id, name, domain_name, shared_secret?, subscription_id?, status? (active)",
+        "connects a tracker to an organization; without a secret it makes one, or keeps the one there is",
+    ),
+    (
+        "create-issue",
+        "organization, project, title, culprit?, level? (error), platform?, fingerprint? (the title)",
+        "makes an issue, or finds the one with the fingerprint",
+    ),
+    (
+        "link-external-issue",
+        "organization, issue (id or short id), integration, key",
+        "links an issue to a tracker's issue",
+    ),
+    (
+        "set-feature",
+        "organization, feature, enabled",
+        "switches a feature of an organization",
+    ),
+    (
+        "set-sync",
+        "organization, integration, switches (inbound_assignee, outbound_assignee, inbound_status, outbound_status, comments: true or false)",
+        "sets what an organization lets an integration do; switches left out stay",
+    ),
+];
+
+pub(crate) async fn run(context: &Context, payload: &str) -> Result<Value, Fault> {
+    let parsed: Result<Value, _> = serde_json::from_str(payload);
+    let parsed = parsed.map_err(|e| Fault::detail(format!("JSON parse error - {e}")))?;
+    let Value::Object(mut fields) = parsed else {
+        return Err(Fault::detail(
+            "A command is a JSON object, like {\"command\":\"help\"}.",
+        ));
+    };
+    let name = match fields.remove("command") {
+        Some(Value::String(name)) => name,
+        Some(_) => return Err(Fault::field("command", "Not a string.")),
+        None => return Err(Fault::field("command", "This field is required.")),
+    };
+    match name.as_str() {
+        "help" => Ok(help()),
+        "create-organization" => organizations::create(context, read(fields)?).await,
+        "create-user" => organizations::create_user(context, read(fields)?).await,
+        "create-team" => organizations::create_team(context, read(fields)?).await,
+        "add-member" => organizations::add_member(context, read(fields)?).await,
+        "create-project" => organizations::create_project(context, read(fields)?).await,
+        "create-token" => tokens::create(context, read(fields)?).await,
+        "create-integration" => sync::create_integration(context, read(fields)?).await,
+        "create-issue" => issues::create(context, read(fields)?).await,
+        "link-external-issue" => issues::link(context, read(fields)?).await,
+        "set-feature" => sync::set_feature(context, read(fields)?).await,
+        "set-sync" => sync::set_sync(context, read(fields)?).await,
+        other => {
+            let known: Vec<_> = HELP.iter().map(|(name, _, _)| *name).collect();
+            let text = format!(
+                "There is no command \"{other}\"; there are {}.",
+                known.join(", ")
+            );
+            Err(Fault::field("command", text))
+        }
+    }
+}
+
+fn help() -> Value {
+    let commands =
+        HELP.map(|(name, fields, does)| json!({ "command": name, "fields": fields, "does": does }));
+    json!({ "commands": commands })
+}
+
+fn read<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, Fault> {
+    serde_path_to_error::deserialize(Value::Object(fields)).map_err(|error| {
+        let path = error.path().to_string();
+        let text = error.inner().to_string();
+        // A missing or unknown field is an error of the whole object; its text holds the name.
+        let quoted = text.split('`').nth(1).unwrap_or_default();
+        if text.starts_with("missing field") {
+            Fault::field(quoted, "This field is required.")
+        } else if text.starts_with("unknown field") {
+            Fault::field(quoted, format!("There is no such field: {text}."))
+        } else {
+            Fault::field(path, format!("Not valid: {text}."))
+        }
+    })
+}
+
+/// Demands a name that is not blank and not longer than people's names get.
+pub(crate) fn name(field: &str, text: &str) -> Result<String, Fault> {
+    bounded(field, text, names::MAX_NAME)
+}
+
+/// Demands a text that is not blank and not longer than `most` characters.
+pub(crate) fn bounded(field: &str, text: &str, most: usize) -> Result<String, Fault> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Fault::field(field, "This field may not be blank."));
+    }
+    if text.chars().count() > most {
+        let message = format!("Ensure this field has no more than {most} characters.");
+        return Err(Fault::field(field, message));
+    }
+    Ok(text.to_owned())
+}

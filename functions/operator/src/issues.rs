@@ -1,0 +1,98 @@
+//! Issues and their links to trackers.
+
+use domain::{ExternalKey, Fault, Level};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use store::{GroupView, NewGroup};
+
+use crate::{
+    Context, command::bounded, organization, organizations::project, sync::integration, unknown,
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateIssue {
+    organization: String,
+    project: String,
+    title: String,
+    culprit: Option<String>,
+    #[serde(default)]
+    level: Level,
+    platform: Option<String>,
+    fingerprint: Option<String>,
+}
+
+pub(crate) async fn create(context: &Context, new: CreateIssue) -> Result<Value, Fault> {
+    let title = bounded("title", &new.title, 256)?;
+    let short = |field, text: &Option<String>, most| {
+        text.as_deref()
+            .map(|text| bounded(field, text, most))
+            .transpose()
+    };
+    let organization = organization(context, &new.organization).await?;
+    let project = project(context, organization.id, &new.project).await?;
+    let group = NewGroup {
+        culprit: short("culprit", &new.culprit, 200)?,
+        level: new.level,
+        platform: short("platform", &new.platform, 64)?.or_else(|| project.platform.clone()),
+        fingerprint: short("fingerprint", &new.fingerprint, 512)?.unwrap_or_else(|| title.clone()),
+        title,
+    };
+    let saved = context
+        .store
+        .create_group(&project, &group, context.clock.now())
+        .await?;
+    let group = &saved.entity.group;
+    Ok(json!({
+        "created": saved.created,
+        "issue": { "id": group.id, "short_id": group.short_id, "title": group.title },
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LinkExternalIssue {
+    organization: String,
+    issue: String,
+    integration: String,
+    key: ExternalKey,
+}
+
+pub(crate) async fn link(context: &Context, link: LinkExternalIssue) -> Result<Value, Fault> {
+    let organization = organization(context, &link.organization).await?;
+    let view = issue(context, organization.id, &link.issue).await?;
+    let integration = integration(context, organization.id, &link.integration).await?;
+    let created = context
+        .store
+        .link_external_issue(&view.state, integration.id, &link.key)
+        .await?;
+    Ok(json!({
+        "created": created,
+        "link": {
+            "issue": view.group.short_id, "integration": integration.id,
+            "provider": integration.provider.as_str(), "key": link.key,
+        },
+    }))
+}
+
+/// The issue that a field names by short id or id.
+async fn issue(
+    context: &Context,
+    organization: domain::OrganizationId,
+    text: &str,
+) -> Result<GroupView, Fault> {
+    let missing = || unknown("issue", text);
+    let id = match text.parse() {
+        Ok(id) => Some(id),
+        Err(_) => {
+            let short_id = text.parse().map_err(|_| missing())?;
+            context
+                .store
+                .group_by_short_id(organization, &short_id)
+                .await?
+        }
+    };
+    let view = context.store.group(id.ok_or_else(missing)?).await?;
+    view.filter(|view| view.state.organization == organization)
+        .ok_or_else(missing)
+}

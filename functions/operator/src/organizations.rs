@@ -1,0 +1,314 @@
+//! Organizations, people, teams, members and projects.
+
+use std::str::FromStr;
+
+use domain::{
+    Email, Fault, Organization, OrganizationId, Project, ProjectId, Role, Slug, SnowflakeModel,
+    Team, TeamId, names,
+};
+use email_address::EmailAddress;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use store::{Created, NewMember, UserFields};
+
+use crate::{
+    Context,
+    command::{bounded, name},
+    organization, unknown,
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateOrganization {
+    slug: Slug,
+    name: String,
+}
+
+pub(crate) async fn create(context: &Context, new: CreateOrganization) -> Result<Value, Fault> {
+    let name = name("name", &new.name)?;
+    let now = context.clock.now();
+    let save = async |id| {
+        if let Some(found) = context.store.organization_by_slug(&new.slug).await? {
+            return Ok(Some(Created {
+                entity: found,
+                created: false,
+            }));
+        }
+        let organization = Organization {
+            id: OrganizationId::new(id).map_err(|e| Fault::Poison(e.to_string()))?,
+            slug: new.slug.clone(),
+            name: name.clone(),
+            features: Vec::new(),
+            created: now,
+        };
+        let created = context.store.create_organization(&organization).await?;
+        Ok(created.then_some(Created {
+            entity: organization,
+            created,
+        }))
+    };
+    // What is there needs no id, and no Redis.
+    let saved = match context.store.organization_by_slug(&new.slug).await? {
+        Some(found) => Created {
+            entity: found,
+            created: false,
+        },
+        None => {
+            context
+                .sequences
+                .save(SnowflakeModel::Organization, now, save)
+                .await?
+        }
+    };
+    let organization = &saved.entity;
+    Ok(json!({
+        "created": saved.created,
+        "organization": {
+            "id": organization.id, "slug": organization.slug, "name": organization.name,
+        },
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateUser {
+    email: String,
+    name: String,
+    username: Option<String>,
+    #[serde(default = "yes")]
+    verified: bool,
+    #[serde(default = "yes")]
+    active: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+pub(crate) async fn create_user(context: &Context, new: CreateUser) -> Result<Value, Fault> {
+    let email = email(&new.email)?;
+    let fields = UserFields {
+        name: name("name", &new.name)?,
+        username: match &new.username {
+            Some(username) => bounded("username", username, 128)?,
+            None => email.as_str().to_owned(),
+        },
+        email,
+        verified: new.verified,
+        active: new.active,
+    };
+    let saved = context.store.put_user(&fields, context.clock.now()).await?;
+    let user = &saved.entity;
+    Ok(json!({
+        "created": saved.created,
+        "user": {
+            "id": user.id, "email": user.email, "name": user.name, "username": user.username,
+            "verified": user.verified, "active": user.active,
+        },
+    }))
+}
+
+pub(crate) fn email(text: &str) -> Result<Email, Fault> {
+    match EmailAddress::from_str(text) {
+        Ok(_) => Ok(Email::new(text)),
+        Err(_) => Err(Fault::field("email", "Enter a valid email address.")),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateTeam {
+    organization: String,
+    slug: Slug,
+    name: String,
+}
+
+pub(crate) async fn create_team(context: &Context, new: CreateTeam) -> Result<Value, Fault> {
+    let name = name("name", &new.name)?;
+    let organization = organization(context, &new.organization).await?;
+    let now = context.clock.now();
+    let save = async |id| {
+        if let Some(found) = context
+            .store
+            .team_by_slug(organization.id, &new.slug)
+            .await?
+        {
+            return Ok(Some(Created {
+                entity: found,
+                created: false,
+            }));
+        }
+        let team = Team {
+            id: TeamId::new(id).map_err(|e| Fault::Poison(e.to_string()))?,
+            slug: new.slug.clone(),
+            name: name.clone(),
+            created: now,
+        };
+        let created = context.store.create_team(organization.id, &team).await?;
+        Ok(created.then_some(Created {
+            entity: team,
+            created,
+        }))
+    };
+    let saved = match context
+        .store
+        .team_by_slug(organization.id, &new.slug)
+        .await?
+    {
+        Some(found) => Created {
+            entity: found,
+            created: false,
+        },
+        None => {
+            context
+                .sequences
+                .save(SnowflakeModel::Team, now, save)
+                .await?
+        }
+    };
+    let team = &saved.entity;
+    Ok(json!({
+        "created": saved.created,
+        "team": { "id": team.id, "slug": team.slug, "name": team.name },
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AddMember {
+    organization: String,
+    email: String,
+    #[serde(default = "member")]
+    role: Role,
+    #[serde(default)]
+    teams: Vec<Slug>,
+}
+
+fn member() -> Role {
+    Role::Member
+}
+
+pub(crate) async fn add_member(context: &Context, new: AddMember) -> Result<Value, Fault> {
+    let organization = organization(context, &new.organization).await?;
+    let user = context.store.user_by_email(&email(&new.email)?).await?;
+    let user = user.ok_or_else(|| Fault::field("email", "There is no user with this address."))?;
+    let mut teams = Vec::with_capacity(new.teams.len());
+    for slug in &new.teams {
+        teams.push(team(context, organization.id, "teams", slug).await?.id);
+    }
+    let member = NewMember {
+        user: user.id,
+        role: new.role,
+        teams,
+    };
+    let saved = context
+        .store
+        .put_member(organization.id, &member, context.clock.now())
+        .await?;
+    let member = &saved.entity;
+    Ok(json!({
+        "created": saved.created,
+        "member": {
+            "id": member.id, "user": member.user, "role": member.role.as_str(), "teams": new.teams,
+        },
+    }))
+}
+
+async fn team(
+    context: &Context,
+    organization: OrganizationId,
+    field: &str,
+    slug: &Slug,
+) -> Result<Team, Fault> {
+    let found = context.store.team_by_slug(organization, slug).await?;
+    found.ok_or_else(|| Fault::field(field, format!("There is no team \"{slug}\".")))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateProject {
+    organization: String,
+    team: Slug,
+    slug: Slug,
+    name: String,
+    platform: Option<String>,
+}
+
+pub(crate) async fn create_project(context: &Context, new: CreateProject) -> Result<Value, Fault> {
+    let name = bounded("name", &new.name, names::MAX_PROJECT_NAME)?;
+    let platform = new
+        .platform
+        .as_deref()
+        .map(|text| bounded("platform", text, 64))
+        .transpose()?;
+    let organization = organization(context, &new.organization).await?;
+    let team = team(context, organization.id, "team", &new.team).await?;
+    let now = context.clock.now();
+    let save = async |id| {
+        if let Some(found) = context
+            .store
+            .project_by_slug(organization.id, &new.slug)
+            .await?
+        {
+            return Ok(Some(Created {
+                entity: found,
+                created: false,
+            }));
+        }
+        let project = Project {
+            id: ProjectId::new(id).map_err(|e| Fault::Poison(e.to_string()))?,
+            organization: organization.id,
+            slug: new.slug.clone(),
+            name: name.clone(),
+            platform: platform.clone(),
+            teams: vec![team.id],
+            created: now,
+        };
+        let created = context.store.create_project(&project).await?;
+        Ok(created.then_some(Created {
+            entity: project,
+            created,
+        }))
+    };
+    let saved = match context
+        .store
+        .project_by_slug(organization.id, &new.slug)
+        .await?
+    {
+        Some(found) => Created {
+            entity: found,
+            created: false,
+        },
+        None => {
+            context
+                .sequences
+                .save(SnowflakeModel::Project, now, save)
+                .await?
+        }
+    };
+    let project = &saved.entity;
+    Ok(json!({
+        "created": saved.created,
+        "project": {
+            "id": project.id, "slug": project.slug, "name": project.name,
+            "platform": project.platform, "teams": project.teams,
+        },
+    }))
+}
+
+/// The project that a field names by slug or id.
+pub(crate) async fn project(
+    context: &Context,
+    organization: OrganizationId,
+    text: &str,
+) -> Result<Project, Fault> {
+    let found = match text.parse() {
+        Ok(id) => context.store.project(id).await?,
+        Err(_) => match text.parse() {
+            Ok(slug) => context.store.project_by_slug(organization, &slug).await?,
+            Err(_) => None,
+        },
+    };
+    let found = found.filter(|project| project.organization == organization);
+    found.ok_or_else(|| unknown("project", text))
+}

@@ -1,0 +1,208 @@
+//! Integrations and what organizations let them do.
+
+use domain::{
+    Fault, Feature, Integration, IntegrationStatus, OrganizationId, Provider, Secret, SyncSwitches,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use store::NewIntegration;
+
+use crate::{
+    Context,
+    command::{bounded, name},
+    organization, random_hex, unknown,
+};
+
+/// A shorter secret can be guessed.
+const MIN_SECRET: usize = 16;
+/// A longer one does not fit a header.
+const MAX_SECRET: usize = 1024;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateIntegration {
+    organization: String,
+    provider: Provider,
+    external_id: String,
+    name: String,
+    domain_name: String,
+    shared_secret: Option<Secret>,
+    subscription_id: Option<String>,
+    #[serde(default = "active")]
+    status: IntegrationStatus,
+}
+
+fn active() -> IntegrationStatus {
+    IntegrationStatus::Active
+}
+
+pub(crate) async fn create_integration(
+    context: &Context,
+    new: CreateIntegration,
+) -> Result<Value, Fault> {
+    let fields = NewIntegration {
+        provider: new.provider,
+        external_id: bounded("external_id", &new.external_id, 256)?,
+        name: name("name", &new.name)?,
+        domain_name: domain_name(&new.domain_name)?,
+        subscription_id: new.subscription_id,
+        status: new.status,
+    };
+    if let Some(secret) = &new.shared_secret {
+        check_secret(secret)?;
+    }
+    let organization = organization(context, &new.organization).await?;
+    let fresh: [u8; 32] = rand::random();
+    let saved = context
+        .store
+        .put_integration(
+            &context.ring,
+            &fields,
+            new.shared_secret.as_ref(),
+            &random_hex(&fresh),
+            context.clock.now(),
+        )
+        .await?;
+    let integration = &saved.entity.integration;
+    let attached = context
+        .store
+        .attach_organization(integration.id, organization.id)
+        .await?;
+    Ok(json!({
+        "created": saved.created,
+        "attached": attached,
+        "integration": {
+            "id": integration.id, "provider": integration.provider.as_str(),
+            "external_id": integration.external_id, "name": integration.name,
+            "domain_name": integration.domain_name, "status": integration.status,
+            "subscription_id": integration.subscription_id,
+            // The tracker has to be told, and only the operator can tell it.
+            "shared_secret": saved.entity.secret,
+        },
+    }))
+}
+
+fn domain_name(text: &str) -> Result<String, Fault> {
+    let text = bounded("domain_name", text, 256)?;
+    let host = text
+        .strip_prefix("https://")
+        .unwrap_or_default()
+        .trim_end_matches('/');
+    if host.is_empty() {
+        let message = "Enter the tracker's base URL, like https://dev.azure.com/acme/.";
+        return Err(Fault::field("domain_name", message));
+    }
+    Ok(format!("https://{host}/"))
+}
+
+fn check_secret(secret: &Secret) -> Result<(), Fault> {
+    let text = secret.reveal();
+    let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if !(MIN_SECRET..=MAX_SECRET).contains(&text.len()) || !visible {
+        let message =
+            format!("A shared secret has {MIN_SECRET} to {MAX_SECRET} visible ASCII characters.");
+        return Err(Fault::field("shared_secret", message));
+    }
+    Ok(())
+}
+
+/// The integration that a field names by id, if it serves the organization.
+pub(crate) async fn integration(
+    context: &Context,
+    organization: OrganizationId,
+    text: &str,
+) -> Result<Integration, Fault> {
+    let missing = || unknown("integration", text);
+    let id = text.parse().map_err(|_| missing())?;
+    let attached = context
+        .store
+        .attached_organization(id, organization)
+        .await?;
+    attached.ok_or_else(missing)?;
+    context.store.integration(id).await?.ok_or_else(missing)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SetFeature {
+    organization: String,
+    feature: Feature,
+    enabled: bool,
+}
+
+pub(crate) async fn set_feature(context: &Context, set: SetFeature) -> Result<Value, Fault> {
+    let found = organization(context, &set.organization).await?;
+    let changed = context
+        .store
+        .set_feature(found.id, set.feature, set.enabled)
+        .await?;
+    let organization = changed.ok_or_else(|| unknown("organization", &set.organization))?;
+    Ok(json!({
+        "organization": { "slug": organization.slug, "features": organization.features },
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SetSync {
+    organization: String,
+    integration: String,
+    switches: Switches,
+}
+
+/// The switches to set, by what they do; the names in the table are Sentry's.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Switches {
+    inbound_assignee: Option<bool>,
+    outbound_assignee: Option<bool>,
+    inbound_status: Option<bool>,
+    outbound_status: Option<bool>,
+    comments: Option<bool>,
+}
+
+impl Switches {
+    fn applied_to(&self, old: SyncSwitches) -> SyncSwitches {
+        SyncSwitches {
+            inbound_assignee: self.inbound_assignee.unwrap_or(old.inbound_assignee),
+            outbound_assignee: self.outbound_assignee.unwrap_or(old.outbound_assignee),
+            inbound_status: self.inbound_status.unwrap_or(old.inbound_status),
+            outbound_status: self.outbound_status.unwrap_or(old.outbound_status),
+            comments: self.comments.unwrap_or(old.comments),
+        }
+    }
+}
+
+/// How often switches that somebody else sets as well are read and set again.
+const ATTEMPTS: usize = 5;
+
+pub(crate) async fn set_sync(context: &Context, set: SetSync) -> Result<Value, Fault> {
+    let organization = organization(context, &set.organization).await?;
+    let integration = integration(context, organization.id, &set.integration).await?;
+    for _ in 0..ATTEMPTS {
+        let seen = context
+            .store
+            .attached_organization(integration.id, organization.id)
+            .await?;
+        let seen = seen.ok_or_else(|| unknown("integration", &set.integration))?;
+        let switches = set.switches.applied_to(seen.switches);
+        if context
+            .store
+            .set_switches(integration.id, &seen, switches)
+            .await?
+        {
+            return Ok(json!({
+                "integration": integration.id,
+                "organization": organization.slug,
+                "switches": {
+                    "inbound_assignee": switches.inbound_assignee,
+                    "outbound_assignee": switches.outbound_assignee,
+                    "inbound_status": switches.inbound_status,
+                    "outbound_status": switches.outbound_status,
+                    "comments": switches.comments,
+                },
+            }));
+        }
+    }
+    Err(Fault::Retry("the switches kept changing".into()))
+}
