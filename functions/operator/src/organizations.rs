@@ -9,7 +9,7 @@ use domain::{
 use email_address::EmailAddress;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::{Created, NewMember, UserFields};
+use store::{NewMember, UserFields};
 
 use crate::{
     Context,
@@ -27,39 +27,23 @@ pub(crate) struct CreateOrganization {
 pub(crate) async fn create(context: &Context, new: CreateOrganization) -> Result<Value, Fault> {
     let name = name("name", &new.name)?;
     let now = context.clock.now();
-    let save = async |id| {
-        if let Some(found) = context.store.organization_by_slug(&new.slug).await? {
-            return Ok(Some(Created {
-                entity: found,
-                created: false,
-            }));
-        }
+    let (slug, name) = (&new.slug, &name);
+    let find = || context.store.organization_by_slug(slug);
+    let make = move |id| async move {
         let organization = Organization {
             id: OrganizationId::new(id).map_err(|e| Fault::Poison(e.to_string()))?,
-            slug: new.slug.clone(),
+            slug: slug.clone(),
             name: name.clone(),
             features: Vec::new(),
             created: now,
         };
-        let created = context.store.create_organization(&organization).await?;
-        Ok(created.then_some(Created {
-            entity: organization,
-            created,
-        }))
+        let made = context.store.create_organization(&organization).await?;
+        Ok(made.then_some(organization))
     };
-    // What is there needs no id, and no Redis.
-    let saved = match context.store.organization_by_slug(&new.slug).await? {
-        Some(found) => Created {
-            entity: found,
-            created: false,
-        },
-        None => {
-            context
-                .sequences
-                .save(SnowflakeModel::Organization, now, save)
-                .await?
-        }
-    };
+    let saved = context
+        .sequences
+        .find_or_make(SnowflakeModel::Organization, now, find, make)
+        .await?;
     let organization = &saved.entity;
     Ok(json!({
         "created": saved.created,
@@ -127,45 +111,22 @@ pub(crate) async fn create_team(context: &Context, new: CreateTeam) -> Result<Va
     let name = name("name", &new.name)?;
     let organization = organization(context, &new.organization).await?;
     let now = context.clock.now();
-    let save = async |id| {
-        if let Some(found) = context
-            .store
-            .team_by_slug(organization.id, &new.slug)
-            .await?
-        {
-            return Ok(Some(Created {
-                entity: found,
-                created: false,
-            }));
-        }
+    let (organization, slug, name) = (organization.id, &new.slug, &name);
+    let find = || context.store.team_by_slug(organization, slug);
+    let make = move |id| async move {
         let team = Team {
             id: TeamId::new(id).map_err(|e| Fault::Poison(e.to_string()))?,
-            slug: new.slug.clone(),
+            slug: slug.clone(),
             name: name.clone(),
             created: now,
         };
-        let created = context.store.create_team(organization.id, &team).await?;
-        Ok(created.then_some(Created {
-            entity: team,
-            created,
-        }))
+        let made = context.store.create_team(organization, &team).await?;
+        Ok(made.then_some(team))
     };
-    let saved = match context
-        .store
-        .team_by_slug(organization.id, &new.slug)
-        .await?
-    {
-        Some(found) => Created {
-            entity: found,
-            created: false,
-        },
-        None => {
-            context
-                .sequences
-                .save(SnowflakeModel::Team, now, save)
-                .await?
-        }
-    };
+    let saved = context
+        .sequences
+        .find_or_make(SnowflakeModel::Team, now, find, make)
+        .await?;
     let team = &saved.entity;
     Ok(json!({
         "created": saved.created,
@@ -244,48 +205,26 @@ pub(crate) async fn create_project(context: &Context, new: CreateProject) -> Res
     let organization = organization(context, &new.organization).await?;
     let team = team(context, organization.id, "team", &new.team).await?;
     let now = context.clock.now();
-    let save = async |id| {
-        if let Some(found) = context
-            .store
-            .project_by_slug(organization.id, &new.slug)
-            .await?
-        {
-            return Ok(Some(Created {
-                entity: found,
-                created: false,
-            }));
-        }
+    let (organization, slug) = (organization.id, &new.slug);
+    let (name, platform) = (&name, &platform);
+    let find = || context.store.project_by_slug(organization, slug);
+    let make = move |id| async move {
         let project = Project {
             id: ProjectId::new(id).map_err(|e| Fault::Poison(e.to_string()))?,
-            organization: organization.id,
-            slug: new.slug.clone(),
+            organization,
+            slug: slug.clone(),
             name: name.clone(),
             platform: platform.clone(),
             teams: vec![team.id],
             created: now,
         };
-        let created = context.store.create_project(&project).await?;
-        Ok(created.then_some(Created {
-            entity: project,
-            created,
-        }))
+        let made = context.store.create_project(&project).await?;
+        Ok(made.then_some(project))
     };
-    let saved = match context
-        .store
-        .project_by_slug(organization.id, &new.slug)
-        .await?
-    {
-        Some(found) => Created {
-            entity: found,
-            created: false,
-        },
-        None => {
-            context
-                .sequences
-                .save(SnowflakeModel::Project, now, save)
-                .await?
-        }
-    };
+    let saved = context
+        .sequences
+        .find_or_make(SnowflakeModel::Project, now, find, make)
+        .await?;
     let project = &saved.entity;
     Ok(json!({
         "created": saved.created,

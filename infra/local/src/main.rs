@@ -1,1 +1,205 @@
-fn main() {}
+//! `cargo local`: the whole bundle on this machine.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand};
+use hyper::Method;
+use local::{
+    Options, Stack, client, demo,
+    dynamodb::Faults,
+    seed::{Ready, seed},
+};
+use runtime::{Env, Format};
+use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Runs the whole bundle on this machine, with a seeded organization to try it on.
+#[derive(Parser)]
+#[command(name = "cargo local", bin_name = "cargo local")]
+struct Arguments {
+    /// The port on 127.0.0.1; 0 picks a free one
+    #[arg(long, default_value_t = 9000, global = true)]
+    port: u16,
+    /// Keep the table in this directory; without it everything is gone at the end
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Write URLs, ids and secrets to this file, as JSON, once everything answers
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// Start empty
+    #[arg(long, conflicts_with = "demo")]
+    no_seed: bool,
+    /// Let this share (0 to 1) of reads be stale, transactions conflict and SQS calls fail
+    #[arg(long, value_name = "RATE", default_value_t = 0.0, value_parser = rate)]
+    faults: f64,
+    /// Which faults: the same seed, the same ones
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Play the flow step by step, then end; the exit status tells whether all of it held
+    #[arg(long)]
+    demo: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Send a command to the running stack: '{"command":"help"}' lists them
+    Operator {
+        /// The command, as JSON
+        json: String,
+    },
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    match (0.0..=0.9).contains(&rate) {
+        true => Ok(rate),
+        false => Err("a rate from 0 to 0.9".to_owned()),
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let env = Env::of_process();
+    let level = env.optional("LOG_LEVEL").unwrap_or(match arguments.demo {
+        true => "warn",
+        false => "info",
+    });
+    let Ok(level) = level.parse() else {
+        eprintln!("error: LOG_LEVEL is error, warn, info, debug, trace or off");
+        return ExitCode::FAILURE;
+    };
+    runtime::init_telemetry(level, Format::Plain, std::io::stderr);
+    let result = match &arguments.command {
+        Some(Command::Operator { json }) => operator(arguments.port, json).await,
+        None => stack(&arguments).await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn operator(port: u16, command: &str) -> anyhow::Result<()> {
+    let url = format!("http://127.0.0.1:{port}/2015-03-31/functions/operator/invocations");
+    let answer = client::request(Method::POST, &url, &[], command.to_owned()).await;
+    let answer = answer.with_context(|| {
+        format!("no stack on port {port}; start one with `cargo local`, or say --port")
+    })?;
+    let body: Value = serde_json::from_slice(&answer.body).context("not an answer of operator")?;
+    println!("{}", serde_json::to_string_pretty(&body)?);
+    if body.get("error").is_some() || answer.headers.contains_key("x-amz-function-error") {
+        bail!("the command was not carried out");
+    }
+    Ok(())
+}
+
+async fn stack(arguments: &Arguments) -> anyhow::Result<()> {
+    let faults = Faults {
+        stale_reads: arguments.faults,
+        conflicts: arguments.faults,
+        seed: arguments.seed,
+    };
+    let options = Options {
+        port: arguments.port,
+        data: arguments.data.clone(),
+        faults,
+        sqs_failures: arguments.faults,
+        cache: cache(),
+    };
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    let work = async {
+        let stack = Stack::start(&options).await?;
+        let running = stack.run();
+        stack.dynamodb().set_quiet(true);
+        let ready = match arguments.no_seed {
+            true => Ready::of(&stack),
+            false => seed(&stack).await.context("the seed")?,
+        };
+        stack.dynamodb().set_quiet(false);
+        print_table(&stack, &ready);
+        if let Some(file) = &arguments.ready_file {
+            ready.write(file)?;
+        }
+        if arguments.demo {
+            return demo::play(&ready).await;
+        }
+        println!("Ctrl-C ends it.");
+        std::future::pending::<()>().await;
+        drop(running);
+        Ok(())
+    };
+    tokio::select! {
+        result = work => result,
+        _ = interrupted.recv() => Ok(()),
+        _ = terminated.recv() => Ok(()),
+    }
+}
+
+/// Beside the binary, so in the target directory.
+fn cache() -> PathBuf {
+    let binary = std::env::current_exe().unwrap_or_default();
+    let target = binary
+        .ancestors()
+        .nth(2)
+        .map(PathBuf::from)
+        .unwrap_or_default();
+    target.join("redis")
+}
+
+fn print_table(stack: &Stack, ready: &Ready) {
+    println!("Picket runs at {}\n", ready.base_url);
+    let rows = [
+        ("API", Some(format!("{}/api/0/", ready.base_url))),
+        ("Azure DevOps webhook", Some(ready.vsts_webhook_url.clone())),
+        ("queues", Some(ready.queues_url.clone())),
+        ("organization", ready.org.clone()),
+        ("project", ready.project.clone()),
+        ("token", ready.auth_token.clone()),
+        ("webhook secret", ready.vsts_shared_secret.clone()),
+        ("issue", ready.group_short_id.clone()),
+    ];
+    for (name, value) in rows {
+        if let Some(value) = value {
+            println!("  {name:<21}{value}");
+        }
+    }
+    print_commands(ready);
+    println!("Not emulated on one machine:");
+    for line in stack.not_emulated() {
+        println!("  - {line}");
+    }
+    println!("A failed message is back after 1 s; deployed, after its queue's time-out.\n");
+}
+
+fn print_commands(ready: &Ready) {
+    let (Some(token), Some(secret)) = (&ready.auth_token, &ready.vsts_shared_secret) else {
+        println!("\nSet it up:\n  cargo local operator '{{\"command\":\"help\"}}'\n");
+        return;
+    };
+    let collection = ready.vsts_external_id.as_deref().unwrap_or_default();
+    let group = ready.group_id.as_deref().unwrap_or_default();
+    let email = ready
+        .members
+        .first()
+        .map(|person| person.email.as_str())
+        .unwrap_or_default();
+    println!("\nAssign work item 31 at Azure DevOps:");
+    println!(
+        "  curl -i {} -H 'shared-secret: {secret}' -d '{{\"eventType\":\"workitem.updated\",\"resource\":{{\"workItemId\":31,\"rev\":1,\"fields\":{{\"System.AssignedTo\":{{\"newValue\":\"A <{email}>\"}}}}}},\"resourceContainers\":{{\"collection\":{{\"id\":\"{collection}\"}}}}}}'",
+        ready.vsts_webhook_url
+    );
+    println!("See it on the issue:");
+    println!(
+        "  curl -s {}/api/0/issues/{group}/ -H 'Authorization: Bearer {token}'",
+        ready.base_url
+    );
+    println!("Set up more:\n  cargo local operator '{{\"command\":\"help\"}}'\n");
+}

@@ -3,11 +3,13 @@
 //! Losing Redis, or its contents, must not make a duplicate row: whoever creates an entity puts it
 //! only if its id is free, and comes back for another id.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use domain::{Fault, Secret, Snowflake, SnowflakeModel, Timestamp};
 use redis::{AsyncConnectionConfig, Client, RedisError, Script, aio::MultiplexedConnection};
 use tokio::sync::Mutex;
+
+use crate::{error::StoreError, table::Created};
 
 const CONNECT: Duration = Duration::from_millis(250);
 const ANSWER: Duration = Duration::from_millis(150);
@@ -105,17 +107,26 @@ impl Sequences {
             .map_err(|e| SequenceError::Unavailable(e.to_string()))
     }
 
-    /// Saves a new entity under a fresh id. `save` answers `None` where the id was taken, and is then
-    /// called with another one: after a lost Redis ids come back, rows must not.
-    pub async fn save<T>(
+    /// Finds an entity, or makes it under a fresh id. `make` answers `None` where the id or a name of
+    /// the entity was taken, and everything starts over: after a lost Redis ids come back, rows must
+    /// not, and somebody else may have made the entity meanwhile.
+    pub async fn find_or_make<T, F, M>(
         &self,
         model: SnowflakeModel,
         now: Timestamp,
-        save: impl AsyncFn(u64) -> Result<Option<T>, Fault>,
-    ) -> Result<T, Fault> {
+        find: impl Fn() -> F,
+        make: impl Fn(u64) -> M,
+    ) -> Result<Created<T>, Fault>
+    where
+        F: Future<Output = Result<Option<T>, StoreError>>,
+        M: Future<Output = Result<Option<T>, Fault>>,
+    {
         for _ in 0..SAVE_ATTEMPTS {
-            if let Some(saved) = save(self.next(model, now).await?).await? {
-                return Ok(saved);
+            if let Some(found) = find().await? {
+                return Ok(Created::found(found));
+            }
+            if let Some(made) = make(self.next(model, now).await?).await? {
+                return Ok(Created::new(made));
             }
         }
         Err(Fault::detail(

@@ -1,0 +1,174 @@
+//! The flow in front of one's eyes: what goes in, step by step, and what it changes.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use hyper::Method;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::{
+    client::request,
+    seed::{Person, Ready},
+};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Plays the flow against a running, seeded stack.
+///
+/// # Errors
+/// When a step does not do what it says.
+pub async fn play(ready: &Ready) -> anyhow::Result<()> {
+    let demo = Demo::new(ready)?;
+    let (ana, bo, cy) = (&ready.members[0], &ready.members[1], demo.outsider);
+    say("An issue, linked to work item 31 at Azure DevOps. Nobody is assigned.");
+    demo.expect(Value::Null).await?;
+
+    let to = |name: &str, email: &str| json!({ "newValue": format!("{name} <{email}>") });
+    say(&format!(
+        "Azure DevOps: work item 31 is assigned to {} (revision 1).",
+        ana.name
+    ));
+    demo.deliver(1, to(&ana.name, &ana.email), 200).await?;
+    demo.expect(json!(ana.email)).await?;
+
+    say("The same delivery again, as Azure sends it when an answer got lost.");
+    demo.deliver(1, to(&ana.name, &ana.email), 200).await?;
+    say(&format!(
+        "Revision 3 ({}) overtakes revision 2 (nobody).",
+        bo.name
+    ));
+    demo.deliver(3, to(&bo.name, &bo.email), 200).await?;
+    demo.expect(json!(bo.email)).await?;
+    demo.deliver(2, json!({ "oldValue": "Ana Ruiz <ana@acme.example>" }), 200)
+        .await?;
+
+    say("Revision 4: a person without access to the project. The assignee stays.");
+    demo.deliver(4, to(&cy.name, &cy.email), 200).await?;
+
+    say("Revision 5: unassigned, through the deassign function.");
+    demo.deliver(5, json!({ "oldValue": "Bo Li <bo@acme.example>" }), 200)
+        .await?;
+    demo.expect(Value::Null).await?;
+
+    say("A delivery with a wrong secret is refused.");
+    demo.deliver_with("not-the-secret", 6, to(&ana.name, &ana.email), 401)
+        .await?;
+
+    say("What happened, newest first: three changes, each once.");
+    let activity = demo.get("activities/").await?;
+    let lines = activity["activity"].as_array().cloned().unwrap_or_default();
+    for line in &lines {
+        let who = line["data"]["assigneeEmail"].as_str().unwrap_or("nobody");
+        println!(
+            "      {}  {:<11} {:<18} because of revision {}",
+            line["dateCreated"].as_str().unwrap_or_default(),
+            line["type"].as_str().unwrap_or_default(),
+            who,
+            line["data"]["cause"]["revision"].as_str().unwrap_or("-"),
+        );
+    }
+    ensure!(
+        lines.len() == 3,
+        "expected three activities, found {}",
+        lines.len()
+    );
+    let queues = request(Method::GET, &ready.queues_url, &[], "")
+        .await?
+        .json();
+    println!("\n  The queues now: {queues}\n");
+    Ok(())
+}
+
+struct Demo<'a> {
+    ready: &'a Ready,
+    bearer: String,
+    outsider: &'a Person,
+}
+
+impl<'a> Demo<'a> {
+    fn new(ready: &'a Ready) -> anyhow::Result<Self> {
+        let token = ready
+            .auth_token
+            .as_deref()
+            .context("the demo needs the seed")?;
+        let outsider = ready.outsider.as_ref().context("the demo needs the seed")?;
+        Ok(Self {
+            ready,
+            bearer: format!("Bearer {token}"),
+            outsider,
+        })
+    }
+
+    async fn deliver(&self, revision: u64, assigned_to: Value, status: u16) -> anyhow::Result<()> {
+        let secret = self.ready.vsts_shared_secret.as_deref().unwrap_or_default();
+        self.deliver_with(secret, revision, assigned_to, status)
+            .await
+    }
+
+    async fn deliver_with(
+        &self,
+        secret: &str,
+        revision: u64,
+        assigned_to: Value,
+        status: u16,
+    ) -> anyhow::Result<()> {
+        let body = json!({
+            "eventType": "workitem.updated",
+            "resource": {
+                "workItemId": 31, "rev": revision,
+                "fields": { "System.AssignedTo": assigned_to },
+            },
+            "resourceContainers": { "collection": { "id": self.ready.vsts_external_id } },
+        });
+        println!("    -> POST {}", self.ready.vsts_webhook_url);
+        println!("       rev {revision}, System.AssignedTo {assigned_to}");
+        let headers = [
+            ("shared-secret", secret),
+            ("content-type", "application/json"),
+        ];
+        let url = &self.ready.vsts_webhook_url;
+        let answer = request(Method::POST, url, &headers, body.to_string()).await?;
+        println!("    <- {}", answer.status);
+        ensure!(
+            answer.status.as_u16() == status,
+            "expected {status}, got {}",
+            answer.status
+        );
+        Ok(())
+    }
+
+    async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let group = self.ready.group_id.as_deref().unwrap_or_default();
+        let url = format!("{}/api/0/issues/{group}/{path}", self.ready.base_url);
+        let headers = [("authorization", self.bearer.as_str())];
+        Ok(request(Method::GET, &url, &headers, "").await?.json())
+    }
+
+    /// Waits until the issue shows this assignee.
+    async fn expect(&self, email: Value) -> anyhow::Result<()> {
+        let start = Instant::now();
+        loop {
+            let issue = self.get("").await?;
+            if issue["assignedTo"]["email"] == email && issue["id"].is_string() {
+                println!(
+                    "       {}: assigned to {}, {} ms later",
+                    issue["shortId"].as_str().unwrap_or_default(),
+                    email.as_str().unwrap_or("nobody"),
+                    start.elapsed().as_millis(),
+                );
+                return Ok(());
+            }
+            ensure!(
+                start.elapsed() < PATIENCE,
+                "the issue does not show {email}: {issue}"
+            );
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+fn say(line: &str) {
+    println!("\n  {line}");
+}

@@ -1,0 +1,518 @@
+//! The parts put together: started in the order of their dependencies, and stepped or run.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use axum::{
+    Json, Router,
+    extract::{Path as Segment, State},
+    http::{HeaderMap, StatusCode},
+    response::IntoResponse,
+    routing::{get, post},
+};
+use runtime::{Clock, Env};
+use serde_json::Value;
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, Semaphore, oneshot},
+    task::JoinSet,
+};
+
+use crate::{
+    dynamodb::{DynamoDb, Faults, StreamPosition},
+    gateway,
+    lambdas::Lambdas,
+    mapping::{Failed, deliver, deliver_stream, scheduled_event},
+    redis::Redis,
+    sqs::{QueueSpec, Received, Sqs},
+    template::{Function, QueueMapping, Template, resolve_environment},
+    wall::Wall,
+};
+
+const TEMPLATE: &str = include_str!("../../template.yaml");
+const TABLE: &str = "picket";
+const REGION: &str = "us-east-1";
+
+/// A failed message is back after this long, instead of the queue's own time-out: a developer does not
+/// wait three minutes.
+const LOCAL_RETRY: Duration = Duration::from_secs(1);
+const TTL_SWEEP: Duration = Duration::from_secs(60);
+
+/// How a stack is started.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The port of the front; 0 picks one.
+    pub port: u16,
+    /// Where the table and the key ring live; in memory without it.
+    pub data: Option<PathBuf>,
+    /// What DynamoDB does wrong on purpose.
+    pub faults: Faults,
+    /// Which share of SQS's calls fails.
+    pub sqs_failures: f64,
+    /// Where a Redis that had to be fetched is kept.
+    pub cache: PathBuf,
+}
+
+/// A started bundle. Everything answers; messages move only when stepped, or while [`Running`].
+#[derive(Debug)]
+pub struct Stack {
+    template: Template,
+    base_url: String,
+    sqs: Sqs,
+    dynamodb: DynamoDb,
+    redis: Mutex<Redis>,
+    lambdas: Lambdas,
+    clock: Clock,
+    wall: Wall,
+    stream: Mutex<StreamPosition>,
+    _front: oneshot::Sender<()>,
+}
+
+impl Stack {
+    /// Starts everything, and returns when it answers.
+    ///
+    /// # Errors
+    /// When the template cannot be carried out, a port is taken, or there is no Redis to be had.
+    pub async fn start(options: &Options) -> anyhow::Result<Arc<Self>> {
+        let template = Template::parse(TEMPLATE).context("infra/template.yaml")?;
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], options.port)))
+            .await
+            .with_context(|| format!("port {} on 127.0.0.1", options.port))?;
+        let base_url = format!("http://{}", listener.local_addr()?);
+        let sqs = Sqs::start(queues(&template)).await?;
+        if options.sqs_failures > 0.0 {
+            sqs.set_failure_rate(options.sqs_failures, options.faults.seed);
+        }
+        let dynamodb = start_table(&template, options).await?;
+        let redis = Redis::start(&options.cache).await?;
+        let wall = Wall::start().await?;
+        let clock = Clock::default();
+        let ring = key_ring(options.data.as_deref())?;
+        let world = World {
+            base_url: &base_url,
+            sqs: &sqs,
+            dynamodb: &dynamodb,
+            redis: &redis,
+            wall: &wall,
+            ring: &ring,
+        };
+        let mut lambdas = Lambdas::default();
+        for function in &template.functions {
+            let variables = world.environment(&template, function)?;
+            let env = Env::new(variables, clock.clone());
+            lambdas.add(&function.name, function.timeout, env).await?;
+        }
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stack = Arc::new(Self {
+            template,
+            base_url,
+            sqs,
+            dynamodb,
+            redis: Mutex::new(redis),
+            lambdas,
+            clock,
+            wall,
+            stream: Mutex::default(),
+            _front: stop,
+        });
+        stack.serve(listener, stopped);
+        Ok(stack)
+    }
+
+    /// The gateways and the stack's own pages, on one port. They hold the stack weakly: it ends when
+    /// whoever started it lets go.
+    fn serve(self: &Arc<Self>, listener: TcpListener, stopped: oneshot::Receiver<()>) {
+        let weak = Arc::downgrade(self);
+        let invoke: gateway::Invoke = Arc::new(move |function: &str, event: String| {
+            let (stack, function) = (weak.upgrade(), function.to_owned());
+            Box::pin(async move {
+                match stack {
+                    Some(stack) => stack.lambdas.invoke(&function, event).await,
+                    None => Err("the stack is ending".to_owned()),
+                }
+            })
+        });
+        let weak = Arc::downgrade(self);
+        let local = Router::new()
+            .route("/_local/queues", get(show_queues))
+            .route("/_local/queues/{queue}/dead", get(show_dead))
+            .route(
+                "/2015-03-31/functions/{function}/invocations",
+                post(invoke_function),
+            )
+            .with_state(weak);
+        let routes = self.template.routes.clone();
+        let shutdown = async {
+            // An error is the drop of the sender, which is the signal.
+            let _ = stopped.await;
+        };
+        tokio::spawn(gateway::serve(listener, routes, invoke, local, shutdown));
+    }
+
+    /// Where the gateways answer, without a trailing slash.
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// The queues.
+    pub fn sqs(&self) -> &Sqs {
+        &self.sqs
+    }
+
+    /// The table.
+    pub fn dynamodb(&self) -> &DynamoDb {
+        &self.dynamodb
+    }
+
+    /// The clock of all functions.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// What the template asks for and one machine does not have.
+    pub fn not_emulated(&self) -> &[String] {
+        &self.template.not_emulated
+    }
+
+    /// How often a function reached for the other side of the VPC's border.
+    pub fn border_violations(&self) -> u64 {
+        self.wall.hits()
+    }
+
+    /// Ends Redis as if its machine had died.
+    pub async fn kill_redis(&self) {
+        self.redis.lock().await.stop().await;
+    }
+
+    /// Where Redis answers.
+    pub async fn redis_url(&self) -> String {
+        self.redis.lock().await.url()
+    }
+
+    /// Calls a function with an event, as `aws lambda invoke` does.
+    ///
+    /// # Errors
+    /// The text of the function's error.
+    pub async fn invoke(&self, function: &str, event: String) -> Result<String, String> {
+        self.lambdas.invoke(function, event).await
+    }
+
+    /// The queues that have a consumer, in the template's order.
+    pub fn consumed_queues(&self) -> impl Iterator<Item = &str> {
+        self.template
+            .queue_mappings
+            .iter()
+            .map(|mapping| mapping.queue.as_str())
+    }
+
+    /// Receives one batch of a queue and hands it to its function `times` times over. Gives the
+    /// batch, and what of it failed and stays in flight.
+    ///
+    /// # Errors
+    /// When nothing consumes the queue.
+    pub async fn step(
+        &self,
+        queue: &str,
+        times: u32,
+    ) -> anyhow::Result<(Vec<Received>, Vec<Failed>)> {
+        let mapping = self.mapping(queue)?;
+        let batch = self.sqs.receive(queue, mapping.batch_size as usize);
+        if batch.is_empty() {
+            return Ok((batch, Vec::new()));
+        }
+        let failed = deliver(mapping, &self.sqs, &self.lambdas, batch.clone(), times).await;
+        Ok((batch, failed))
+    }
+
+    fn mapping(&self, queue: &str) -> anyhow::Result<&QueueMapping> {
+        let found = self
+            .template
+            .queue_mappings
+            .iter()
+            .find(|mapping| mapping.queue == queue);
+        found.with_context(|| format!("nothing consumes the queue {queue}"))
+    }
+
+    /// Hands what is new in the table's stream to its functions, `times` times over. Gives the number
+    /// of records.
+    ///
+    /// # Errors
+    /// When the stream cannot be read.
+    pub async fn step_stream(&self, times: u32) -> anyhow::Result<usize> {
+        let mut position = self.stream.lock().await;
+        let records = self.dynamodb.stream_records(&mut position, STREAM_BATCH)?;
+        let count = records.len();
+        self.hand_out(records, times).await;
+        Ok(count)
+    }
+
+    async fn hand_out(&self, records: Vec<Value>, times: u32) {
+        for mapping in &self.template.stream_mappings {
+            deliver_stream(mapping, &self.lambdas, records.clone(), times).await;
+        }
+    }
+
+    /// Runs everything that is on a schedule, once.
+    ///
+    /// # Errors
+    /// When a function fails.
+    pub async fn step_schedules(&self) -> anyhow::Result<()> {
+        for schedule in &self.template.schedules {
+            let result = self
+                .lambdas
+                .invoke(&schedule.function, scheduled_event())
+                .await;
+            if let Err(error) = result {
+                bail!("the schedule of {}: {error}", schedule.function);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets messages move by themselves until the result is dropped.
+    pub fn run(self: &Arc<Self>) -> Running {
+        let mut tasks = JoinSet::new();
+        for mapping in self.template.queue_mappings.clone() {
+            tasks.spawn(self.clone().poll(mapping));
+        }
+        tasks.spawn(self.clone().follow_stream());
+        for schedule in self.template.schedules.clone() {
+            let stack = self.clone();
+            tasks.spawn(async move {
+                let mut timer = tokio::time::interval(schedule.every);
+                loop {
+                    timer.tick().await;
+                    let event = scheduled_event();
+                    if let Err(error) = stack.lambdas.invoke(&schedule.function, event).await {
+                        tracing::error!(function = schedule.function, error, "a schedule failed");
+                    }
+                }
+            });
+        }
+        let stack = self.clone();
+        tasks.spawn(async move {
+            let mut timer = tokio::time::interval(TTL_SWEEP);
+            loop {
+                timer.tick().await;
+                if let Err(error) = stack.dynamodb.sweep_ttl() {
+                    tracing::error!(error = error.to_string(), "the TTL sweep failed");
+                }
+            }
+        });
+        Running { _tasks: tasks }
+    }
+
+    async fn poll(self: Arc<Self>, mapping: QueueMapping) {
+        let most = mapping.maximum_concurrency.unwrap_or(10) as usize;
+        let slots = Arc::new(Semaphore::new(most));
+        loop {
+            let Ok(slot) = slots.clone().acquire_owned().await else {
+                return;
+            };
+            let batch = self
+                .sqs
+                .receive_wait(&mapping.queue, mapping.batch_size as usize)
+                .await;
+            let (stack, mapping) = (self.clone(), mapping.clone());
+            tokio::spawn(async move {
+                let failed = deliver(&mapping, &stack.sqs, &stack.lambdas, batch, 1).await;
+                for Failed { message } in failed {
+                    let (queue, receipt) = (&mapping.queue, &message.receipt_handle);
+                    stack.sqs.change_visibility(queue, receipt, LOCAL_RETRY);
+                    tracing::warn!(
+                        queue,
+                        receive = message.receive_count,
+                        "a message failed and is back after {} s (deployed: after the queue's visibility time-out)",
+                        LOCAL_RETRY.as_secs()
+                    );
+                }
+                drop(slot);
+            });
+        }
+    }
+
+    async fn follow_stream(self: Arc<Self>) {
+        let mut position = StreamPosition::default();
+        loop {
+            match self.dynamodb.stream_wait(&mut position, STREAM_BATCH).await {
+                Ok(records) => self.hand_out(records, 1).await,
+                Err(error) => {
+                    tracing::error!(error = error.to_string(), "the stream cannot be read");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+const STREAM_BATCH: usize = 100;
+
+/// Messages move while this lives.
+#[derive(Debug)]
+pub struct Running {
+    _tasks: JoinSet<()>,
+}
+
+/// What a function's environment is made of.
+struct World<'a> {
+    base_url: &'a str,
+    sqs: &'a Sqs,
+    dynamodb: &'a DynamoDb,
+    redis: &'a Redis,
+    wall: &'a Wall,
+    ring: &'a str,
+}
+
+impl World<'_> {
+    /// What the template says, and the endpoints that this function may reach: the table always, and
+    /// either Redis or the services of AWS.
+    fn environment(
+        &self,
+        template: &Template,
+        function: &Function,
+    ) -> anyhow::Result<BTreeMap<String, String>> {
+        let lookup =
+            |id: &str, attribute: Option<&str>| self.lookup(template, function, id, attribute);
+        let mut variables = resolve_environment(template, function, &lookup)?;
+        if let Some(url) = variables.get_mut("REDIS_URL") {
+            // The child speaks no TLS.
+            *url = url.replacen("rediss://", "redis://", 1);
+        }
+        let mut set = |name: &str, value: &str| variables.insert(name.to_owned(), value.to_owned());
+        set("AWS_REGION", REGION);
+        set("AWS_ACCESS_KEY_ID", "local");
+        set("AWS_SECRET_ACCESS_KEY", "local");
+        set("AWS_ENDPOINT_URL", &self.wall.url());
+        set("AWS_ENDPOINT_URL_DYNAMODB", &self.dynamodb.endpoint());
+        if !function.in_vpc {
+            set("AWS_ENDPOINT_URL_SQS", &self.sqs.endpoint());
+        }
+        Ok(variables)
+    }
+
+    fn lookup(
+        &self,
+        template: &Template,
+        function: &Function,
+        id: &str,
+        attribute: Option<&str>,
+    ) -> Option<String> {
+        let queue = || template.queues.iter().find(|queue| queue.logical_id == id);
+        Some(match (id, attribute) {
+            ("PublicUrl", None) => self.base_url.to_owned(),
+            ("Cache", Some("PrimaryEndPoint.Address")) => "127.0.0.1".to_owned(),
+            ("Cache", Some("PrimaryEndPoint.Port")) if function.in_vpc => {
+                self.redis.port().to_string()
+            }
+            ("Cache", Some("PrimaryEndPoint.Port")) => self.wall.port().to_string(),
+            ("KeyRingSecret", Some("SecretString")) => self.ring.to_owned(),
+            (_, None) if id == template.table.logical_id => TABLE.to_owned(),
+            (_, None) => self.sqs.queue_url(&queue()?.name),
+            (_, Some("Arn")) => Sqs::queue_arn(&queue()?.name),
+            (_, Some(_)) => return None,
+        })
+    }
+}
+
+fn queues(template: &Template) -> Vec<QueueSpec> {
+    let spec = |queue: &crate::template::Queue| QueueSpec {
+        name: queue.name.clone(),
+        visibility_timeout: queue.visibility_timeout,
+        max_receive_count: queue.max_receive_count,
+        dead_letter_queue: queue.dead_letter_queue.clone(),
+    };
+    template.queues.iter().map(spec).collect()
+}
+
+async fn start_table(template: &Template, options: &Options) -> anyhow::Result<DynamoDb> {
+    let mut request = template.table.create_table.clone();
+    request["TableName"] = TABLE.into();
+    let file = options
+        .data
+        .as_ref()
+        .map(|directory| directory.join("table.sqlite"));
+    let ttl = template.table.ttl_attribute.as_deref();
+    DynamoDb::start(request, ttl, file.as_deref(), options.faults).await
+}
+
+/// The text behind the key ring: kept beside the table, because the table's secrets need it again.
+fn key_ring(data: Option<&Path>) -> anyhow::Result<String> {
+    let fresh = || {
+        let random: [u8; 32] = rand::random();
+        random
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
+    let Some(directory) = data else {
+        return Ok(fresh());
+    };
+    let file = directory.join("key-ring");
+    match std::fs::read_to_string(&file) {
+        Ok(text) => Ok(text),
+        Err(_) => {
+            std::fs::create_dir_all(directory).context("the data directory")?;
+            let text = fresh();
+            std::fs::write(&file, &text).context("the key ring in the data directory")?;
+            Ok(text)
+        }
+    }
+}
+
+type Weak = std::sync::Weak<Stack>;
+
+/// `GET /_local/queues`: each queue's counts.
+async fn show_queues(State(stack): State<Weak>) -> impl IntoResponse {
+    match stack.upgrade() {
+        Some(stack) => Json(stack.sqs.stats()).into_response(),
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+/// `GET /_local/queues/<queue>/dead`: the bodies in its dead-letter queue, the oldest first.
+async fn show_dead(
+    State(stack): State<Weak>,
+    Segment(queue): Segment<String>,
+) -> impl IntoResponse {
+    let Some(stack) = stack.upgrade() else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    let found = stack
+        .template
+        .queues
+        .iter()
+        .find(|known| known.name == queue);
+    match found.and_then(|known| known.dead_letter_queue.as_deref()) {
+        Some(dead) => Json(stack.sqs.messages(dead)).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// Lambda's invoke API, so that `aws lambda invoke --endpoint-url` and `cargo lambda invoke` work too.
+async fn invoke_function(
+    State(stack): State<Weak>,
+    Segment(function): Segment<String>,
+    headers: HeaderMap,
+    body: String,
+) -> impl IntoResponse {
+    // A page in a browser must not command the stack of whoever looks at it.
+    if headers.contains_key("origin") {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    let Some(stack) = stack.upgrade() else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    match stack.invoke(&function, body).await {
+        Ok(answer) => answer.into_response(),
+        Err(error) => {
+            let body = serde_json::json!({ "errorType": "Error", "errorMessage": error });
+            ([("x-amz-function-error", "Unhandled")], Json(body)).into_response()
+        }
+    }
+}
