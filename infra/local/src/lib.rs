@@ -19,3 +19,14 @@ mod wall;
 
 pub use mapping::Failed;
 pub use stack::{Options, Running, Stack};
+
+/// Where a Redis that had to be fetched is kept: in the target directory that the running binary is in.
+pub fn cache() -> std::path::PathBuf {
+    let binary = std::env::current_exe().unwrap_or_default();
+    let target = binary
+        .ancestors()
+        .find(|directory| directory.join("CACHEDIR.TAG").exists());
+    target
+        .unwrap_or(std::path::Path::new("target"))
+        .join("redis")
+}

@@ -111,7 +111,7 @@ async fn stack(arguments: &Arguments) -> anyhow::Result<()> {
         data: arguments.data.clone(),
         faults,
         sqs_failures: arguments.faults,
-        cache: cache(),
+        cache: local::cache(),
     };
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
@@ -141,17 +141,6 @@ async fn stack(arguments: &Arguments) -> anyhow::Result<()> {
         _ = interrupted.recv() => Ok(()),
         _ = terminated.recv() => Ok(()),
     }
-}
-
-/// Beside the binary, so in the target directory.
-fn cache() -> PathBuf {
-    let binary = std::env::current_exe().unwrap_or_default();
-    let target = binary
-        .ancestors()
-        .nth(2)
-        .map(PathBuf::from)
-        .unwrap_or_default();
-    target.join("redis")
 }
 
 fn print_table(stack: &Stack, ready: &Ready) {

@@ -230,6 +230,19 @@ impl Stack {
         Ok((batch, failed))
     }
 
+    /// Hands messages that were received before to their function once more, as a queue that delivers
+    /// at least once may do at any later time.
+    ///
+    /// # Errors
+    /// When nothing consumes the queue.
+    pub async fn deliver_again(
+        &self,
+        queue: &str,
+        batch: Vec<Received>,
+    ) -> anyhow::Result<Vec<Failed>> {
+        Ok(deliver(self.mapping(queue)?, &self.sqs, &self.lambdas, batch, 1).await)
+    }
+
     fn mapping(&self, queue: &str) -> anyhow::Result<&QueueMapping> {
         let found = self
             .template

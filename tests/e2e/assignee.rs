@@ -1,0 +1,351 @@
+//! The assignee of an Azure DevOps work item becomes the assignee of the linked issues.
+
+use serde_json::{Value, json};
+use tests::{World, assigned_to};
+
+#[tokio::test]
+async fn an_assignment_at_azure_assigns_the_linked_issue_once() {
+    let mut world = World::start().await;
+    for _ in 0..5 {
+        world.assign(1, world.bo()).await;
+    }
+    world.settle().await;
+    assert_eq!(world.assignee().await.as_deref(), Some("bo@acme.example"));
+    assert_eq!(world.activity().await, ["assigned bo@acme.example"]);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn the_activity_names_the_tracker_and_the_delivery_and_no_person() {
+    let mut world = World::start().await;
+    world.assign(11, world.ana()).await;
+    world.settle().await;
+    let group = world.ready.group_id.clone().unwrap();
+    let answer = world
+        .get(&format!("/api/0/issues/{group}/activities/"))
+        .await
+        .json();
+    let line = &answer["activity"][0];
+    assert_eq!(line["type"], "assigned");
+    assert_eq!(line["user"], Value::Null);
+    let data = &line["data"];
+    assert_eq!(data["assignee"], world.ready.members[0].id.as_str());
+    assert_eq!(data["assigneeType"], "user");
+    assert_eq!(data["integration"], "vsts");
+    assert_eq!(data["cause"]["externalIssue"], "31");
+    assert_eq!(data["cause"]["revision"], "11");
+    assert_eq!(data["cause"]["delivery"].as_str().map(str::len), Some(26));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn the_address_is_compared_without_regard_to_case() {
+    let mut world = World::start().await;
+    world.assign(1, "BO@Acme.Example").await;
+    world.settle().await;
+    assert_eq!(world.assignee().await.as_deref(), Some("bo@acme.example"));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_unassignment_goes_through_the_deassign_function() {
+    let mut world = World::start().await;
+    world.assign(1, world.ana()).await;
+    world.settle().await;
+    world.unassign(2).await;
+    world.settle().await;
+    assert_eq!(world.assignee().await, None);
+    assert_eq!(
+        world.activity().await,
+        ["assigned ana@acme.example", "unassigned"]
+    );
+    assert_eq!(world.stack.sqs().sent_count("deassign") > 0, true);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_explicit_null_unassigns_too() {
+    let mut world = World::start().await;
+    world.assign(1, world.ana()).await;
+    world.settle().await;
+    world
+        .deliver(&world.work_item(2, json!({ "oldValue": "x", "newValue": null })))
+        .await;
+    world.settle().await;
+    assert_eq!(world.assignee().await, None);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn unassigning_an_unassigned_issue_leaves_no_activity_and_sends_nothing() {
+    let mut world = World::start().await;
+    world.unassign(1).await;
+    world.settle().await;
+    assert_eq!(world.activity().await, Vec::<String>::new());
+    assert_eq!(world.stack.sqs().sent_count("deassign"), 0);
+    assert_eq!(world.outcomes()[0], "suppressed: already_so");
+    world.finish().await;
+}
+
+/// Delivers an assignment to `email` over Ana's, and expects Ana to stay, for `reason`.
+async fn expect_refused(mut world: World, email: &str, reason: &str) {
+    world.assign(1, world.ana()).await;
+    world.settle().await;
+    world.assign(2, email).await;
+    world.settle().await;
+    assert_eq!(world.assignee().await.as_deref(), Some("ana@acme.example"));
+    assert_eq!(world.activity().await.len(), 1);
+    assert_eq!(
+        world.outcomes().last(),
+        Some(&format!("suppressed: {reason}"))
+    );
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_person_without_access_to_the_project_is_not_assigned() {
+    let world = World::start().await;
+    let cy = world.cy().to_owned();
+    expect_refused(world, &cy, "assignee_without_access").await;
+}
+
+#[tokio::test]
+async fn an_unknown_address_changes_nothing() {
+    expect_refused(
+        World::start().await,
+        "nobody@acme.example",
+        "assignee_unknown",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_unverified_address_identifies_nobody() {
+    let world = World::start().await;
+    let bo = world.bo().to_owned();
+    world
+        .operator(
+            json!({ "command": "create-user", "email": bo, "name": "Bo Li", "verified": false }),
+        )
+        .await;
+    expect_refused(world, &bo, "assignee_unknown").await;
+}
+
+#[tokio::test]
+async fn a_deactivated_person_is_not_assigned() {
+    let world = World::start().await;
+    let bo = world.bo().to_owned();
+    world
+        .operator(
+            json!({ "command": "create-user", "email": bo, "name": "Bo Li", "active": false }),
+        )
+        .await;
+    expect_refused(world, &bo, "assignee_unknown").await;
+}
+
+#[tokio::test]
+async fn an_organization_without_the_feature_takes_nothing_in() {
+    let mut world = World::start().await;
+    world
+        .operator(json!({
+            "command": "set-feature", "organization": "acme",
+            "feature": "integrations-issue-sync", "enabled": false,
+        }))
+        .await;
+    world.assign(1, world.ana()).await;
+    world.settle().await;
+    assert_eq!(world.assignee().await, None);
+    assert_eq!(world.outcomes(), ["suppressed: feature_off"]);
+    world.finish().await;
+}
+
+async fn integration(world: &World) -> Value {
+    let answer = world
+        .operator(json!({
+            "command": "create-integration", "organization": "acme", "provider": "vsts",
+            "external_id": world.ready.vsts_external_id, "name": "acme",
+            "domain_name": "https://dev.azure.com/acme/",
+        }))
+        .await;
+    answer["integration"]["id"].clone()
+}
+
+#[tokio::test]
+async fn an_organization_with_the_switch_off_takes_nothing_in() {
+    let mut world = World::start().await;
+    let integration = integration(&world).await;
+    world
+        .operator(json!({
+            "command": "set-sync", "organization": "acme", "integration": integration,
+            "switches": { "inbound_assignee": false },
+        }))
+        .await;
+    world.assign(1, world.ana()).await;
+    world.settle().await;
+    assert_eq!(world.assignee().await, None);
+    assert_eq!(world.outcomes(), ["suppressed: switch_off"]);
+    world.finish().await;
+}
+
+/// A second organization that the same integration serves, with its own issue on work item 31.
+async fn second_organization(world: &World) -> String {
+    for command in [
+        json!({ "command": "create-organization", "slug": "beta", "name": "Beta" }),
+        json!({ "command": "create-team", "organization": "beta", "slug": "all", "name": "All" }),
+        json!({ "command": "add-member", "organization": "beta", "email": world.ana(), "teams": ["all"] }),
+        json!({ "command": "create-project", "organization": "beta", "team": "all", "slug": "app", "name": "App" }),
+        json!({ "command": "create-integration", "organization": "beta", "provider": "vsts",
+            "external_id": world.ready.vsts_external_id, "name": "acme",
+            "domain_name": "https://dev.azure.com/acme/" }),
+        json!({ "command": "set-feature", "organization": "beta", "feature": "integrations-issue-sync", "enabled": true }),
+    ] {
+        world.operator(command).await;
+    }
+    let issue = json!({ "command": "create-issue", "organization": "beta", "project": "app", "title": "Oops" });
+    let issue = world.operator(issue).await["issue"].take();
+    world
+        .operator(json!({
+            "command": "link-external-issue", "organization": "beta", "issue": issue["id"],
+            "integration": integration(world).await, "key": "31",
+        }))
+        .await;
+    issue["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn each_organization_of_an_integration_decides_for_itself() {
+    let mut world = World::start().await;
+    let other = second_organization(&world).await;
+    world.assign(1, world.ana()).await;
+    world.settle().await;
+    assert_eq!(world.assignee().await.as_deref(), Some("ana@acme.example"));
+    assert_eq!(world.assignee_of(&other).await, None, "its switch is off");
+
+    world
+        .operator(json!({
+            "command": "set-sync", "organization": "beta", "integration": integration(&world).await,
+            "switches": { "inbound_assignee": true },
+        }))
+        .await;
+    world.assign(2, world.ana()).await;
+    world.settle().await;
+    assert_eq!(
+        world.assignee_of(&other).await.as_deref(),
+        Some("ana@acme.example")
+    );
+    world.unassign(3).await;
+    world.settle().await;
+    assert_eq!(world.assignee().await, None);
+    assert_eq!(world.assignee_of(&other).await, None);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn every_group_of_an_external_issue_changes_however_many_there_are() {
+    let mut world = World::start().await;
+    let integration = integration(&world).await;
+    let mut groups = vec![world.ready.group_id.clone().unwrap()];
+    for n in 0..59 {
+        let issue = json!({
+            "command": "create-issue", "organization": "acme", "project": "web",
+            "title": format!("Problem {n}"),
+        });
+        let issue = world.operator(issue).await["issue"].take();
+        world
+            .operator(json!({
+                "command": "link-external-issue", "organization": "acme", "issue": issue["id"],
+                "integration": integration, "key": "31",
+            }))
+            .await;
+        groups.push(issue["id"].as_str().unwrap().to_owned());
+    }
+    world.assign(1, world.bo()).await;
+    world.settle().await;
+    for group in &groups {
+        assert_eq!(
+            world.assignee_of(group).await.as_deref(),
+            Some("bo@acme.example")
+        );
+    }
+    world.unassign(2).await;
+    world.settle().await;
+    for group in &groups {
+        assert_eq!(world.assignee_of(group).await, None);
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_change_without_a_revision_applies_in_the_order_it_arrives() {
+    let mut world = World::start().await;
+    world.without_replay();
+    for email in [world.ana().to_owned(), world.bo().to_owned()] {
+        let mut body = world.work_item(0, assigned_to(&email));
+        body["resource"].as_object_mut().unwrap().remove("rev");
+        world.deliver(&body).await;
+        world.settle().await;
+        assert_eq!(world.assignee().await, Some(email));
+    }
+    assert_eq!(world.activity().await.len(), 2);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn the_state_of_a_work_item_is_taken_in_and_not_applied() {
+    let mut world = World::start().await;
+    let mut body = world.work_item(1, json!({ "newValue": "No address" }));
+    body["resource"]["fields"]["System.State"] =
+        json!({ "oldValue": "Active", "newValue": "Closed" });
+    world.deliver(&body).await;
+    let queued = world.stack.sqs().messages("issue-sync");
+    let message: Value = serde_json::from_str(&queued[0]).unwrap();
+    let status = json!({ "old_state": "Active", "new_state": "Closed", "project": "prj-9" });
+    assert_eq!(message["message"]["status"], status);
+    assert_eq!(message["message"]["assignee"], Value::Null);
+    world.settle().await;
+    assert_eq!(world.outcomes(), ["suppressed: status_not_applied"]);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_work_item_that_nothing_is_linked_to_changes_nothing() {
+    let mut world = World::start().await;
+    let mut body = world.work_item(1, assigned_to(world.ana()));
+    body["resource"]["workItemId"] = json!(32);
+    world.deliver(&body).await;
+    world.settle().await;
+    assert_eq!(world.assignee().await, None);
+    assert_eq!(world.outcomes(), ["suppressed: no_linked_group"]);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn one_trace_leads_from_the_webhook_to_the_last_step() {
+    let mut world = World::start().await;
+    world.assign(1, world.ana()).await;
+    world.settle().await;
+    let secret = world.ready.vsts_shared_secret.clone().unwrap();
+    let trace = "1-67891233-abcdef012345678912345678";
+    let header = format!("Root={trace};Parent=53995c3f42cd8ad8;Sampled=1");
+    let body = world.work_item(2, json!({ "oldValue": "x" })).to_string();
+    world
+        .post(
+            &[("shared-secret", &secret), ("x-amzn-trace-id", &header)],
+            body,
+        )
+        .await;
+    world.settle().await;
+    let of_trace = |line: &Value| line["span"]["trace.id"] == trace;
+    let lines: Vec<_> = world.logs().into_iter().filter(of_trace).collect();
+    let applied = lines
+        .iter()
+        .find(|line| line["outcome"] == "applied")
+        .expect("a last step");
+    let span = &applied["span"];
+    assert_eq!(span["queue"], "deassign");
+    assert_eq!(span["message.type"], "Deassign");
+    assert_eq!(span["message.attempt"], 1);
+    assert_eq!(span["message.id"].as_str().map(str::len), Some(26));
+    assert!(span["org.id"].is_number() && span["group.id"].is_number());
+    world.finish().await;
+}

@@ -1,0 +1,407 @@
+//! The harness: a seeded stack whose messages move when the test says so.
+
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    thread,
+};
+
+use hyper::Method;
+use local::{
+    Options, Stack,
+    client::{Answer, request},
+    dynamodb::Faults,
+    seed::{Ready, operator, seed},
+    sqs::Received,
+};
+use rand::seq::SliceRandom;
+use serde_json::{Value, json};
+
+use crate::logs;
+
+/// How many rounds of messages a world may need to come to rest. More is a loop.
+const MOST_ROUNDS: usize = 1000;
+/// How often a command that met a fault is repeated: what a person would do.
+const OPERATOR_TRIES: usize = 10;
+
+/// What of the deliveries goes wrong.
+const STALE_READS: f64 = 0.4;
+const CONFLICTS: f64 = 0.2;
+
+/// A seeded bundle. [`World::finish`] must be called at the end of the test.
+pub struct World {
+    /// The bundle.
+    pub stack: Arc<Stack>,
+    /// Its URLs, ids and secrets.
+    pub ready: Ready,
+    /// How often each message is handed to its function in a row.
+    times: u32,
+    /// What was handled, to be delivered again at the end.
+    handled: Vec<(String, Received)>,
+    /// How many messages each dead-letter queue may hold at the end.
+    dead: BTreeMap<String, u64>,
+    replay: bool,
+    finished: bool,
+}
+
+/// A change object of the field `System.AssignedTo`.
+pub fn assigned_to(email: &str) -> Value {
+    json!({ "newValue": format!("Somebody <{email}>") })
+}
+
+impl World {
+    /// Every message twice, stale reads, and transactions that conflict. The same test meets the same
+    /// faults each time, as far as its ids are the same.
+    pub async fn start() -> Self {
+        let mut hasher = DefaultHasher::new();
+        thread::current().name().hash(&mut hasher);
+        let seed = hasher.finish();
+        let faults = Faults {
+            stale_reads: STALE_READS,
+            conflicts: CONFLICTS,
+            seed,
+        };
+        Self::with(faults, 2, true).await
+    }
+
+    /// Nothing goes wrong and every message comes once: for tests that count.
+    pub async fn quiet() -> Self {
+        Self::with(Faults::default(), 1, false).await
+    }
+
+    async fn with(faults: Faults, times: u32, replay: bool) -> Self {
+        logs::capture();
+        let options = Options {
+            faults,
+            cache: local::cache(),
+            ..Options::default()
+        };
+        let stack = Stack::start(&options).await.expect("the stack starts");
+        stack.dynamodb().set_quiet(true);
+        let ready = seed(&stack).await.expect("the seed is made");
+        stack.dynamodb().catch_up();
+        stack.dynamodb().set_quiet(false);
+        let (handled, dead) = (Vec::new(), BTreeMap::new());
+        Self {
+            stack,
+            ready,
+            times,
+            handled,
+            dead,
+            replay,
+            finished: false,
+        }
+    }
+
+    /// The first seeded member's address.
+    pub fn ana(&self) -> &str {
+        &self.ready.members[0].email
+    }
+
+    /// The second seeded member's address.
+    pub fn bo(&self) -> &str {
+        &self.ready.members[1].email
+    }
+
+    /// The address of the person who is in the organization and in no team of the project.
+    pub fn cy(&self) -> &str {
+        &self
+            .ready
+            .outsider
+            .as_ref()
+            .expect("a seeded outsider")
+            .email
+    }
+
+    /// A `workitem.updated` body about work item 31.
+    pub fn work_item(&self, revision: u64, assigned_to: Value) -> Value {
+        json!({
+            "id": "2b1c", "notificationId": 41, "eventType": "workitem.updated",
+            "resource": {
+                "id": 7, "workItemId": 31, "rev": revision,
+                "fields": { "System.AssignedTo": assigned_to },
+            },
+            "resourceContainers": {
+                "collection": { "id": self.ready.vsts_external_id },
+                "project": { "id": "prj-9" },
+            },
+        })
+    }
+
+    /// Posts a delivery with the right secret.
+    pub async fn deliver(&self, body: &Value) -> Answer {
+        let secret = self
+            .ready
+            .vsts_shared_secret
+            .clone()
+            .expect("a seeded secret");
+        self.post(&[("Shared-Secret", &secret)], body.to_string())
+            .await
+    }
+
+    /// Posts a body to the Azure DevOps webhook.
+    pub async fn post(
+        &self,
+        headers: &[(&str, &str)],
+        body: impl Into<hyper::body::Bytes>,
+    ) -> Answer {
+        let url = &self.ready.vsts_webhook_url;
+        request(Method::POST, url, headers, body)
+            .await
+            .expect("the front answers")
+    }
+
+    /// Tells Azure DevOps' side of a change of work item 31, and expects it to be taken.
+    pub async fn assign(&self, revision: u64, email: &str) {
+        let answer = self
+            .deliver(&self.work_item(revision, assigned_to(email)))
+            .await;
+        assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, ""));
+    }
+
+    /// The same for an unassignment: the change has only an old value.
+    pub async fn unassign(&self, revision: u64) {
+        let change = json!({ "oldValue": "Somebody <somebody@acme.example>" });
+        let answer = self.deliver(&self.work_item(revision, change)).await;
+        assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, ""));
+    }
+
+    /// `GET` under the base URL, with the seeded token.
+    pub async fn get(&self, path: &str) -> Answer {
+        let token = self.ready.auth_token.clone().expect("a seeded token");
+        self.get_as(&token, path).await
+    }
+
+    /// `GET` under the base URL, with this token.
+    pub async fn get_as(&self, token: &str, path: &str) -> Answer {
+        let url = format!("{}{path}", self.ready.base_url);
+        let bearer = format!("Bearer {token}");
+        let answer = request(Method::GET, &url, &[("authorization", &bearer)], "").await;
+        answer.expect("the front answers")
+    }
+
+    /// The address of the seeded issue's assignee, as the API shows it.
+    pub async fn assignee(&self) -> Option<String> {
+        self.assignee_of(self.ready.group_id.as_deref().expect("a seeded issue"))
+            .await
+    }
+
+    /// The address of an issue's assignee, as the API shows it.
+    pub async fn assignee_of(&self, group: &str) -> Option<String> {
+        let answer = self.get(&format!("/api/0/issues/{group}/")).await;
+        assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
+        answer.json()["assignedTo"]["email"]
+            .as_str()
+            .map(str::to_owned)
+    }
+
+    /// The activity of the seeded issue, oldest first, in words.
+    pub async fn activity(&self) -> Vec<String> {
+        let group = self.ready.group_id.clone().expect("a seeded issue");
+        let answer = self
+            .get(&format!("/api/0/issues/{group}/activities/"))
+            .await
+            .json();
+        let lines = answer["activity"].as_array().cloned().unwrap_or_default();
+        let words = |line: &Value| {
+            let kind = line["type"].as_str().unwrap_or_default();
+            match line["data"]["assigneeEmail"].as_str() {
+                Some(email) => format!("{kind} {email}"),
+                None => kind.to_owned(),
+            }
+        };
+        lines.iter().rev().map(words).collect()
+    }
+
+    /// Carries out an operator's command; again if a fault came in between.
+    pub async fn operator(&self, command: Value) -> Value {
+        let mut last = None;
+        for _ in 0..OPERATOR_TRIES {
+            match operator(&self.stack, command.clone()).await {
+                Ok(answer) => return answer,
+                Err(error) => last = Some(error),
+            }
+        }
+        panic!("{:#}", last.expect("an error"));
+    }
+
+    /// What the operator answers, refusals included.
+    pub async fn operator_raw(&self, command: Value) -> Value {
+        let answer = self.stack.invoke("operator", command.to_string()).await;
+        serde_json::from_str(&answer.expect("no function error")).expect("JSON")
+    }
+
+    /// Moves what is new from the table to the queues.
+    pub async fn relay(&self) {
+        while self.stack.step_stream(self.times).await.expect("a stream") > 0 {}
+    }
+
+    /// Handles one batch of a queue, without what follows from it. Gives how many messages it took.
+    pub async fn step(&mut self, queue: &str) -> usize {
+        let (batch, failed) = self
+            .stack
+            .step(queue, self.times)
+            .await
+            .expect("a consumed queue");
+        let bad = |message: &Received| {
+            failed
+                .iter()
+                .any(|failed| failed.message.message_id == message.message_id)
+        };
+        let count = batch.len();
+        let good = batch.into_iter().filter(|message| !bad(message));
+        self.handled
+            .extend(good.map(|message| (queue.to_owned(), message)));
+        count
+    }
+
+    /// Lets messages move until none is left: failed ones come back at once, by the queues' clock.
+    pub async fn settle(&mut self) {
+        let queues: Vec<_> = self.stack.consumed_queues().map(str::to_owned).collect();
+        for _ in 0..MOST_ROUNDS {
+            let mut moved = self.stack.step_stream(self.times).await.expect("a stream");
+            for queue in &queues {
+                moved += self.step(queue).await;
+            }
+            if moved > 0 {
+                continue;
+            }
+            let sqs = self.stack.sqs();
+            if let Some(wait) = queues.iter().filter_map(|q| sqs.next_visible_in(q)).min() {
+                sqs.advance(wait);
+            } else if self.outbox() > 0 {
+                // Faults may fail a sweep; the next one goes on.
+                let _ = self.stack.step_schedules().await;
+            } else {
+                self.stack.dynamodb().catch_up();
+                return;
+            }
+        }
+        panic!(
+            "the world does not come to rest: {:?}",
+            self.stack.sqs().stats()
+        );
+    }
+
+    fn outbox(&self) -> usize {
+        let items = self.items();
+        items
+            .iter()
+            .filter(|item| partition(item).starts_with("OUT#"))
+            .count()
+    }
+
+    /// Every item of the table.
+    pub fn items(&self) -> Vec<Value> {
+        self.stack.dynamodb().items().expect("a table")
+    }
+
+    /// Declares that a dead-letter queue holds this many messages at the end.
+    pub fn expect_dead(&mut self, queue: &str, count: u64) {
+        self.dead.insert(queue.to_owned(), count);
+    }
+
+    /// The test delivers changes that have no order, so what is delivered again may change something.
+    pub fn without_replay(&mut self) {
+        self.replay = false;
+    }
+
+    /// The log lines of the functions so far.
+    pub fn logs(&self) -> Vec<Value> {
+        logs::lines()
+    }
+
+    /// The log as it was written.
+    pub fn log_text(&self) -> String {
+        logs::text()
+    }
+
+    /// How changes ended, as `outcome` or `outcome: reason`, in the order of the log. Messages that
+    /// come twice end twice; an ending that repeats the one before it is left out.
+    pub fn outcomes(&self) -> Vec<String> {
+        let words = |line: Value| {
+            let outcome = line["outcome"]
+                .as_str()
+                .filter(|_| line["_aws"].is_null())?;
+            Some(match line["reason"].as_str() {
+                Some(reason) => format!("{outcome}: {reason}"),
+                None => outcome.to_owned(),
+            })
+        };
+        let mut outcomes: Vec<_> = self.logs().into_iter().filter_map(words).collect();
+        outcomes.dedup();
+        outcomes
+    }
+
+    /// Lets everything come to rest, delivers every handled message once more in another order, and
+    /// looks whether anything was lost, doubled or left behind.
+    pub async fn finish(mut self) {
+        self.settle().await;
+        if self.replay {
+            let before = self.state();
+            self.deliver_everything_again().await;
+            assert_eq!(
+                before,
+                self.state(),
+                "messages that came again changed something"
+            );
+        }
+        for (queue, stats) in self.stack.sqs().stats() {
+            let dead = self.dead.get(&queue).copied().unwrap_or(0);
+            let found = (stats.visible, stats.in_flight, stats.delayed, stats.dead);
+            assert_eq!(
+                found,
+                (0, 0, 0, dead),
+                "visible, in flight, delayed, dead of {queue}"
+            );
+        }
+        assert_eq!(self.outbox(), 0, "messages left in the outbox");
+        assert_eq!(
+            self.stack.border_violations(),
+            0,
+            "the VPC's border was crossed"
+        );
+        self.finished = true;
+    }
+
+    async fn deliver_everything_again(&mut self) {
+        let mut again = std::mem::take(&mut self.handled);
+        again.shuffle(&mut rand::rng());
+        for (queue, message) in again {
+            let mut left = vec![message];
+            while !left.is_empty() {
+                let failed = self
+                    .stack
+                    .deliver_again(&queue, left)
+                    .await
+                    .expect("a queue");
+                left = failed.into_iter().map(|failed| failed.message).collect();
+            }
+        }
+        self.settle().await;
+    }
+
+    /// The table as text, without versions: a change that has no order counts again when it comes again.
+    fn state(&self) -> Vec<String> {
+        let mut items = self.items();
+        for item in &mut items {
+            item.as_object_mut().expect("an item").remove("ver");
+        }
+        let mut items: Vec<_> = items.iter().map(Value::to_string).collect();
+        items.sort();
+        items
+    }
+}
+
+fn partition(item: &Value) -> &str {
+    item["PK"]["S"].as_str().unwrap_or_default()
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if !self.finished && !thread::panicking() {
+            panic!("the test ended without World::finish");
+        }
+    }
+}
