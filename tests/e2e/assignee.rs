@@ -59,7 +59,7 @@ async fn an_unassignment_goes_through_the_deassign_function() {
         world.activity().await,
         ["assigned ana@acme.example", "unassigned"]
     );
-    assert_eq!(world.stack.sqs().sent_count("deassign") > 0, true);
+    assert!(world.stack.sqs().sent_count("deassign") > 0);
     world.finish().await;
 }
 

@@ -1,1 +1,245 @@
+//! The operator's commands: repeatable, and each error names its field.
 
+use serde_json::{Value, json};
+use tests::World;
+
+#[tokio::test]
+async fn help_lists_every_command() {
+    let world = World::start().await;
+    let help = world.operator(json!({ "command": "help" })).await;
+    let names: Vec<_> = help["commands"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| &c["command"])
+        .collect();
+    assert_eq!(names.len(), 12);
+    for name in names {
+        // Known, whatever else is wrong with it.
+        let answer = world.operator_raw(json!({ "command": name })).await;
+        assert!(answer["error"]["fields"]["command"].is_null(), "{answer}");
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn every_command_can_be_repeated() {
+    let world = World::start().await;
+    let integration = json!({
+        "command": "create-integration", "organization": "acme", "provider": "vsts",
+        "external_id": "acc-2", "name": "two", "domain_name": "https://dev.azure.com/two",
+    });
+    let id = world.operator(integration.clone()).await["integration"]["id"].take();
+    for command in [
+        json!({ "command": "create-organization", "slug": "beta", "name": "Beta" }),
+        json!({ "command": "create-user", "email": "Eve@Beta.example", "name": "Eve" }),
+        json!({ "command": "create-team", "organization": "beta", "slug": "all", "name": "All" }),
+        json!({ "command": "add-member", "organization": "beta", "email": "eve@beta.example", "teams": ["all"] }),
+        json!({ "command": "create-project", "organization": "beta", "team": "all", "slug": "app", "name": "App" }),
+        json!({ "command": "create-token", "organization": "beta", "name": "ci", "scopes": ["org:ci"] }),
+        json!({ "command": "create-issue", "organization": "beta", "project": "app", "title": "Oops" }),
+        json!({ "command": "link-external-issue", "organization": "acme", "issue": "WEB-1", "integration": id, "key": "99" }),
+    ] {
+        let first = world.operator(command.clone()).await;
+        assert_eq!(first["created"], true, "{command}");
+        let items = world.items().len();
+        let mut second = world.operator(command.clone()).await;
+        assert_eq!(second["created"], false, "{command}");
+        assert_eq!(world.items().len(), items, "{command}");
+        // But for what is only told once, the answer is the same.
+        second["created"] = json!(true);
+        if command["command"] == "create-token" {
+            assert_eq!(second["token"]["text"], Value::Null);
+        } else {
+            assert_eq!(second, first);
+        }
+    }
+    let again = world.operator(integration).await;
+    assert_eq!(
+        (&again["created"], &again["attached"]),
+        (&json!(false), &json!(false))
+    );
+    assert_eq!(
+        again["integration"]["domain_name"],
+        "https://dev.azure.com/two/"
+    );
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_integration_keeps_its_secret_until_it_is_given_another() {
+    let world = World::start().await;
+    let mut command = json!({
+        "command": "create-integration", "organization": "acme", "provider": "vsts",
+        "external_id": "acc-2", "name": "two", "domain_name": "https://dev.azure.com/two/",
+    });
+    let secret = |answer: &Value| {
+        answer["integration"]["shared_secret"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let first = secret(&world.operator(command.clone()).await);
+    assert_eq!(first.len(), 64);
+    assert_eq!(secret(&world.operator(command.clone()).await), first);
+    command["shared_secret"] = json!("another-secret-of-ours");
+    assert_eq!(
+        secret(&world.operator(command.clone()).await),
+        "another-secret-of-ours"
+    );
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_error_names_the_field_it_is_about() {
+    let world = World::start().await;
+    let organization = |fields: Value| {
+        let mut command = json!({ "command": "create-organization", "slug": "x", "name": "X" });
+        command
+            .as_object_mut()
+            .unwrap()
+            .extend(fields.as_object().unwrap().clone());
+        command
+    };
+    let long = "n".repeat(65);
+    for (command, field) in [
+        (json!({}), "command"),
+        (json!({ "command": "dance" }), "command"),
+        (json!({ "command": 7 }), "command"),
+        (
+            json!({ "command": "create-organization", "name": "X" }),
+            "slug",
+        ),
+        (organization(json!({ "slug": "Not A Slug" })), "slug"),
+        (organization(json!({ "slug": "123" })), "slug"),
+        (organization(json!({ "slug": 5 })), "slug"),
+        (organization(json!({ "name": " " })), "name"),
+        (organization(json!({ "name": long })), "name"),
+        (organization(json!({ "nmae": "X" })), "nmae"),
+        (
+            json!({ "command": "create-user", "email": "no address", "name": "X" }),
+            "email",
+        ),
+        (
+            json!({ "command": "create-team", "organization": "none", "slug": "t", "name": "T" }),
+            "organization",
+        ),
+        (
+            json!({ "command": "add-member", "organization": "acme", "email": "ana@acme.example", "teams": ["none"] }),
+            "teams",
+        ),
+        (
+            json!({ "command": "add-member", "organization": "acme", "email": "ana@acme.example", "role": "king" }),
+            "role",
+        ),
+        (
+            json!({ "command": "create-project", "organization": "acme", "team": "none", "slug": "p", "name": "P" }),
+            "team",
+        ),
+        (
+            json!({ "command": "create-token", "name": "t", "scopes": ["org:fly"], "organization": "acme" }),
+            "scopes",
+        ),
+        (
+            json!({ "command": "create-token", "name": "t", "scopes": "all" }),
+            "organization",
+        ),
+        (
+            json!({ "command": "create-integration", "organization": "acme", "provider": "trello", "external_id": "x", "name": "x", "domain_name": "https://x/" }),
+            "provider",
+        ),
+        (
+            json!({ "command": "create-integration", "organization": "acme", "provider": "vsts", "external_id": "x", "name": "x", "domain_name": "http://x/" }),
+            "domain_name",
+        ),
+        (
+            json!({ "command": "create-integration", "organization": "acme", "provider": "vsts", "external_id": "x", "name": "x", "domain_name": "https://x/", "shared_secret": "short" }),
+            "shared_secret",
+        ),
+        (
+            json!({ "command": "create-issue", "organization": "acme", "project": "none", "title": "T" }),
+            "project",
+        ),
+        (
+            json!({ "command": "link-external-issue", "organization": "acme", "issue": "WEB-99", "integration": "1", "key": "1" }),
+            "issue",
+        ),
+        (
+            json!({ "command": "link-external-issue", "organization": "acme", "issue": "WEB-1", "integration": "1", "key": "1" }),
+            "integration",
+        ),
+        (
+            json!({ "command": "link-external-issue", "organization": "acme", "issue": "WEB-1", "integration": "1", "key": "" }),
+            "key",
+        ),
+        (
+            json!({ "command": "set-feature", "organization": "acme", "feature": "flying", "enabled": true }),
+            "feature",
+        ),
+        (
+            json!({ "command": "set-sync", "organization": "acme", "integration": "1", "switches": { "inbound": true } }),
+            "inbound",
+        ),
+    ] {
+        let answer = world.operator_raw(command.clone()).await;
+        assert!(
+            answer["error"]["fields"][field].is_array(),
+            "{command}: {answer}"
+        );
+    }
+    let answer = world
+        .stack
+        .invoke("operator", "not JSON".into())
+        .await
+        .unwrap();
+    assert!(answer.contains("JSON parse error"), "{answer}");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_organizations_token_carries_its_server_and_organization() {
+    let world = World::start().await;
+    let answer = world
+        .operator(json!({ "command": "create-token", "organization": "acme", "name": "ci", "scopes": ["org:ci"] }))
+        .await;
+    let text = answer["token"]["text"].as_str().unwrap();
+    let parts: Vec<_> = text.split('_').collect();
+    assert_eq!((parts.len(), parts[0]), (3, "sntrys"));
+    // {"iat":...}: base64 of an opening brace and a quote.
+    assert!(parts[1].starts_with("eyJ") && parts[2].len() == 43);
+    assert_eq!(world.get_as(text, "/api/0/").await.status.as_u16(), 200);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn concurrent_commands_make_one_of_each_and_lose_none() {
+    let world = World::start().await;
+    let issue = |n: usize| {
+        json!({
+            "command": "create-issue", "organization": "acme", "project": "web",
+            "title": format!("Problem {}", n % 4),
+        })
+    };
+    let answers = (0..12).map(|n| {
+        let (stack, command) = (world.stack.clone(), issue(n));
+        tokio::spawn(async move {
+            loop {
+                // A command that lost too many races says so and is repeated, as a person would.
+                if let Ok(answer) = local::seed::operator(&stack, command.clone()).await {
+                    return answer;
+                }
+            }
+        })
+    });
+    let mut ids = std::collections::BTreeSet::new();
+    let mut created = 0;
+    for answer in answers.collect::<Vec<_>>() {
+        let answer = answer.await.unwrap();
+        created += usize::from(answer["created"] == true);
+        ids.insert(answer["issue"]["short_id"].as_str().unwrap().to_owned());
+    }
+    let expected = ["WEB-2", "WEB-3", "WEB-4", "WEB-5"].map(str::to_owned);
+    assert_eq!((ids.len(), created), (4, 4));
+    assert!(ids.iter().eq(expected.iter()), "{ids:?}");
+    world.finish().await;
+}

@@ -1,1 +1,195 @@
+//! Snowflake ids against a real Redis.
 
+use std::{collections::BTreeSet, sync::Arc};
+
+use domain::{Fault, Secret, Snowflake, SnowflakeModel, Timestamp};
+use local::redis::Redis;
+use serde_json::json;
+use store::{SequenceError, Sequences};
+use tests::World;
+
+/// 2024-07-01T12:00:00Z, when 59,918,400 seconds of the epoch are over.
+const NOW: Timestamp = Timestamp::from_millis(1_719_835_200_000);
+const SECONDS: u64 = 59_918_400;
+
+async fn sequences(region: u16) -> (Redis, Sequences) {
+    let redis = Redis::start(&local::cache()).await.expect("a Redis");
+    let sequences = Sequences::new(&Secret::new(redis.url()), region).expect("a URL");
+    (redis, sequences)
+}
+
+#[tokio::test]
+async fn the_first_and_the_seventeenth_id_of_a_second_are_the_specified_ones() {
+    let (_redis, sequences) = sequences(1).await;
+    let mut ids = Vec::new();
+    for _ in 0..17 {
+        ids.push(sequences.next(SnowflakeModel::Project, NOW).await.unwrap());
+    }
+    assert_eq!(ids[0], 4_507_526_439_632_912);
+    assert_eq!(ids[15], 4_507_526_439_632_927);
+    assert_eq!(ids[16], 4_507_526_439_567_376, "one second back");
+    // Every model has its own sequence.
+    let team = sequences.next(SnowflakeModel::Team, NOW).await.unwrap();
+    assert_eq!(team, ids[0]);
+}
+
+#[tokio::test]
+async fn a_window_gives_every_id_once_and_then_says_that_none_is_left() {
+    let (redis, sequences) = sequences(0).await;
+    let sequences = Arc::new(sequences);
+    let callers = (0..64).map(|_| {
+        let sequences = sequences.clone();
+        tokio::spawn(async move {
+            let mut ids = Vec::new();
+            for _ in 0..75 {
+                ids.push(sequences.next(SnowflakeModel::Project, NOW).await.unwrap());
+            }
+            ids
+        })
+    });
+    let mut all = BTreeSet::new();
+    for caller in callers.collect::<Vec<_>>() {
+        for id in caller.await.unwrap() {
+            assert!(all.insert(id), "{id} was given twice");
+        }
+    }
+    assert_eq!(all.len(), 4800);
+    let oldest = Snowflake::decode(*all.first().unwrap());
+    assert_eq!(oldest.seconds, SECONDS - 299);
+    let next = sequences.next(SnowflakeModel::Project, NOW).await;
+    assert!(matches!(next, Err(SequenceError::Exhausted)), "{next:?}");
+
+    let mut connection = connect(&redis).await;
+    let mut count = 0_u64;
+    for line in commands(&mut connection).await {
+        // One call of the script for each id; the first may have had to bring the script along.
+        if let Some(calls) = line.strip_prefix("cmdstat_evalsha:calls=") {
+            count = calls.split(',').next().unwrap().parse().unwrap();
+        }
+    }
+    assert!(
+        (4801..=4801 + 64).contains(&count),
+        "{count} calls for 4,800 ids and one refusal"
+    );
+}
+
+async fn connect(redis: &Redis) -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(redis.url()).unwrap();
+    client.get_multiplexed_async_connection().await.unwrap()
+}
+
+async fn commands(connection: &mut redis::aio::MultiplexedConnection) -> Vec<String> {
+    let info: String = redis::cmd("INFO")
+        .arg("commandstats")
+        .query_async(connection)
+        .await
+        .unwrap();
+    info.lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_counter_lives_for_five_minutes_and_does_not_grow_past_its_room() {
+    let (redis, sequences) = sequences(0).await;
+    for _ in 0..40 {
+        sequences
+            .next(SnowflakeModel::Organization, NOW)
+            .await
+            .unwrap();
+    }
+    let mut connection = connect(&redis).await;
+    for (second, count) in [(SECONDS, 16), (SECONDS - 1, 16), (SECONDS - 2, 8)] {
+        let key = format!("snowflake:{{organization}}:{second}");
+        let taken: u64 = redis::cmd("GET")
+            .arg(&key)
+            .query_async(&mut connection)
+            .await
+            .unwrap();
+        let left: u64 = redis::cmd("TTL")
+            .arg(&key)
+            .query_async(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(taken, count, "{key}");
+        assert!((290..=300).contains(&left), "{key} lives {left} s");
+    }
+}
+
+#[tokio::test]
+async fn before_the_epoch_there_is_no_id() {
+    let (_redis, sequences) = sequences(0).await;
+    let next = sequences
+        .next(SnowflakeModel::Team, Timestamp::from_millis(0))
+        .await;
+    assert!(matches!(next, Err(SequenceError::Exhausted)));
+}
+
+#[tokio::test]
+async fn a_lost_redis_makes_no_duplicate_row() {
+    let world = World::start().await;
+    let team = |slug: &str| json!({ "command": "create-team", "organization": "acme", "slug": slug, "name": slug });
+    world.operator(team("one")).await;
+    let client = redis::Client::open(world.stack.redis_url().await).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let _: () = redis::cmd("FLUSHALL")
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    // The counters are gone: the same ids come again, and are passed over.
+    world.operator(team("two")).await;
+    world.operator(team("three")).await;
+    let teams = world.items();
+    let teams = teams.iter().filter(|item| {
+        item["SK"]["S"]
+            .as_str()
+            .is_some_and(|key| key.starts_with("TEAM#"))
+    });
+    assert_eq!(teams.count(), 4, "web-team, one, two and three");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_id_that_stays_taken_is_given_up_after_five_tries() {
+    let (_redis, sequences) = sequences(0).await;
+    let tries = std::sync::atomic::AtomicUsize::new(0);
+    let make = |_| {
+        tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        async { Ok::<Option<()>, Fault>(None) }
+    };
+    let saved = sequences
+        .find_or_make(SnowflakeModel::Team, NOW, async || Ok(None), make)
+        .await;
+    let Err(Fault::Client(domain::ClientFault::Detail(text))) = saved else {
+        panic!("{saved:?}");
+    };
+    assert_eq!(
+        text,
+        "Max allowed ID retry reached. Please try again in a second"
+    );
+    assert_eq!(tries.into_inner(), 5);
+}
+
+#[tokio::test]
+async fn without_redis_only_new_ids_wait() {
+    let mut world = World::quiet().await;
+    world.stack.kill_redis().await;
+    world.assign(1, world.ana()).await;
+    world.settle().await;
+    assert_eq!(world.assignee().await.as_deref(), Some("ana@acme.example"));
+    let found = json!({ "command": "create-organization", "slug": "acme", "name": "Acme" });
+    assert_eq!(
+        world.operator_raw(found).await["created"],
+        false,
+        "what is there needs no id"
+    );
+    let new = json!({ "command": "create-organization", "slug": "new", "name": "New" });
+    let error = world
+        .stack
+        .invoke("operator", new.to_string())
+        .await
+        .unwrap_err();
+    assert!(
+        error.contains("the snowflake sequence cannot be reached"),
+        "{error}"
+    );
+    world.finish().await;
+}

@@ -1,1 +1,108 @@
+//! docs/table.md against the code and against what the flows write.
 
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use store::{CHART, ChartRow};
+use tests::World;
+
+const PAGE: &str = include_str!("../../docs/table.md");
+
+/// The cells of the first table under a heading.
+fn rows(heading: &str) -> Vec<Vec<String>> {
+    let section = PAGE
+        .split("\n## ")
+        .find(|section| section.starts_with(heading));
+    let lines = section
+        .expect("the section")
+        .lines()
+        .filter(|line| line.starts_with('|'));
+    let cells = |line: &str| {
+        let cells = line.trim_matches('|').replace("\\|", "\u{1}");
+        cells
+            .split('|')
+            .map(|cell| cell.replace('\u{1}', "|").trim().replace('`', ""))
+            .collect()
+    };
+    lines.skip(2).map(cells).collect()
+}
+
+#[test]
+fn the_key_chart_of_the_page_is_the_codes() {
+    let in_code = CHART.map(|row| vec![row.item.to_owned(), row.pk.to_owned(), row.sk.to_owned()]);
+    assert_eq!(rows("Keys"), in_code);
+}
+
+#[test]
+fn every_access_pattern_names_a_method_of_the_store_and_its_kind() {
+    let source: String =
+        std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/store/src"))
+            .unwrap()
+            .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap())
+            .collect();
+    let patterns = rows("Access patterns");
+    for row in &patterns {
+        let method = &row[1];
+        assert!(
+            source.contains(&format!("pub async fn {method}(")),
+            "no method {method}"
+        );
+        assert!(["E", "L"].contains(&row[2].as_str()), "{row:?}");
+    }
+    let documented: BTreeSet<_> = patterns.iter().map(|row| row[1].clone()).collect();
+    let public = source.split("    pub async fn ").skip(1);
+    let public: BTreeSet<_> = public
+        .filter_map(|text| text.split(['(', '<']).next())
+        .map(str::to_owned)
+        .collect();
+    // Not about the table: the connection, and the sequences in Redis.
+    let others = ["warm", "next", "find_or_make"].map(str::to_owned);
+    let missing: Vec<_> = public
+        .difference(&documented)
+        .filter(|name| !others.contains(name))
+        .collect();
+    assert!(missing.is_empty(), "not in docs/table.md: {missing:?}");
+}
+
+/// Whether a text is a pattern with its placeholders filled in.
+fn matches(pattern: &str, text: &str) -> bool {
+    let Some((before, rest)) = pattern.split_once('<') else {
+        return pattern == text;
+    };
+    let Some(text) = text.strip_prefix(before) else {
+        return false;
+    };
+    let (_, after) = rest.split_once('>').expect("a placeholder ends");
+    (1..=text.len())
+        .filter(|end| text.is_char_boundary(*end))
+        .any(|end| matches(after, &text[end..]))
+}
+
+#[tokio::test]
+async fn every_item_is_of_a_kind_in_the_chart_and_every_kind_occurs() {
+    let mut world = World::start().await;
+    world
+        .operator(json!({ "command": "create-token", "organization": "acme", "name": "ci", "scopes": ["org:ci"] }))
+        .await;
+    world.assign(1, world.ana()).await;
+    world.settle().await;
+    world.unassign(2).await;
+    while world.step("issue-sync").await > 0 {}
+    let kinds = |item: &serde_json::Value| -> Vec<ChartRow> {
+        let (pk, sk) = (
+            item["PK"]["S"].as_str().unwrap(),
+            item["SK"]["S"].as_str().unwrap(),
+        );
+        let fits = |row: &ChartRow| matches(row.pk, pk) && matches(row.sk, sk);
+        CHART.into_iter().filter(fits).collect()
+    };
+    let mut seen = BTreeSet::new();
+    for item in world.items() {
+        let kinds = kinds(&item);
+        assert_eq!(kinds.len(), 1, "{} {}", item["PK"], item["SK"]);
+        seen.insert(kinds[0].item);
+    }
+    let all: BTreeSet<_> = CHART.iter().map(|row| row.item).collect();
+    assert_eq!(seen, all);
+    world.finish().await;
+}

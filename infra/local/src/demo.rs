@@ -57,8 +57,7 @@ pub async fn play(ready: &Ready) -> anyhow::Result<()> {
         .await?;
 
     say("What happened, newest first: three changes, each once.");
-    let activity = demo.get("activities/").await?;
-    let lines = activity["activity"].as_array().cloned().unwrap_or_default();
+    let lines = demo.activities(3).await?;
     for line in &lines {
         let who = line["data"]["assigneeEmail"].as_str().unwrap_or("nobody");
         println!(
@@ -69,11 +68,6 @@ pub async fn play(ready: &Ready) -> anyhow::Result<()> {
             line["data"]["cause"]["revision"].as_str().unwrap_or("-"),
         );
     }
-    ensure!(
-        lines.len() == 3,
-        "expected three activities, found {}",
-        lines.len()
-    );
     let queues = request(Method::GET, &ready.queues_url, &[], "")
         .await?
         .json();
@@ -144,6 +138,23 @@ impl<'a> Demo<'a> {
         let url = format!("{}/api/0/issues/{group}/{path}", self.ready.base_url);
         let headers = [("authorization", self.bearer.as_str())];
         Ok(request(Method::GET, &url, &headers, "").await?.json())
+    }
+
+    /// Waits until the list, which may lag behind the issue, has this many lines.
+    async fn activities(&self, count: usize) -> anyhow::Result<Vec<Value>> {
+        let start = Instant::now();
+        loop {
+            let answer = self.get("activities/").await?;
+            let lines = answer["activity"].as_array().cloned().unwrap_or_default();
+            if lines.len() == count {
+                return Ok(lines);
+            }
+            ensure!(
+                start.elapsed() < PATIENCE,
+                "expected {count} activities, found {lines:?}"
+            );
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     /// Waits until the issue shows this assignee.

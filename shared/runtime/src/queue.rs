@@ -148,3 +148,75 @@ pub fn record_outcome(outcome: Outcome) {
         None => tracing::info!(outcome = outcome.as_str(), "done"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::{Message, MessageId, Timestamp};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::Invocation;
+
+    fn message(n: i64) -> Value {
+        let id = MessageId::new(Timestamp::from_millis(n), 0);
+        let origin = json!({ "tracker": {
+            "provider": "vsts", "integration": "1", "external_issue": "31", "revision": n,
+            "delivery": id,
+        } });
+        let body = json!({ "id": id, "trace": "t", "message": {
+            "type": "Deassign.v1", "organization": "1", "group": "2", "seen_version": n,
+            "acting_user": null, "origin": origin,
+        } });
+        json!({ "messageId": format!("m{n}"), "body": body.to_string(),
+            "attributes": { "ApproximateReceiveCount": "3" } })
+    }
+
+    async fn failures(event: Value) -> Vec<String> {
+        let function = Function::queue(Queue::Deassign, |delivery| {
+            // The version says what happens to the message.
+            let version = match delivery.envelope.message {
+                Message::Deassign(message) => message.seen_version,
+                Message::SyncIssue(_) => 0,
+            };
+            assert_ne!(version, 2, "panics when called");
+            async move {
+                assert_eq!(delivery.attempt, 3);
+                match version {
+                    3 => panic!("panics when polled"),
+                    4 => Err(Fault::Retry("later".into())),
+                    _ => Ok(()),
+                }
+            }
+        });
+        let invocation = Invocation {
+            payload: event.to_string(),
+            request_id: "r".into(),
+            xray_trace_id: None,
+        };
+        let answer = function.invoke(invocation).await.expect("an answer");
+        let answer: Value = serde_json::from_str(&answer).expect("JSON");
+        let ids = answer["batchItemFailures"]
+            .as_array()
+            .expect("a list")
+            .iter();
+        ids.map(|failure| {
+            failure["itemIdentifier"]
+                .as_str()
+                .expect("an id")
+                .to_owned()
+        })
+        .collect()
+    }
+
+    #[tokio::test]
+    async fn a_panic_and_a_fault_fail_their_own_message_and_no_other() {
+        let mut event =
+            json!({ "Records": [message(1), message(2), message(3), message(4), message(5)] });
+        event["Records"][4]["body"] = "not JSON".into();
+        assert_eq!(failures(event).await, ["m2", "m3", "m4", "m5"]);
+        assert_eq!(
+            failures(json!({ "Records": [message(1)] })).await,
+            Vec::<String>::new()
+        );
+    }
+}

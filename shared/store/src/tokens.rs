@@ -48,7 +48,7 @@ impl Store {
     }
 
     /// The token that its owner has under this name.
-    pub async fn token_named(
+    async fn token_named(
         &self,
         owner: TokenOwner,
         name: &str,

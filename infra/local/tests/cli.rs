@@ -1,0 +1,276 @@
+//! The program `cargo local` itself.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+use hyper::Method;
+use local::client::request;
+use serde_json::{Value, json};
+
+const LOCAL: &str = env!("CARGO_BIN_EXE_local");
+
+/// A running `cargo local`, ended with the test.
+struct Program {
+    child: Child,
+    ready: Value,
+    _directory: tempfile::TempDir,
+}
+
+impl Program {
+    /// Starts on a free port and waits until it says that it is ready.
+    fn start(arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file: PathBuf = directory.path().join("ready.json");
+        let mut child = Command::new(LOCAL)
+            .args(["--port", "0", "--ready-file", file.to_str().unwrap()])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let ready = output
+            .lines()
+            .map_while(Result::ok)
+            .any(|line| line == "Ctrl-C ends it.");
+        assert!(ready, "it ended before it was ready");
+        let ready = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+        Self {
+            child,
+            ready,
+            _directory: directory,
+        }
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.ready[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("{name} in {}", self.ready))
+    }
+
+    fn port(&self) -> &str {
+        self.text("base_url").rsplit(':').next().unwrap()
+    }
+
+    fn operator(&self, command: &str) -> (bool, Value) {
+        let output = Command::new(LOCAL)
+            .args(["operator", command, "--port", self.port()])
+            .output()
+            .unwrap();
+        let answer = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        (output.status.success(), answer)
+    }
+
+    fn terminate(mut self) -> std::process::ExitStatus {
+        let id = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn with_the_ready_file_and_nothing_else_an_assignment_reaches_the_issue() {
+    let program = Program::start(&[]);
+    let member = &program.ready["members"][1];
+    let body = json!({
+        "eventType": "workitem.updated",
+        "resource": { "workItemId": 31, "rev": 1, "fields": {
+            "System.AssignedTo": { "newValue": format!("Bo <{}>", member["email"].as_str().unwrap()) },
+        } },
+        "resourceContainers": { "collection": { "id": program.ready["vsts_external_id"] } },
+    });
+    let secret = program.text("vsts_shared_secret");
+    let url = program.text("vsts_webhook_url");
+    let answer = request(
+        Method::POST,
+        url,
+        &[("shared-secret", secret)],
+        body.to_string(),
+    )
+    .await;
+    assert_eq!(answer.unwrap().status.as_u16(), 200);
+
+    let bearer = format!("Bearer {}", program.text("auth_token"));
+    let url = format!(
+        "{}/api/0/issues/{}/",
+        program.text("base_url"),
+        program.text("group_id")
+    );
+    loop {
+        let answer = request(Method::GET, &url, &[("authorization", &bearer)], "")
+            .await
+            .unwrap();
+        let issue = answer.json();
+        assert_eq!(issue["shortId"], program.ready["group_short_id"]);
+        if issue["assignedTo"]["id"] == member["id"] {
+            break;
+        }
+    }
+    let queues = request(Method::GET, program.text("queues_url"), &[], "")
+        .await
+        .unwrap()
+        .json();
+    for count in ["visible", "in_flight", "dead", "received", "failed"] {
+        assert!(queues["issue-sync"][count].is_u64(), "{queues}");
+    }
+    assert!(program.terminate().success());
+}
+
+#[test]
+fn the_ready_file_has_every_field_and_null_where_there_is_no_part() {
+    let program = Program::start(&[]);
+    let names = [
+        "base_url",
+        "org",
+        "project",
+        "project_id",
+        "auth_token",
+        "dsn",
+        "repo_name",
+        "repo_url",
+        "vsts_webhook_url",
+        "vsts_external_id",
+        "vsts_shared_secret",
+        "jira_webhook_url",
+        "discord_interactions_url",
+        "discord_signing_key",
+        "mail_url",
+        "queues_url",
+        "requests_url",
+        "group_id",
+        "group_short_id",
+        "members",
+        "outsider",
+    ];
+    let fields = program.ready.as_object().unwrap();
+    assert_eq!(fields.len(), names.len());
+    for name in names {
+        assert!(fields.contains_key(name), "{name}");
+    }
+    for none in [
+        "dsn",
+        "jira_webhook_url",
+        "discord_interactions_url",
+        "mail_url",
+    ] {
+        assert_eq!(fields[none], Value::Null);
+    }
+    assert_eq!(
+        (&fields["org"], &fields["project"]),
+        (&json!("acme"), &json!("web"))
+    );
+    assert!(program.ready["members"].as_array().unwrap().len() >= 2);
+}
+
+#[test]
+fn a_stack_without_a_seed_is_set_up_by_commands() {
+    let program = Program::start(&["--no-seed"]);
+    assert_eq!(program.ready["auth_token"], Value::Null);
+    let create = r#"{"command":"create-organization","slug":"mine","name":"Mine"}"#;
+    let (done, answer) = program.operator(create);
+    assert!(done && answer["created"] == true, "{answer}");
+    let (done, answer) = program.operator(r#"{"command":"create-organization","slug":"mine"}"#);
+    assert!(
+        !done && answer["error"]["fields"]["name"].is_array(),
+        "{answer}"
+    );
+}
+
+#[test]
+fn kept_data_is_there_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    let first = Program::start(&["--data", data]);
+    let (id, secret) = (
+        first.ready["group_id"].clone(),
+        first.ready["vsts_shared_secret"].clone(),
+    );
+    assert!(first.terminate().success());
+    let second = Program::start(&["--data", data]);
+    assert_eq!(
+        (
+            &second.ready["group_id"],
+            &second.ready["vsts_shared_secret"]
+        ),
+        (&id, &secret)
+    );
+    assert!(second.ready["auth_token"].is_string());
+}
+
+#[test]
+fn the_demo_holds_with_and_without_faults() {
+    for faults in ["0", "0.3"] {
+        let demo = Command::new(LOCAL)
+            .args(["--port", "0", "--demo", "--faults", faults])
+            .output();
+        let demo = demo.unwrap();
+        let shown = String::from_utf8_lossy(&demo.stdout);
+        assert!(
+            demo.status.success(),
+            "{shown}\n{}",
+            String::from_utf8_lossy(&demo.stderr)
+        );
+        assert!(shown.contains("because of revision 5"), "{shown}");
+    }
+}
+
+#[test]
+fn a_command_without_a_stack_says_how_to_start_one() {
+    let output = Command::new(LOCAL)
+        .args(["operator", "{}", "--port", "1"])
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("start one with `cargo local`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_page_in_a_browser_cannot_command_the_stack() {
+    let program = Program::start(&["--no-seed"]);
+    let url = format!(
+        "{}/2015-03-31/functions/operator/invocations",
+        program.text("base_url")
+    );
+    let headers = [("origin", "https://evil.example")];
+    let answer = request(Method::POST, &url, &headers, r#"{"command":"help"}"#)
+        .await
+        .unwrap();
+    assert_eq!(answer.status.as_u16(), 403);
+}
+
+#[test]
+fn a_redis_does_not_outlive_a_killed_stack() {
+    let mut program = Program::start(&["--no-seed"]);
+    // Who inherits the pipe of a killed parent sees it closed; ending is then a matter of moments.
+    let children = format!("/proc/{0}/task/{0}/children", program.child.id());
+    let shells = std::fs::read_to_string(children).unwrap_or_default();
+    let shell = shells
+        .split_whitespace()
+        .next()
+        .expect("the keeper of Redis")
+        .to_owned();
+    program.child.kill().unwrap();
+    program.child.wait().unwrap();
+    let status = format!("/proc/{shell}/stat");
+    let gone = || std::fs::read_to_string(&status).map_or(true, |stat| stat.contains(") Z"));
+    while !gone() {
+        std::thread::yield_now();
+    }
+}
