@@ -382,13 +382,9 @@ impl World {
         self.settle().await;
     }
 
-    /// The table as text, without versions: a change that has no order counts again when it comes again.
+    /// The table as text.
     fn state(&self) -> Vec<String> {
-        let mut items = self.items();
-        for item in &mut items {
-            item.as_object_mut().expect("an item").remove("ver");
-        }
-        let mut items: Vec<_> = items.iter().map(Value::to_string).collect();
+        let mut items: Vec<_> = self.items().iter().map(Value::to_string).collect();
         items.sort();
         items
     }

@@ -335,17 +335,36 @@ async fn one_trace_leads_from_the_webhook_to_the_last_step() {
         )
         .await;
     world.settle().await;
-    let of_trace = |line: &Value| line["span"]["trace.id"] == trace;
+    let of_trace = |line: &Value| {
+        let spans = line["spans"].as_array().into_iter().flatten();
+        spans.into_iter().any(|span| span["trace.id"] == trace)
+    };
     let lines: Vec<_> = world.logs().into_iter().filter(of_trace).collect();
-    let applied = lines
-        .iter()
-        .find(|line| line["outcome"] == "applied")
-        .expect("a last step");
-    let span = &applied["span"];
-    assert_eq!(span["queue"], "deassign");
-    assert_eq!(span["message.type"], "Deassign");
-    assert_eq!(span["message.attempt"], 1);
-    assert_eq!(span["message.id"].as_str().map(str::len), Some(26));
-    assert!(span["org.id"].is_number() && span["group.id"].is_number());
+    let find = |field: &str, value: &str| lines.iter().find(|line| line[field] == value);
+    assert!(
+        find("message", "accepted a delivery").is_some(),
+        "the front door"
+    );
+    for (outcome, queue, name) in [
+        ("handed_over", "issue-sync", "SyncIssue"),
+        ("applied", "deassign", "Deassign"),
+    ] {
+        let line = find("outcome", outcome).expect(outcome);
+        let message = &line["spans"][0];
+        assert_eq!(
+            (&message["queue"], &message["message.type"]),
+            (&json!(queue), &json!(name))
+        );
+        assert_eq!(message["message.attempt"], 1);
+        assert_eq!(message["message.id"].as_str().map(str::len), Some(26));
+        let inner = line["spans"]
+            .as_array()
+            .and_then(|spans| spans.last())
+            .unwrap();
+        assert!(
+            inner["org.id"].is_number() && inner["group.id"].is_number(),
+            "{line}"
+        );
+    }
     world.finish().await;
 }

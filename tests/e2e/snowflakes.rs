@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use domain::{Fault, Secret, Snowflake, SnowflakeModel, Timestamp};
 use local::redis::Redis;
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{SequenceError, Sequences};
 use tests::World;
 
@@ -126,24 +126,29 @@ async fn before_the_epoch_there_is_no_id() {
 #[tokio::test]
 async fn a_lost_redis_makes_no_duplicate_row() {
     let world = World::start().await;
-    let team = |slug: &str| json!({ "command": "create-team", "organization": "acme", "slug": slug, "name": slug });
-    world.operator(team("one")).await;
+    let run = async |command: Value| world.operator(command).await;
+    let team = |organization: &str, slug: &str| json!({ "command": "create-team", "organization": organization, "slug": slug, "name": slug });
+    run(json!({ "command": "create-organization", "slug": "beta", "name": "Beta" })).await;
+    run(team("acme", "one")).await;
     let client = redis::Client::open(world.stack.redis_url().await).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let _: () = redis::cmd("FLUSHALL")
         .query_async(&mut connection)
         .await
         .unwrap();
-    // The counters are gone: the same ids come again, and are passed over.
-    world.operator(team("two")).await;
-    world.operator(team("three")).await;
-    let teams = world.items();
-    let teams = teams.iter().filter(|item| {
-        item["SK"]["S"]
-            .as_str()
-            .is_some_and(|key| key.starts_with("TEAM#"))
-    });
-    assert_eq!(teams.count(), 4, "web-team, one, two and three");
+    // The counters are gone: the same ids come again, for other organizations as well, and are
+    // passed over.
+    run(team("beta", "two")).await;
+    run(team("acme", "three")).await;
+    let items = world.items();
+    let teams = items
+        .iter()
+        .filter_map(|item| item["PK"]["S"].as_str()?.strip_prefix("TEAM#"));
+    assert_eq!(
+        teams.collect::<BTreeSet<_>>().len(),
+        4,
+        "web-team, one, two and three"
+    );
     world.finish().await;
 }
 
@@ -158,7 +163,7 @@ async fn an_id_that_stays_taken_is_given_up_after_five_tries() {
     let saved = sequences
         .find_or_make(SnowflakeModel::Team, NOW, async || Ok(None), make)
         .await;
-    let Err(Fault::Client(domain::ClientFault::Detail(text))) = saved else {
+    let Err(Fault::Client(domain::ClientFault::Conflict(text))) = saved else {
         panic!("{saved:?}");
     };
     assert_eq!(

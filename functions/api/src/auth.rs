@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, header};
 use domain::{
-    ClientFault, Fault, Member, Organization, OrganizationId, Scope, Token, TokenOwner, UserId,
+    ClientFault, Fault, Member, Organization, OrganizationId, Scope, Token, TokenOwner, User,
 };
 use store::TokenHash;
 
@@ -17,7 +17,11 @@ pub(crate) const ISSUE_READ: [Scope; 3] = [Scope::EventRead, Scope::EventWrite, 
 
 /// A caller whose token is known.
 #[derive(Debug)]
-pub(crate) struct Caller(Token);
+pub(crate) struct Caller {
+    token: Token,
+    /// The person it speaks for, if it does for one.
+    user: Option<User>,
+}
 
 /// An organization that the caller can see, and the caller's membership if it is a person.
 #[derive(Debug)]
@@ -39,13 +43,14 @@ pub(crate) async fn caller(context: &Context, headers: &HeaderMap) -> Result<Cal
     }
     let found = context.store.token(&TokenHash::of(token.trim())).await?;
     let token = found.ok_or(Fault::Client(ClientFault::InvalidToken))?;
-    if let TokenOwner::User(id) = token.owner {
-        let user = context.store.user(id).await?;
-        if !user.is_some_and(|user| user.active) {
-            return Err(Fault::Client(ClientFault::InvalidToken));
+    let user = match token.owner {
+        TokenOwner::Organization(_) => None,
+        TokenOwner::User(id) => {
+            let active = context.store.user(id).await?.filter(|user| user.active);
+            Some(active.ok_or(Fault::Client(ClientFault::InvalidToken))?)
         }
-    }
-    Ok(Caller(token))
+    };
+    Ok(Caller { token, user })
 }
 
 /// Reads the token and demands one of `scopes`: before anything is looked up, so that a token learns
@@ -56,27 +61,27 @@ pub(crate) async fn caller_with(
     scopes: &[Scope],
 ) -> Result<Caller, Fault> {
     let caller = caller(context, headers).await?;
-    if scopes.iter().any(|scope| caller.0.scopes.contains(scope)) {
+    if scopes
+        .iter()
+        .any(|scope| caller.token.scopes.contains(scope))
+    {
         return Ok(caller);
     }
-    let (required, has) = (scopes.to_vec(), caller.0.scopes);
+    let (required, has) = (scopes.to_vec(), caller.token.scopes);
     Err(Fault::Client(ClientFault::Forbidden { required, has }))
 }
 
 impl Caller {
     pub(crate) fn scopes(&self) -> &[Scope] {
-        &self.0.scopes
+        &self.token.scopes
     }
 
     pub(crate) fn owner(&self) -> TokenOwner {
-        self.0.owner
+        self.token.owner
     }
 
-    pub(crate) fn user(&self) -> Option<UserId> {
-        match self.0.owner {
-            TokenOwner::User(id) => Some(id),
-            TokenOwner::Organization(_) => None,
-        }
+    pub(crate) fn user(&self) -> Option<&User> {
+        self.user.as_ref()
     }
 
     /// The organization that a path names by slug or id. One that the caller cannot see does not exist.
@@ -109,7 +114,7 @@ impl Caller {
     }
 
     async fn seat(&self, context: &Context, organization: Organization) -> Result<Seat, Fault> {
-        match self.0.owner {
+        match self.token.owner {
             TokenOwner::Organization(own) if own == organization.id => Ok(Seat {
                 organization,
                 member: None,

@@ -204,12 +204,9 @@ async fn list_activities(
         .store
         .activities(group, paging.skip, paging.limit)
         .await?;
-    let mut people: BTreeMap<UserId, User> = BTreeMap::new();
-    for id in page.rows.iter().filter_map(|row| row.user) {
-        if let Some(user) = context.store.user(id).await? {
-            people.insert(id, user);
-        }
-    }
+    let ids: Vec<_> = page.rows.iter().filter_map(|row| row.user).collect();
+    let people = context.store.users(&ids).await?;
+    let people: BTreeMap<_, _> = people.into_iter().map(|user| (user.id, user)).collect();
     let body: Vec<_> = page.rows.iter().map(|row| activity(row, &people)).collect();
     let answer = json(StatusCode::OK, &json!({ "activity": body }));
     Ok(paging.link(context, page.more, answer))

@@ -6,7 +6,7 @@ use axum::{
     extract::{Path, State},
     http::{HeaderMap, StatusCode, Uri},
 };
-use domain::{Member, Organization, Project, Scope, Team, TokenOwner, User};
+use domain::{Member, Organization, Project, Scope, Team, TeamId, TokenOwner, User};
 use runtime::{Answer, json};
 use serde_json::{Value, json};
 
@@ -71,14 +71,17 @@ pub(crate) async fn projects(
         .store
         .projects(seat.organization.id, paging.skip, paging.limit)
         .await?;
-    let mut body = Vec::with_capacity(page.rows.len());
-    for row in &page.rows {
-        let teams = context
-            .store
-            .teams(seat.organization.id, &row.teams)
-            .await?;
-        body.push(project(&caller, &seat, row, &teams));
-    }
+    let ids: Vec<_> = page
+        .rows
+        .iter()
+        .flat_map(|row| row.teams.iter().copied())
+        .collect();
+    let teams = context.store.teams(seat.organization.id, &ids).await?;
+    let body: Vec<_> = page
+        .rows
+        .iter()
+        .map(|row| project(&caller, &seat, row, &teams))
+        .collect();
     Ok(paging.link(&context, page.more, json(StatusCode::OK, &body)))
 }
 
@@ -121,14 +124,18 @@ fn organization(context: &Context, organization: &Organization) -> Value {
     })
 }
 
+/// `teams` are those of all projects of the page.
 fn project(caller: &Caller, seat: &Seat, project: &Project, teams: &[Team]) -> Value {
     let belongs = seat
         .member
         .as_ref()
         .is_some_and(|member| project.admits(member));
     let access = caller.scopes().iter().filter(|scope| of_projects(**scope));
-    let teams: Vec<_> = teams
+    let own = |id: &TeamId| teams.iter().find(|team| team.id == *id);
+    let teams: Vec<_> = project
+        .teams
         .iter()
+        .filter_map(own)
         .map(|team| json!({ "id": team.id, "slug": team.slug, "name": team.name }))
         .collect();
     json!({

@@ -1,8 +1,8 @@
 //! The assignee of a tracker's issue becomes the assignee of the groups linked to it.
 
 use domain::{
-    AssigneeChange, Email, Fault, Feature, GroupCursor, GroupState, Message, OrganizationId,
-    Origin, Outcome, Reason, SyncIssue, TraceId, UserId,
+    Actor, AssigneeChange, Assignment, Existing, Fault, Feature, GroupCursor, GroupState, Message,
+    OrganizationId, Origin, Outcome, Reason, SyncIssue, TraceId, UserId,
 };
 use runtime::record_outcome;
 use store::{Assignables, LinkedGroup, StoreError};
@@ -26,6 +26,7 @@ pub(crate) async fn sync(
     change: &SyncIssue,
     assignee: &AssigneeChange,
     trace: &TraceId,
+    attempt: u32,
 ) -> Result<(), Fault> {
     let organizations = organizations(context, change).await?;
     let (targets, users) = tokio::try_join!(
@@ -38,30 +39,36 @@ pub(crate) async fn sync(
         }
         return Ok(());
     }
-    let loaded = context.store.assignables(&targets.groups, &users).await?;
+    let mut loaded = context.store.assignables(&targets.groups, &users).await?;
 
-    let mut failed = None;
+    let mut failed = 0;
     for target in &targets.groups {
         let span = info_span!(
             "group",
-            trace.id = trace.as_str(),
             org.id = target.0.number(),
             group.id = target.1.group.number(),
             external_issue = change.origin.external_issue.as_str(),
         );
-        let work = sync_group(context, change, assignee, &users, &loaded, target, trace);
+        let state = loaded.states.remove(&target.1.group).transpose();
+        let actor = eligible(assignee, &users, &loaded, target);
+        let work = async {
+            record_outcome(sync_group(context, change, actor, state?, trace).await?);
+            Ok::<(), StoreError>(())
+        };
         // One group's trouble does not keep the others from changing; the message comes back for it.
-        match work.instrument(span).await {
-            Ok(outcome) => record_outcome(outcome),
-            Err(error) => failed = Some(error),
+        if let Err(error) = work.instrument(span.clone()).await {
+            failed += 1;
+            span.in_scope(|| tracing::warn!(reason = error.to_string(), "a group failed"));
         }
     }
-    if let Some(error) = failed {
-        return Err(error.into());
-    }
     match targets.next {
-        Some(next) => go_on(context, change, next, trace).await,
-        None => Ok(()),
+        // A message that comes back for a failed group has sent the rest on its way before.
+        Some(next) if failed == 0 || attempt == 1 => go_on(context, change, next, trace).await?,
+        Some(_) | None => {}
+    }
+    match failed {
+        0 => Ok(()),
+        failed => Err(Fault::Retry(format!("{failed} groups failed"))),
     }
 }
 
@@ -167,51 +174,43 @@ async fn users(context: &Context, assignee: &AssigneeChange) -> Result<Vec<UserI
         .collect())
 }
 
+/// Decides and commits for one group. `actor` is whom to assign, nobody, or why nothing is to be done.
 async fn sync_group(
     context: &Context,
     change: &SyncIssue,
-    assignee: &AssigneeChange,
-    users: &[UserId],
-    loaded: &Assignables,
-    target: &Target,
+    actor: Result<Option<Assignment>, Reason>,
+    state: Option<GroupState>,
     trace: &TraceId,
 ) -> Result<Outcome, StoreError> {
     let origin = Origin::Tracker(change.origin.clone());
-    let state = loaded.states.get(&target.1.group).cloned();
-    let now = context.clock.now();
-    let decision = match assignee {
-        AssigneeChange::Unassigned => {
-            let decide = |state: &GroupState| domain::unassign(state, &origin);
-            context
-                .store
-                .change_group(state, decide, trace, now)
-                .await?
-        }
-        AssigneeChange::Assigned(email) => match eligible(users, loaded, target) {
-            Ok(user) => {
-                let decide = assigning(user, email, &origin);
-                context
-                    .store
-                    .change_group(state, decide, trace, now)
-                    .await?
-            }
-            Err(reason) => return Ok(Outcome::Suppressed(reason)),
-        },
+    let assignment = match actor {
+        Ok(assignment) => assignment,
+        Err(reason) => return Ok(Outcome::Suppressed(reason)),
     };
+    let decide = |state: &GroupState| match &assignment {
+        Some(assignment) => domain::assign(state, assignment, &origin),
+        None => domain::unassign(state, &origin),
+    };
+    let now = context.clock.now();
+    let decision = context
+        .store
+        .change_group(state, decide, trace, now)
+        .await?;
     let gone = Outcome::Suppressed(Reason::NoGroup);
     Ok(decision.map_or(gone, |decision| decision.outcome))
 }
 
-fn assigning<'a>(
-    user: UserId,
-    email: &'a Email,
-    origin: &'a Origin,
-) -> impl Fn(&GroupState) -> domain::Decision + 'a {
-    move |state| domain::assign(state, user, email, origin)
-}
-
-/// The first of the users who has access to the group's project.
-fn eligible(users: &[UserId], loaded: &Assignables, target: &Target) -> Result<UserId, Reason> {
+/// Whom to assign: the first of the users who has access to the group's project.
+fn eligible(
+    change: &AssigneeChange,
+    users: &[UserId],
+    loaded: &Assignables,
+    target: &Target,
+) -> Result<Option<Assignment>, Reason> {
+    let email = match change {
+        AssigneeChange::Unassigned => return Ok(None),
+        AssigneeChange::Assigned(email) => email,
+    };
     if users.is_empty() {
         return Err(Reason::AssigneeUnknown);
     }
@@ -223,11 +222,16 @@ fn eligible(users: &[UserId], loaded: &Assignables, target: &Target) -> Result<U
             .zip(member)
             .is_some_and(|(project, member)| project.admits(member))
     };
-    users
+    let user = users
         .iter()
         .find(admitted)
-        .copied()
-        .ok_or(Reason::AssigneeWithoutAccess)
+        .ok_or(Reason::AssigneeWithoutAccess)?;
+    Ok(Some(Assignment {
+        actor: Actor::User(*user),
+        email: Some(email.clone()),
+        acting_user: None,
+        existing: Existing::Replace,
+    }))
 }
 
 async fn go_on(

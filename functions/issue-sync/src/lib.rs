@@ -39,7 +39,9 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
 pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> {
     let envelope = delivery.envelope;
     match envelope.message {
-        Message::SyncIssue(change) => sync(context, &change, &envelope.trace).await,
+        Message::SyncIssue(change) => {
+            sync(context, &change, &envelope.trace, delivery.attempt).await
+        }
         other @ Message::Deassign(_) => Err(Fault::Poison(format!(
             "{} is not for issue-sync",
             other.name()
@@ -48,9 +50,14 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
 }
 
 /// The two parts of a change are independent of each other.
-async fn sync(context: &Context, change: &SyncIssue, trace: &TraceId) -> Result<(), Fault> {
+async fn sync(
+    context: &Context,
+    change: &SyncIssue,
+    trace: &TraceId,
+    attempt: u32,
+) -> Result<(), Fault> {
     if let Some(assignee) = &change.assignee {
-        assignee::sync(context, change, assignee, trace).await?;
+        assignee::sync(context, change, assignee, trace, attempt).await?;
     }
     if change.status.is_some() && change.after.is_none() {
         record_outcome(Outcome::Suppressed(Reason::StatusNotApplied));

@@ -9,13 +9,21 @@ use crate::{Context, issues, organizations, sync, tokens};
 /// Every command: its name, its fields (`?` marks those that may be left out) and what it does.
 pub const HELP: [(&str, &str, &str); 12] = [
     ("help", "", "lists the commands"),
-    ("create-organization", "slug, name", "makes an organization"),
+    (
+        "create-organization",
+        "slug, name",
+        "makes an organization, or finds the one with the slug",
+    ),
     (
         "create-user",
-        "email, name, username?, verified? (true), active? (true)",
-        "adds a person, or sets the fields of the one with this address",
+        "email, name, username? (the address), verified? (true), active? (true)",
+        "adds a person, or sets the given fields of the one with this address",
     ),
-    ("create-team", "organization, slug, name", "makes a team"),
+    (
+        "create-team",
+        "organization, slug, name",
+        "makes a team, or finds the one with the slug",
+    ),
     (
         "add-member",
         "organization, email, role? (member), teams? (slugs)",
@@ -24,7 +32,7 @@ pub const HELP: [(&str, &str, &str); 12] = [
     (
         "create-project",
         "organization, team, slug, name, platform?",
-        "makes a project that the team has access to",
+        "makes a project that the team has access to, or finds the one with the slug",
     ),
     (
         "create-token",
@@ -34,7 +42,7 @@ pub const HELP: [(&str, &str, &str); 12] = [
     (
         "create-integration",
         "organization, provider (vsts), external_id, name, domain_name, shared_secret?, subscription_id?, status? (active)",
-        "connects a tracker to an organization; without a secret it makes one, or keeps the one there is",
+        "connects a tracker to an organization; what is left out stays as it is, and a secret is made where there is none",
     ),
     (
         "create-issue",

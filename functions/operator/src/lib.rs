@@ -1,8 +1,8 @@
 //! `operator`: sets up and looks after an installation. It has no route; whoever may invoke it by IAM
 //! is the operator.
 //!
-//! A command is a JSON object; `{"command":"help"}` lists them all. Every command can be repeated: it
-//! finds what is there, sets what was said, and tells whether it made something.
+//! A command is a JSON object; `{"command":"help"}` lists them all. Every command can be repeated:
+//! it finds what is there by its natural key and tells whether it made something.
 
 mod command;
 mod issues;
@@ -78,7 +78,9 @@ fn answer(result: Result<Value, Fault>) -> Result<Value, Fault> {
     };
     Ok(match fault {
         ClientFault::Fields(fields) => json!({ "error": { "fields": fields } }),
-        ClientFault::Detail(detail) => json!({ "error": { "detail": detail } }),
+        ClientFault::Detail(detail) | ClientFault::Conflict(detail) => {
+            json!({ "error": { "detail": detail } })
+        }
         ClientFault::Unauthenticated
         | ClientFault::InvalidToken
         | ClientFault::Forbidden { .. }

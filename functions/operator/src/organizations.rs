@@ -1,12 +1,9 @@
 //! Organizations, people, teams, members and projects.
 
-use std::str::FromStr;
-
 use domain::{
     Email, Fault, Organization, OrganizationId, Project, ProjectId, Role, Slug, SnowflakeModel,
     Team, TeamId, names,
 };
-use email_address::EmailAddress;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::{NewMember, UserFields};
@@ -59,24 +56,18 @@ pub(crate) struct CreateUser {
     email: String,
     name: String,
     username: Option<String>,
-    #[serde(default = "yes")]
-    verified: bool,
-    #[serde(default = "yes")]
-    active: bool,
-}
-
-fn yes() -> bool {
-    true
+    verified: Option<bool>,
+    active: Option<bool>,
 }
 
 pub(crate) async fn create_user(context: &Context, new: CreateUser) -> Result<Value, Fault> {
     let email = email(&new.email)?;
     let fields = UserFields {
         name: name("name", &new.name)?,
-        username: match &new.username {
-            Some(username) => bounded("username", username, 128)?,
-            None => email.as_str().to_owned(),
-        },
+        username: new
+            .username
+            .map(|text| bounded("username", &text, 128))
+            .transpose()?,
         email,
         verified: new.verified,
         active: new.active,
@@ -93,10 +84,8 @@ pub(crate) async fn create_user(context: &Context, new: CreateUser) -> Result<Va
 }
 
 pub(crate) fn email(text: &str) -> Result<Email, Fault> {
-    match EmailAddress::from_str(text) {
-        Ok(_) => Ok(Email::new(text)),
-        Err(_) => Err(Fault::field("email", "Enter a valid email address.")),
-    }
+    text.parse()
+        .map_err(|message: &str| Fault::field("email", message))
 }
 
 #[derive(Deserialize)]
@@ -116,11 +105,12 @@ pub(crate) async fn create_team(context: &Context, new: CreateTeam) -> Result<Va
     let make = move |id| async move {
         let team = Team {
             id: TeamId::new(id).map_err(|e| Fault::Poison(e.to_string()))?,
+            organization,
             slug: slug.clone(),
             name: name.clone(),
             created: now,
         };
-        let made = context.store.create_team(organization, &team).await?;
+        let made = context.store.create_team(&team).await?;
         Ok(made.then_some(team))
     };
     let saved = context

@@ -28,12 +28,7 @@ pub(crate) struct CreateIntegration {
     domain_name: String,
     shared_secret: Option<Secret>,
     subscription_id: Option<String>,
-    #[serde(default = "active")]
-    status: IntegrationStatus,
-}
-
-fn active() -> IntegrationStatus {
-    IntegrationStatus::Active
+    status: Option<IntegrationStatus>,
 }
 
 pub(crate) async fn create_integration(
@@ -45,7 +40,10 @@ pub(crate) async fn create_integration(
         external_id: bounded("external_id", &new.external_id, 256)?,
         name: name("name", &new.name)?,
         domain_name: domain_name(&new.domain_name)?,
-        subscription_id: new.subscription_id,
+        subscription_id: new
+            .subscription_id
+            .map(|id| bounded("subscription_id", &id, 256))
+            .transpose()?,
         status: new.status,
     };
     if let Some(secret) = &new.shared_secret {
@@ -173,36 +171,25 @@ impl Switches {
     }
 }
 
-/// How often switches that somebody else sets as well are read and set again.
-const ATTEMPTS: usize = 5;
-
 pub(crate) async fn set_sync(context: &Context, set: SetSync) -> Result<Value, Fault> {
     let organization = organization(context, &set.organization).await?;
     let integration = integration(context, organization.id, &set.integration).await?;
-    for _ in 0..ATTEMPTS {
-        let seen = context
-            .store
-            .attached_organization(integration.id, organization.id)
-            .await?;
-        let seen = seen.ok_or_else(|| unknown("integration", &set.integration))?;
-        let switches = set.switches.applied_to(seen.switches);
-        if context
-            .store
-            .set_switches(integration.id, &seen, switches)
-            .await?
-        {
-            return Ok(json!({
-                "integration": integration.id,
-                "organization": organization.slug,
-                "switches": {
-                    "inbound_assignee": switches.inbound_assignee,
-                    "outbound_assignee": switches.outbound_assignee,
-                    "inbound_status": switches.inbound_status,
-                    "outbound_status": switches.outbound_status,
-                    "comments": switches.comments,
-                },
-            }));
-        }
-    }
-    Err(Fault::Retry("the switches kept changing".into()))
+    let changed = context
+        .store
+        .set_switches(integration.id, organization.id, |old| {
+            set.switches.applied_to(old)
+        })
+        .await?;
+    let switches = changed.ok_or_else(|| unknown("integration", &set.integration))?;
+    Ok(json!({
+        "integration": integration.id,
+        "organization": organization.slug,
+        "switches": {
+            "inbound_assignee": switches.inbound_assignee,
+            "outbound_assignee": switches.outbound_assignee,
+            "inbound_status": switches.inbound_status,
+            "outbound_status": switches.outbound_status,
+            "comments": switches.comments,
+        },
+    }))
 }

@@ -10,7 +10,7 @@ use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use domain::{Fault, Queue, Timestamp};
 use runtime::{Clock, Env, Function, Metric, QueueUrls, StartError};
 use serde::{Deserialize, Serialize};
-use store::{Key, OUTBOX_SHARDS, OutboxItem, Store, outbox_due_at};
+use store::{Key, OUTBOX_SHARDS, OutboxItem, Store, StoreError, Waiting, outbox_due_at};
 
 /// SQS's limits for one batch: entries, and bytes in all (1 MiB, less room for the envelope).
 const BATCH: usize = 10;
@@ -19,7 +19,7 @@ const BATCH_BYTES: usize = 1_000_000;
 /// How many messages a sweep takes from one partition before it looks at the next.
 const SWEEP: u16 = 100;
 
-type Waiting = (Key, OutboxItem);
+type Message = (Key, OutboxItem);
 
 /// What this function may touch.
 #[derive(Debug)]
@@ -130,36 +130,55 @@ async fn relay(context: &Context, records: &[Record]) -> Result<Unfinished, Faul
     })
 }
 
+/// One partition's trouble does not keep the others waiting.
 async fn sweep(context: &Context) -> Result<(), Fault> {
-    let mut left = 0;
+    let (mut left, mut failed) = (0, None);
     for shard in 0..OUTBOX_SHARDS {
-        loop {
-            let now = context.clock.now();
-            let items = context.store.outbox_due(shard, now, SWEEP).await?;
-            let more = items.len() == usize::from(SWEEP);
-            let stuck = send(context, items, now).await?.len();
-            left += stuck;
-            // What SQS refuses now would be found again at once; the next sweep tries it.
-            if !more || stuck > 0 {
-                break;
-            }
+        match sweep_shard(context, shard).await {
+            Ok(stuck) => left += stuck,
+            Err(error) => failed = Some(error),
         }
     }
-    match left {
-        0 => Ok(()),
-        left => Err(Fault::Retry(format!(
-            "{left} overdue messages could not be sent"
+    match (failed, left) {
+        (Some(error), _) => Err(error.into()),
+        (None, 0) => Ok(()),
+        (None, left) => Err(Fault::Retry(format!(
+            "{left} overdue messages were not sent"
         ))),
     }
 }
 
-/// Sends and deletes; gives back the keys of what SQS did not accept.
-async fn send(context: &Context, items: Vec<Waiting>, now: Timestamp) -> Result<Vec<Key>, Fault> {
-    let mut by_queue: BTreeMap<Queue, Vec<Waiting>> = BTreeMap::new();
-    for item in items {
-        by_queue.entry(item.1.queue).or_default().push(item);
+/// Gives the number of messages that stay.
+async fn sweep_shard(context: &Context, shard: u8) -> Result<usize, StoreError> {
+    loop {
+        let now = context.clock.now();
+        let page = context.store.outbox_due(shard, now, SWEEP).await?;
+        let stuck = send(context, page.rows, now).await?.len();
+        // What cannot go now would be found again at once; the next sweep tries it.
+        if !page.more || stuck > 0 {
+            return Ok(stuck);
+        }
     }
+}
+
+/// Sends and deletes; gives back the keys of what SQS did not accept, or what cannot be read.
+async fn send(
+    context: &Context,
+    items: Vec<Waiting>,
+    now: Timestamp,
+) -> Result<Vec<Key>, StoreError> {
+    let mut by_queue: BTreeMap<Queue, Vec<Message>> = BTreeMap::new();
     let mut left = Vec::new();
+    for Waiting { key, item } in items {
+        match item {
+            Ok(item) => by_queue.entry(item.queue).or_default().push((key, item)),
+            Err(error) => {
+                let reason = error.to_string();
+                tracing::error!(fault = "poison", reason, "a message stays in the outbox");
+                left.push(key);
+            }
+        }
+    }
     for (queue, items) in by_queue {
         for batch in batches(items) {
             left.extend(send_batch(context, queue, batch, now).await?);
@@ -168,12 +187,12 @@ async fn send(context: &Context, items: Vec<Waiting>, now: Timestamp) -> Result<
     Ok(left)
 }
 
-fn batches(items: Vec<Waiting>) -> Vec<Vec<Waiting>> {
-    let mut batches: Vec<Vec<Waiting>> = Vec::new();
+fn batches(items: Vec<Message>) -> Vec<Vec<Message>> {
+    let mut batches: Vec<Vec<Message>> = Vec::new();
     let mut bytes = 0;
     for item in items {
         let size = item.1.body.len();
-        let full = |batch: &Vec<Waiting>| batch.len() == BATCH || bytes + size > BATCH_BYTES;
+        let full = |batch: &Vec<Message>| batch.len() == BATCH || bytes + size > BATCH_BYTES;
         if batches.last().is_none_or(full) {
             batches.push(Vec::new());
             bytes = 0;
@@ -190,17 +209,18 @@ fn batches(items: Vec<Waiting>) -> Vec<Vec<Waiting>> {
 async fn send_batch(
     context: &Context,
     queue: Queue,
-    batch: Vec<Waiting>,
+    batch: Vec<Message>,
     now: Timestamp,
-) -> Result<Vec<Key>, Fault> {
+) -> Result<Vec<Key>, StoreError> {
     let entries = batch.iter().enumerate().map(|(index, (_, item))| {
         SendMessageBatchRequestEntry::builder()
             .id(index.to_string())
             .message_body(&item.body)
             .build()
     });
-    let entries = entries.collect::<Result<Vec<_>, _>>();
-    let entries = entries.map_err(|e| Fault::Poison(e.to_string()))?;
+    let entries: Vec<_> = entries
+        .collect::<Result<_, _>>()
+        .expect("an id and a body are set");
     let url = context.queues.get(&queue).cloned().unwrap_or_default();
     let request = context
         .sqs

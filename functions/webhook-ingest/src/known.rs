@@ -14,6 +14,8 @@ use crate::Context;
 
 const LIFE_MILLIS: i64 = 60_000;
 const MOST: usize = 1000;
+/// No integration has a longer one, and the table could not look it up.
+const MAX_EXTERNAL_ID: usize = 256;
 
 /// By provider and external id.
 #[derive(Debug, Default)]
@@ -44,6 +46,9 @@ impl KnownIntegrations {
         external_id: &str,
         proof: impl Fn(&IntegrationWithSecret) -> bool,
     ) -> Result<Sender, Fault> {
+        if external_id.len() > MAX_EXTERNAL_ID {
+            return Ok(Sender::Unknown);
+        }
         let now = context.clock.now();
         let key = (provider, external_id.to_owned());
         let cached = context.known.get(&key, now);

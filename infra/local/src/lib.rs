@@ -7,6 +7,7 @@
 pub mod client;
 pub mod demo;
 pub mod dynamodb;
+mod faults;
 pub mod gateway;
 mod lambdas;
 mod mapping;

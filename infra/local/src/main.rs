@@ -22,7 +22,7 @@ struct Arguments {
     #[arg(long, default_value_t = 9000, global = true)]
     port: u16,
     /// Keep the table in this directory; without it everything is gone at the end
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "demo")]
     data: Option<PathBuf>,
     /// Write URLs, ids and secrets to this file, as JSON, once everything answers
     #[arg(long, value_name = "FILE")]

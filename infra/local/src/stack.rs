@@ -469,12 +469,18 @@ fn key_ring(data: Option<&Path>) -> anyhow::Result<String> {
     let file = directory.join("key-ring");
     match std::fs::read_to_string(&file) {
         Ok(text) => Ok(text),
-        Err(_) => {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             std::fs::create_dir_all(directory).context("the data directory")?;
             let text = fresh();
-            std::fs::write(&file, &text).context("the key ring in the data directory")?;
+            // In one step, and readable by its owner alone.
+            let temporary = tempfile::NamedTempFile::new_in(directory)?;
+            std::fs::write(temporary.path(), &text)?;
+            temporary
+                .persist(&file)
+                .context("the key ring in the data directory")?;
             Ok(text)
         }
+        Err(error) => Err(error).context("the key ring in the data directory"),
     }
 }
 

@@ -56,27 +56,56 @@ pub enum AssigneeWrite {
     Clear,
 }
 
-/// Assigns a user, known by `email`.
-pub fn assign(state: &GroupState, user: UserId, email: &Email, origin: &Origin) -> Decision {
+/// Who is to work on a group, and at whose wish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assignment {
+    /// Whom to assign.
+    pub actor: Actor,
+    /// By which address; none for a team.
+    pub email: Option<Email>,
+    /// Who wishes it; `None` is the system.
+    pub acting_user: Option<UserId>,
+    /// Whether somebody who is assigned already makes room.
+    pub existing: Existing,
+}
+
+/// What becomes of an assignee that a group has already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// Makes room for the new one.
+    Replace,
+    /// Stays: automatic assignments take no issue away from anybody.
+    Keep,
+}
+
+/// Assigns a group.
+pub fn assign(state: &GroupState, assignment: &Assignment, origin: &Origin) -> Decision {
     let position = match claim(state, origin) {
         Ok(position) => position,
         Err(reason) => return refuse(reason),
     };
-    let actor = Actor::User(user);
-    if state.assignee == Some(actor) {
-        return already_so(position);
+    match (state.assignee, assignment.existing) {
+        (Some(assignee), _) if assignee == assignment.actor => return already_so(position),
+        (Some(_), Existing::Keep) => {
+            let outcome = Outcome::Suppressed(Reason::AlreadyAssigned);
+            return Decision {
+                outcome,
+                write: None,
+            };
+        }
+        (Some(_), Existing::Replace) | (None, _) => {}
     }
     let kind = ActivityKind::Assigned {
-        assignee: actor,
-        email: Some(email.clone()),
+        assignee: assignment.actor,
+        email: assignment.email.clone(),
     };
     Decision {
         outcome: Outcome::Applied,
         write: Some(GroupWrite {
             position,
             raises_version: true,
-            assignee: AssigneeWrite::Set(actor),
-            activity: Some((kind, None, origin.clone())),
+            assignee: AssigneeWrite::Set(assignment.actor),
+            activity: Some((kind, assignment.acting_user, origin.clone())),
             message: None,
         }),
     }
@@ -222,13 +251,17 @@ mod tests {
         }
     }
 
+    fn ana() -> Assignment {
+        Assignment {
+            actor: Actor::User(user(ANA)),
+            email: "ana@acme.example".parse().ok(),
+            acting_user: None,
+            existing: Existing::Replace,
+        }
+    }
+
     fn to_ana(state: &GroupState, revision: Option<u64>) -> Decision {
-        assign(
-            state,
-            user(ANA),
-            &Email::new("ana@acme.example"),
-            &origin(revision),
-        )
+        assign(state, &ana(), &origin(revision))
     }
 
     fn held(seen_version: u64, revision: Option<u64>) -> Deassign {
@@ -266,6 +299,47 @@ mod tests {
             assert!(write.raises_version && write.activity.is_none() && write.message.is_none());
             assert!(matches!(write.position, PositionGuard::Claim(..)));
         }
+    }
+
+    #[test]
+    fn a_team_takes_over_from_a_person_and_has_no_address() {
+        let team = Actor::Team(crate::TeamId::new(5).unwrap());
+        let assignment = Assignment {
+            actor: team,
+            email: None,
+            ..ana()
+        };
+        let write = assign(&state(Some(ANA), 3, None), &assignment, &origin(None))
+            .write
+            .unwrap();
+        assert_eq!(write.assignee, AssigneeWrite::Set(team));
+        let (kind, _, _) = write.activity.unwrap();
+        assert_eq!(
+            kind,
+            ActivityKind::Assigned {
+                assignee: team,
+                email: None
+            }
+        );
+    }
+
+    #[test]
+    fn an_assignment_that_takes_nothing_away_leaves_an_assigned_group_alone() {
+        let gentle = Assignment {
+            existing: Existing::Keep,
+            ..ana()
+        };
+        let taken = assign(&state(Some(BO), 3, None), &gentle, &origin(Some(11)));
+        let outcome = Outcome::Suppressed(Reason::AlreadyAssigned);
+        assert_eq!(
+            taken,
+            Decision {
+                outcome,
+                write: None
+            }
+        );
+        let free = assign(&state(None, 3, None), &gentle, &origin(Some(11)));
+        assert_eq!(free.outcome, Outcome::Applied);
     }
 
     #[test]

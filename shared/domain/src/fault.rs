@@ -38,6 +38,8 @@ pub enum ClientFault {
     },
     /// 404: absent, or not visible to the caller.
     NotFound,
+    /// 409: somebody else was faster, time and again.
+    Conflict(String),
     /// 400 about the request as a whole.
     Detail(String),
     /// 400 about fields of the body.

@@ -221,8 +221,9 @@ impl FromStr for ShortId {
                 other => other,
             })
             .collect();
-        let legal = !digits.is_empty() && digits.bytes().all(|d| BASE32.contains(&d));
-        if project.is_empty() || !legal {
+        // 13 digits are more than any counter reaches.
+        let legal = (1..=13).contains(&digits.len()) && digits.bytes().all(|d| BASE32.contains(&d));
+        if project.to_lowercase().parse::<Slug>().is_err() || !legal {
             return Err(invalid);
         }
         Ok(Self(format!("{}-{digits}", project.to_uppercase())))

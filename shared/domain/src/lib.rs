@@ -19,7 +19,8 @@ mod tracker;
 
 pub use activity::{Activity, ActivityKind};
 pub use assignment::{
-    AssigneeWrite, Decision, GroupWrite, PositionGuard, assign, deassign, unassign,
+    AssigneeWrite, Assignment, Decision, Existing, GroupWrite, PositionGuard, assign, deassign,
+    unassign,
 };
 pub use fault::{ClientFault, Fault, FieldErrors};
 pub use group::{

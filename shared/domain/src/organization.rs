@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Serialize};
 
 use crate::{MemberId, OrganizationId, ProjectId, TeamId, Timestamp, UserId};
@@ -59,18 +60,36 @@ impl fmt::Display for Slug {
 
 /// An e-mail address in lower case: addresses are compared without regard to case.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String")]
 pub struct Email(String);
 
 impl Email {
-    /// Folds the case; whether the text is an address is decided where it enters.
-    pub fn new(text: &str) -> Self {
-        Self(text.to_lowercase())
-    }
-
     /// The address in lower case.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl FromStr for Email {
+    type Err = &'static str;
+
+    /// Takes a bare address: no name in front of it, no IP address for a domain.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bare = Options::default()
+            .without_display_text()
+            .without_domain_literal();
+        let valid = EmailAddress::parse_with_options(text, bare).is_ok();
+        valid
+            .then(|| Self(text.to_lowercase()))
+            .ok_or("Enter a valid email address.")
+    }
+}
+
+impl TryFrom<String> for Email {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 
@@ -181,6 +200,8 @@ pub struct Member {
 pub struct Team {
     /// Its id.
     pub id: TeamId,
+    /// The organization that owns it.
+    pub organization: OrganizationId,
     /// Unique in the organization.
     pub slug: Slug,
     /// Shown to people.
@@ -226,6 +247,22 @@ mod tests {
         }
         for bad in ["", "Web", "a b", "12", "ü", "a/b", &"s".repeat(51)] {
             assert!(bad.parse::<Slug>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_bare_and_folded() {
+        let folded = |text: &str| text.parse::<Email>().map(|email| email.to_string()).ok();
+        assert_eq!(folded("Ana@Acme.Example"), Some("ana@acme.example".into()));
+        for bad in [
+            "",
+            "ana",
+            "Ana <ana@acme.example>",
+            "ana@[127.0.0.1]",
+            "a b@c.d",
+            "ana@",
+        ] {
+            assert_eq!(folded(bad), None, "{bad}");
         }
     }
 

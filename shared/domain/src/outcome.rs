@@ -67,6 +67,8 @@ pub enum Reason {
     SameRevision,
     /// The group is as the change wants it; the change is remembered all the same.
     AlreadySo,
+    /// Somebody is assigned, and this assignment takes nothing away from anybody.
+    AlreadyAssigned,
     /// The assignee was decided anew since this was put on its way.
     NewerDecision,
     /// The group is gone.
@@ -92,6 +94,7 @@ impl Reason {
             Self::OlderRevision => "older_revision",
             Self::SameRevision => "same_revision",
             Self::AlreadySo => "already_so",
+            Self::AlreadyAssigned => "already_assigned",
             Self::NewerDecision => "newer_decision",
             Self::NoGroup => "no_group",
         }

@@ -89,7 +89,7 @@ pub struct AttachedOrganization {
 }
 
 /// The tracker's own key of an issue: a work item's number, "OPS-12". Never empty, at most 256
-/// characters: an empty key once meant "every issue of the tracker".
+/// bytes, without spaces around it: an empty key once meant "every issue of the tracker".
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct ExternalKey(String);
@@ -105,10 +105,12 @@ impl FromStr for ExternalKey {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let valid = !text.trim().is_empty() && text.chars().count() <= 256;
+        let text = text.trim();
+        // Bytes, not characters: it is part of a key of the table.
+        let valid = (1..=256).contains(&text.len());
         valid
             .then(|| Self(text.to_owned()))
-            .ok_or("an external issue's key has 1 to 256 characters")
+            .ok_or("an external issue's key has 1 to 256 bytes")
     }
 }
 

@@ -4,6 +4,7 @@ use axum::{
     Router,
     extract::Request,
     http::{HeaderValue, StatusCode, Uri, header},
+    middleware::{Next, from_fn},
     response::{IntoResponse, Response},
 };
 use domain::{ClientFault, Fault, Scope, TraceId};
@@ -11,11 +12,9 @@ use lambda_http::{Adapter, LambdaEvent, RequestExt, Service, request::LambdaRequ
 use serde::Serialize;
 use serde_json::json;
 use tower::ServiceExt;
+use tracing::Instrument;
 
 use crate::{Function, Invocation};
-
-/// The largest raw body that any route accepts, in bytes.
-pub const MAX_BODY: usize = 4 * 1024 * 1024;
 
 /// How long a caller is asked to wait after a 503.
 const RETRY_AFTER: &str = "1";
@@ -36,8 +35,8 @@ impl<F: Into<Fault>> From<F> for HttpFault {
 impl Function {
     /// A function behind a gateway.
     pub fn http(router: Router) -> Self {
-        // Paths are put right before routing, so the layer goes around the router, not into it.
-        let service = router.map_request(exact_path);
+        // Paths are put right before routing, so that goes around the router, not into it.
+        let service = router.layer(from_fn(in_span)).map_request(exact_path);
         Self::new(move |invocation: Invocation| {
             let event = serde_json::from_str::<LambdaRequest>(&invocation.payload);
             let answer = event.map(|event| {
@@ -52,6 +51,12 @@ impl Function {
             }
         })
     }
+}
+
+/// What is logged while a request is handled names its trace.
+async fn in_span(request: Request, next: Next) -> Response {
+    let span = tracing::info_span!("request", trace.id = trace_of(&request).as_str());
+    next.run(request).instrument(span).await
 }
 
 /// Takes the path as the gateway got it. `lambda_http` puts a named stage in front of it and lets a
@@ -146,6 +151,7 @@ fn refused(fault: ClientFault) -> Response {
             StatusCode::NOT_FOUND,
             "The requested resource does not exist",
         ),
+        ClientFault::Conflict(text) => detail(StatusCode::CONFLICT, text),
         ClientFault::Detail(text) => detail(StatusCode::BAD_REQUEST, text),
         ClientFault::Fields(fields) => json(StatusCode::BAD_REQUEST, &fields),
     }

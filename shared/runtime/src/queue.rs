@@ -128,7 +128,7 @@ fn report(fault: &Fault) {
         }
         Fault::Client(client) => {
             let reason = match client {
-                ClientFault::Detail(detail) => detail.clone(),
+                ClientFault::Detail(detail) | ClientFault::Conflict(detail) => detail.clone(),
                 ClientFault::Fields(fields) => format!("{fields:?}"),
                 ClientFault::Unauthenticated
                 | ClientFault::InvalidToken

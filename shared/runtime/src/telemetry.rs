@@ -24,7 +24,7 @@ impl<T: for<'a> MakeWriter<'a> + Clone + Send + Sync + 'static> LogWriter for T 
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// One JSON object a line, with the fields of the message's span; and metrics.
+    /// One JSON object a line, with `spans` from the message's or request's inwards; and metrics.
     Json,
     /// For people at a terminal; without metrics.
     Plain,
@@ -39,8 +39,8 @@ pub fn init(level: LevelFilter, format: Format, writer: impl LogWriter) {
             let lines = tracing_subscriber::fmt::layer()
                 .json()
                 .flatten_event(true)
-                .with_current_span(true)
-                .with_span_list(false)
+                .with_current_span(false)
+                .with_span_list(true)
                 .with_writer(writer.clone())
                 .with_filter(not_metric);
             let metrics = tracing_subscriber::fmt::layer()

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{
     error::StoreError,
     keys::{self, Key},
-    table::{Created, Item, Page, Query, Sort, Store, key_of, read, text, value},
+    table::{
+        ATTEMPTS, Created, Item, Page, Query, Sort, Store, key_of, read, step_aside, text, value,
+    },
     tokens::sha256_hex,
     transaction::{Change, Commit},
-    users::ATTEMPTS,
 };
 
 /// Everything that shows a group.
@@ -57,8 +58,8 @@ pub struct LinkedGroup {
 /// those who may be assigned.
 #[derive(Debug, Default)]
 pub struct Assignables {
-    /// By group.
-    pub states: HashMap<GroupId, GroupState>,
+    /// By group. One that cannot be read is the trouble of that group alone.
+    pub states: HashMap<GroupId, Result<GroupState, StoreError>>,
     /// By project.
     pub projects: HashMap<ProjectId, Project>,
     /// By organization and user.
@@ -176,12 +177,10 @@ impl Store {
         let found = self.get_all(wanted).await?;
         let mut result = Assignables::default();
         for (organization, linked) in groups {
-            insert(
-                &mut result.states,
-                linked.group,
-                &found,
-                &keys::group_state(linked.group),
-            )?;
+            let key = keys::group_state(linked.group);
+            if let Some(item) = found.get(&key) {
+                result.states.insert(linked.group, read(&key, item.clone()));
+            }
             let project = linked.project;
             insert(
                 &mut result.projects,
@@ -209,7 +208,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<Decision>, StoreError> {
         let mut loaded = loaded;
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
+            step_aside(attempt).await;
             let Some(state) = loaded else {
                 return Ok(None);
             };
@@ -286,7 +286,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<Created<GroupView>, StoreError> {
         let fingerprint = keys::fingerprint(project.id, &sha256_hex(new.fingerprint.as_bytes()));
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
+            step_aside(attempt).await;
             if let Some(found) = self.get::<GroupRef>(&fingerprint).await? {
                 let view = self.group(found.group).await?;
                 let gone = || StoreError::Contended(format!("group {}", found.group));

@@ -11,9 +11,8 @@ use crate::{
     error::StoreError,
     keys,
     secrets::Sealed,
-    table::{Created, Query, Store, value},
+    table::{ATTEMPTS, Created, Query, Store, step_aside, value},
     transaction::{Change, Commit},
-    users::ATTEMPTS,
 };
 
 /// An integration as an operator describes it.
@@ -27,10 +26,10 @@ pub struct NewIntegration {
     pub name: String,
     /// The tracker's base URL.
     pub domain_name: String,
-    /// The tracker's id of the webhook subscription.
+    /// The tracker's id of the webhook subscription; `None` leaves it as it is.
     pub subscription_id: Option<String>,
-    /// Whether it takes part.
-    pub status: IntegrationStatus,
+    /// Whether it takes part; `None` leaves it as it is, and a new one does.
+    pub status: Option<IntegrationStatus>,
 }
 
 /// An integration, and what its webhooks must show.
@@ -62,14 +61,10 @@ impl Store {
         provider: Provider,
         external_id: &str,
     ) -> Result<Option<IntegrationWithSecret>, Fault> {
-        let key = keys::integration_key(provider, external_id);
-        let Some(found) = self.get::<IntegrationRef>(&key).await? else {
+        let Some(row) = self.integration_row(provider, external_id).await? else {
             return Ok(None);
         };
-        let key = keys::integration(found.integration);
-        let Some(row) = self.get::<Row>(&key).await? else {
-            return Ok(None);
-        };
+        let key = keys::integration(row.integration.id);
         let secret = row
             .secret
             .map(|sealed| ring.open(&key, &sealed))
@@ -80,6 +75,18 @@ impl Store {
             integration: row.integration,
             secret,
         }))
+    }
+
+    async fn integration_row(
+        &self,
+        provider: Provider,
+        external_id: &str,
+    ) -> Result<Option<Row>, StoreError> {
+        let key = keys::integration_key(provider, external_id);
+        match self.get::<IntegrationRef>(&key).await? {
+            Some(found) => self.get(&keys::integration(found.integration)).await,
+            None => Ok(None),
+        }
     }
 
     /// The integration with this id, without its secret.
@@ -98,29 +105,41 @@ impl Store {
         fresh: &Secret,
         now: Timestamp,
     ) -> Result<Created<IntegrationWithSecret>, Fault> {
-        for _ in 0..ATTEMPTS {
-            let found = self
-                .integration_by_external_id(ring, new.provider, &new.external_id)
-                .await?;
-            let created = found.is_none();
-            let known = found.as_ref().and_then(|found| found.secret.as_ref());
-            let secret = secret.or(known).unwrap_or(fresh).clone();
-            let id = found.map(|found| found.integration.id);
-            let id = id.unwrap_or_else(|| IntegrationId::timed(now, rand::random()));
+        for attempt in 0..ATTEMPTS {
+            step_aside(attempt).await;
+            let found = self.integration_row(new.provider, &new.external_id).await?;
+            let known = found.as_ref().map(|row| &row.integration);
             let integration = Integration {
-                id,
+                id: known.map_or_else(|| IntegrationId::timed(now, rand::random()), |i| i.id),
                 provider: new.provider,
                 external_id: new.external_id.clone(),
                 name: new.name.clone(),
                 domain_name: new.domain_name.clone(),
-                subscription_id: new.subscription_id.clone(),
-                status: new.status,
+                subscription_id: new
+                    .subscription_id
+                    .clone()
+                    .or_else(|| known?.subscription_id.clone()),
+                status: new
+                    .status
+                    .or(known.map(|i| i.status))
+                    .unwrap_or(IntegrationStatus::Active),
             };
-            if self
-                .write_integration(ring, &integration, &secret, created)
-                .await?
-                == Commit::Done
-            {
+            let key = keys::integration(integration.id);
+            let sealed = found.as_ref().and_then(|row| row.secret.as_ref());
+            let known = sealed.map(|sealed| ring.open(&key, sealed)).transpose();
+            let secret = match (secret, known) {
+                (Some(given), _) => given.clone(),
+                (None, Ok(known)) => known.unwrap_or_else(|| fresh.clone()),
+                (None, Err(error)) => return Err(Fault::Retry(error.to_string())),
+            };
+            let created = found.is_none();
+            let sealed = Some(ring.seal(&key, &secret));
+            let row = Row {
+                integration,
+                secret: sealed,
+            };
+            if self.write_integration(&row, found.as_ref()).await? == Commit::Done {
+                let integration = row.integration;
                 let entity = IntegrationWithSecret {
                     integration,
                     secret: Some(secret),
@@ -131,25 +150,20 @@ impl Store {
         Err(StoreError::Contended(format!("integration {}", new.external_id)).into())
     }
 
-    async fn write_integration(
-        &self,
-        ring: &KeyRing,
-        integration: &Integration,
-        secret: &Secret,
-        new: bool,
-    ) -> Result<Commit, StoreError> {
+    /// Over the row that was seen, or none: a secret that somebody sets at the same time is not lost.
+    async fn write_integration(&self, row: &Row, seen: Option<&Row>) -> Result<Commit, StoreError> {
+        let integration = &row.integration;
         let key = keys::integration(integration.id);
-        let sealed = ring.seal(&key, secret);
-        let row = Row {
-            integration: integration.clone(),
-            secret: Some(sealed),
-        };
-        if !new {
-            return self.transaction().put(&key, &row)?.commit().await;
+        if let Some(seen) = seen {
+            return self
+                .transaction()
+                .put_over(&key, row, "secret", &seen.secret)?
+                .commit()
+                .await;
         }
         let guard = keys::integration_key(integration.provider, &integration.external_id);
         self.transaction()
-            .put_new(&key, &row)?
+            .put_new(&key, row)?
             .put_new(
                 &guard,
                 &IntegrationRef {
@@ -194,24 +208,40 @@ impl Store {
             .await
     }
 
-    /// Sets an organization's switches, where they are still as `seen`. `false`: they are not.
+    /// Sets an organization's switches to what `set` makes of the ones there are. `Ok(None)`: the
+    /// integration does not serve the organization.
     pub async fn set_switches(
         &self,
         integration: IntegrationId,
-        seen: &AttachedOrganization,
-        switches: SyncSwitches,
-    ) -> Result<bool, StoreError> {
-        let change = Change {
-            expression: "SET switches = :new".into(),
-            condition: "switches = :seen".into(),
-            names: Vec::new(),
-            values: [
-                (":new".into(), value(&switches)?),
-                (":seen".into(), value(&seen.switches)?),
-            ]
-            .into(),
-        };
-        let key = keys::attached_organization(integration, seen.organization);
-        Ok(self.transaction().update(&key, change)?.commit().await? == Commit::Done)
+        organization: OrganizationId,
+        set: impl Fn(SyncSwitches) -> SyncSwitches,
+    ) -> Result<Option<SyncSwitches>, StoreError> {
+        let key = keys::attached_organization(integration, organization);
+        for attempt in 0..ATTEMPTS {
+            step_aside(attempt).await;
+            let Some(seen) = self
+                .attached_organization(integration, organization)
+                .await?
+            else {
+                return Ok(None);
+            };
+            let switches = set(seen.switches);
+            let change = Change {
+                expression: "SET switches = :new".into(),
+                condition: "switches = :seen".into(),
+                names: Vec::new(),
+                values: [
+                    (":new".into(), value(&switches)?),
+                    (":seen".into(), value(&seen.switches)?),
+                ]
+                .into(),
+            };
+            if self.transaction().update(&key, change)?.commit().await? == Commit::Done {
+                return Ok(Some(switches));
+            }
+        }
+        Err(StoreError::Contended(format!(
+            "the switches of integration {integration}"
+        )))
     }
 }

@@ -4,8 +4,8 @@
 //! partition. A test compares [`CHART`] with docs/table.md and with the items that the flows write.
 
 use domain::{
-    Activity, Email, ExternalKey, GroupId, IntegrationId, MessageId, OrganizationId, ProjectId,
-    Provider, ShortId, Slug, TeamId, Timestamp, TokenOwner, UserId,
+    Activity, Email, ExternalKey, GroupId, IntegrationId, MemberId, MessageId, OrganizationId,
+    ProjectId, Provider, ShortId, Slug, TeamId, Timestamp, TokenOwner, UserId,
 };
 
 use crate::{outbox::OUTBOX_SHARDS, tokens::TokenHash};
@@ -46,10 +46,10 @@ const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow
 }
 
 /// Every kind of item in the table.
-pub const CHART: [ChartRow; 27] = [
+pub const CHART: [ChartRow; 28] = [
     row("organization", "ORG#<organization>", "META"),
     row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
-    row("team", "ORG#<organization>", "TEAM#<team>"),
+    row("team", "TEAM#<team>", "META"),
     row("team's slug", "ORG#<organization>", "TEAM_SLUG#<slug>"),
     row("member", "ORG#<organization>", "MEMBER#<user>"),
     row(
@@ -63,6 +63,7 @@ pub const CHART: [ChartRow; 27] = [
         "ORG#<organization>",
         "TOKEN#<name>",
     ),
+    row("member's id", "MEMBER_ID#<member>", "MEMBER"),
     row("user", "USER#<user>", "META"),
     row("user's organization", "USER#<user>", "ORG#<organization>"),
     row("user's token name", "USER#<user>", "TOKEN#<name>"),
@@ -116,8 +117,8 @@ pub(crate) fn organization_slug(slug: &Slug) -> Key {
     Key::new(format!("ORG_SLUG#{slug}"), "ORG")
 }
 
-pub(crate) fn team(organization: OrganizationId, id: TeamId) -> Key {
-    Key::new(format!("ORG#{organization}"), format!("TEAM#{id}"))
+pub(crate) fn team(id: TeamId) -> Key {
+    Key::new(format!("TEAM#{id}"), "META")
 }
 
 pub(crate) fn team_slug(organization: OrganizationId, slug: &Slug) -> Key {
@@ -128,6 +129,10 @@ pub(crate) const MEMBERS: &str = "MEMBER#";
 
 pub(crate) fn member(organization: OrganizationId, user: UserId) -> Key {
     Key::new(format!("ORG#{organization}"), format!("{MEMBERS}{user}"))
+}
+
+pub(crate) fn member_id(id: MemberId) -> Key {
+    Key::new(format!("MEMBER_ID#{id}"), "MEMBER")
 }
 
 pub(crate) const PROJECT_SLUGS: &str = "PROJECT_SLUG#";

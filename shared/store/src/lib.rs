@@ -24,7 +24,7 @@ pub use error::StoreError;
 pub use groups::{Assignables, GroupView, LinkedGroup, NewGroup};
 pub use integrations::{IntegrationWithSecret, NewIntegration};
 pub use keys::{CHART, ChartRow, Key, PARTITION_KEY, SORT_KEY};
-pub use outbox::{OUTBOX_SHARDS, OutboxItem, outbox_due_at};
+pub use outbox::{OUTBOX_SHARDS, OutboxItem, Waiting, outbox_due_at};
 pub use secrets::{KeyRing, KeyRingError};
 #[cfg(feature = "redis")]
 pub use sequences::{SequenceError, Sequences};

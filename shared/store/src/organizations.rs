@@ -6,9 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::StoreError,
     keys,
-    table::{Store, read, value},
+    table::{ATTEMPTS, Store, step_aside, value},
     transaction::{Change, Commit},
-    users::ATTEMPTS,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -35,12 +34,8 @@ impl Store {
         &self,
         ids: &[OrganizationId],
     ) -> Result<Vec<Organization>, StoreError> {
-        let keys: Vec<_> = ids.iter().map(|id| keys::organization(*id)).collect();
-        let mut found = self.get_all(keys.clone()).await?;
-        let present = keys
-            .iter()
-            .filter_map(|key| Some((key, found.remove(key)?)));
-        present.map(|(key, item)| read(key, item)).collect()
+        self.get_list(ids.iter().map(|id| keys::organization(*id)).collect())
+            .await
     }
 
     /// The organization with this slug.
@@ -81,7 +76,8 @@ impl Store {
         feature: Feature,
         enabled: bool,
     ) -> Result<Option<Organization>, StoreError> {
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
+            step_aside(attempt).await;
             let Some(mut organization) = self.organization(id).await? else {
                 return Ok(None);
             };
@@ -119,7 +115,7 @@ impl Store {
             .get::<TeamRef>(&keys::team_slug(organization, slug))
             .await?
         {
-            Some(found) => self.get(&keys::team(organization, found.team)).await,
+            Some(found) => self.get(&keys::team(found.team)).await,
             None => Ok(None),
         }
     }
@@ -130,25 +126,20 @@ impl Store {
         organization: OrganizationId,
         ids: &[TeamId],
     ) -> Result<Vec<Team>, StoreError> {
-        let keys: Vec<_> = ids.iter().map(|id| keys::team(organization, *id)).collect();
-        let mut found = self.get_all(keys.clone()).await?;
-        let present = keys
-            .iter()
-            .filter_map(|key| Some((key, found.remove(key)?)));
-        present.map(|(key, item)| read(key, item)).collect()
+        let teams = self
+            .get_list(ids.iter().map(|id| keys::team(*id)).collect())
+            .await?;
+        let own = |team: &Team| team.organization == organization;
+        Ok(teams.into_iter().filter(own).collect())
     }
 
     /// Stores a team under a fresh id. `false`: the id or the slug is taken.
-    pub async fn create_team(
-        &self,
-        organization: OrganizationId,
-        team: &Team,
-    ) -> Result<bool, StoreError> {
+    pub async fn create_team(&self, team: &Team) -> Result<bool, StoreError> {
         let commit = self
             .transaction()
-            .put_new(&keys::team(organization, team.id), team)?
+            .put_new(&keys::team(team.id), team)?
             .put_new(
-                &keys::team_slug(organization, &team.slug),
+                &keys::team_slug(team.organization, &team.slug),
                 &TeamRef { team: team.id },
             )?
             .commit()

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::StoreError,
     keys::{self, Key},
-    table::{Query, Sort, Store, key_of, read},
+    table::{Item, Page, Query, Sort, Store, key_of, read},
     transaction::Commit,
 };
 
@@ -23,14 +23,32 @@ pub struct OutboxItem {
     pub body: String,
 }
 
+/// A message at its key. One that this version of the bundle cannot read does not hide the others.
+#[derive(Debug)]
+pub struct Waiting {
+    /// Where it is, and when it is due.
+    pub key: Key,
+    /// What it is.
+    pub item: Result<OutboxItem, StoreError>,
+}
+
+impl Waiting {
+    fn new(key: Key, item: Item) -> Self {
+        Self {
+            item: read(&key, item),
+            key,
+        }
+    }
+}
+
 impl Store {
     /// The messages at these keys; one that is missing has been sent already.
-    pub async fn outbox_items(&self, keys: Vec<Key>) -> Result<Vec<(Key, OutboxItem)>, StoreError> {
+    pub async fn outbox_items(&self, keys: Vec<Key>) -> Result<Vec<Waiting>, StoreError> {
         let found = self.get_all(keys).await?;
-        found
+        Ok(found
             .into_iter()
-            .map(|(key, item)| Ok((key.clone(), read(&key, item)?)))
-            .collect()
+            .map(|(key, item)| Waiting::new(key, item))
+            .collect())
     }
 
     /// Up to `limit` messages of one partition that are due, the oldest first.
@@ -39,7 +57,7 @@ impl Store {
         shard: u8,
         now: Timestamp,
         limit: u16,
-    ) -> Result<Vec<(Key, OutboxItem)>, StoreError> {
+    ) -> Result<Page<Waiting>, StoreError> {
         let pk = keys::outbox_shard(shard);
         // '$' follows '#': everything due in this millisecond sorts below it.
         let high = format!("{}$", keys::outbox_due(now));
@@ -48,16 +66,17 @@ impl Store {
             sort: Sort::Between("0", &high),
             descending: false,
         };
-        let (items, _) = self
+        let (items, next) = self
             .query_page(&query, true, Some(i32::from(limit)), None)
             .await?;
-        items
+        let rows = items
             .into_iter()
-            .map(|item| {
-                let key = key_of(&item);
-                Ok((key.clone(), read(&key, item)?))
-            })
-            .collect()
+            .map(|item| Waiting::new(key_of(&item), item))
+            .collect();
+        Ok(Page {
+            rows,
+            more: next.is_some(),
+        })
     }
 
     /// Forgets a message that SQS has accepted.

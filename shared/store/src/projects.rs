@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::StoreError,
     keys,
-    table::{Page, Query, Store, read},
+    table::{Page, Query, Store},
     transaction::Commit,
 };
 
@@ -46,18 +46,12 @@ impl Store {
         let pk = keys::organization(organization).pk;
         let query = Query::prefix(&pk, keys::PROJECT_SLUGS);
         let page: Page<ProjectRef> = self.list(query, skip, limit).await?;
-        let keys: Vec<_> = page
+        let keys = page
             .rows
             .iter()
             .map(|row| keys::project(row.project))
             .collect();
-        let mut found = self.get_all(keys.clone()).await?;
-        let present = keys
-            .iter()
-            .filter_map(|key| Some((key, found.remove(key)?)));
-        let rows = present
-            .map(|(key, item)| read(key, item))
-            .collect::<Result<_, _>>()?;
+        let rows = self.get_list(keys).await?;
         Ok(Page {
             rows,
             more: page.more,

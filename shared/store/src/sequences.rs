@@ -5,7 +5,7 @@
 
 use std::{future::Future, time::Duration};
 
-use domain::{Fault, Secret, Snowflake, SnowflakeModel, Timestamp};
+use domain::{ClientFault, Fault, Secret, Snowflake, SnowflakeModel, Timestamp};
 use redis::{AsyncConnectionConfig, Client, RedisError, Script, aio::MultiplexedConnection};
 use tokio::sync::Mutex;
 
@@ -129,9 +129,8 @@ impl Sequences {
                 return Ok(Created::new(made));
             }
         }
-        Err(Fault::detail(
-            "Max allowed ID retry reached. Please try again in a second",
-        ))
+        let text = "Max allowed ID retry reached. Please try again in a second";
+        Err(Fault::Client(ClientFault::Conflict(text.into())))
     }
 
     async fn allocate(
@@ -172,4 +171,28 @@ fn broken(error: &RedisError) -> bool {
 
 fn unavailable(error: &RedisError) -> SequenceError {
     SequenceError::Unavailable(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_cache_with_tls_is_spoken_to_with_tls() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("rediss://{}", listener.local_addr().unwrap());
+        let sequences = Sequences::new(&Secret::new(url), 0).unwrap();
+        let first_byte = async {
+            let (connection, _) = listener.accept().await.unwrap();
+            let mut byte = [0];
+            while connection.try_read(&mut byte).is_err() {
+                connection.readable().await.unwrap();
+            }
+            byte[0]
+        };
+        let (byte, ()) = tokio::join!(first_byte, sequences.warm());
+        assert_eq!(byte, 0x16, "the first byte of a TLS handshake");
+    }
 }

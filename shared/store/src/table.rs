@@ -1,6 +1,9 @@
 //! Access to the one table: typed reads, pages and batches. What is stored where is not its business.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use aws_sdk_dynamodb::{
     Client,
@@ -20,6 +23,9 @@ pub(crate) type Item = HashMap<String, AttributeValue>;
 /// How often a batch is asked again for what the table left out, and the first pause before it.
 const BATCH_ATTEMPTS: u32 = 5;
 const BATCH_PAUSE: Duration = Duration::from_millis(25);
+
+/// How long a cold start waits for its connection.
+const WARM: Duration = Duration::from_millis(300);
 
 /// How many keys a BatchGetItem takes.
 const BATCH_KEYS: usize = 100;
@@ -89,7 +95,7 @@ impl Store {
             pk: "WARM".into(),
             sk: "WARM".into(),
         };
-        let _ = self.get_item(&key, false).await;
+        let _ = tokio::time::timeout(WARM, self.get_item(&key, false)).await;
     }
 
     pub(crate) async fn get<T: DeserializeOwned>(
@@ -168,6 +174,20 @@ impl Store {
                 format!("{n} keys were left unprocessed"),
             )),
         }
+    }
+
+    /// Reads entities consistently, in the order of their keys and each once, without those that are gone.
+    pub(crate) async fn get_list<T: DeserializeOwned>(
+        &self,
+        mut keys: Vec<Key>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut seen = HashSet::new();
+        keys.retain(|key| seen.insert(key.clone()));
+        let mut found = self.get_all(keys.clone()).await?;
+        let present = keys
+            .iter()
+            .filter_map(|key| Some((key, found.remove(key)?)));
+        present.map(|(key, item)| read(key, item)).collect()
     }
 
     /// A consistent query, to its end: for partitions whose size a person decides, not an event.
@@ -279,6 +299,17 @@ impl<'a> Query<'a> {
     }
 }
 
+/// How often a write that met another one is decided again.
+pub(crate) const ATTEMPTS: u32 = 8;
+
+/// Lets the others finish: those who collide at once collide again. Not before the first repetition.
+pub(crate) async fn step_aside(attempt: u32) {
+    if attempt > 1 {
+        let most = 4_u64 << attempt;
+        tokio::time::sleep(Duration::from_millis(rand::random_range(0..most))).await;
+    }
+}
+
 pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
 }
@@ -303,8 +334,14 @@ pub(crate) fn key_of(item: &Item) -> Key {
 }
 
 pub(crate) fn read<T: DeserializeOwned>(key: &Key, item: Item) -> Result<T, StoreError> {
+    // An address is personal, and errors are logged.
+    let pk = if key.pk.starts_with("EMAIL#") {
+        "EMAIL#"
+    } else {
+        &key.pk
+    };
     serde_dynamo::from_item(item).map_err(|e| StoreError::Unreadable {
-        key: format!("{} {}", key.pk, key.sk),
+        key: format!("{pk} {}", key.sk),
         cause: e.to_string(),
     })
 }

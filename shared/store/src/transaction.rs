@@ -2,9 +2,9 @@
 
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
-    types::{AttributeValue, Put, TransactWriteItem, Update},
+    types::{AttributeValue, Put, TransactWriteItem, Update, builders::PutBuilder},
 };
-use domain::{Envelope, Message, MessageId, Timestamp, TraceId};
+use domain::{Envelope, MAX_MESSAGE_BYTES, Message, MessageId, Timestamp, TraceId};
 use serde::Serialize;
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     error::StoreError,
     keys::{self, Key},
     outbox::OutboxItem,
-    table::{Item, Store, attributes, write},
+    table::{Item, Store, attributes, value, write},
 };
 
 /// Below DynamoDB's 100 items and 4 MB, so that an entity may grow without surprise.
@@ -51,32 +51,45 @@ impl<'a> Transaction<'a> {
 
     /// Writes an item, whatever is there.
     pub(crate) fn put(self, key: &Key, entity: &impl Serialize) -> Result<Self, StoreError> {
-        self.put_on(key, entity, None)
+        self.put_where(key, entity, |put| put)
     }
 
     /// Writes an item where there is none.
     pub(crate) fn put_new(self, key: &Key, entity: &impl Serialize) -> Result<Self, StoreError> {
-        self.put_on(key, entity, Some("attribute_not_exists(#pk)"))
+        self.put_where(key, entity, |put| {
+            put.condition_expression("attribute_not_exists(#pk)")
+                .expression_attribute_names("#pk", PARTITION_KEY)
+        })
     }
 
-    fn put_on(
+    /// Writes an item over the one whose `attribute` still is as it was `seen`.
+    pub(crate) fn put_over(
+        self,
+        key: &Key,
+        entity: &impl Serialize,
+        attribute: &str,
+        seen: &impl Serialize,
+    ) -> Result<Self, StoreError> {
+        let seen = value(seen)?;
+        self.put_where(key, entity, |put| {
+            put.condition_expression("#seen = :seen")
+                .expression_attribute_names("#seen", attribute)
+                .expression_attribute_values(":seen", seen)
+        })
+    }
+
+    fn put_where(
         mut self,
         key: &Key,
         entity: &impl Serialize,
-        condition: Option<&str>,
+        condition: impl FnOnce(PutBuilder) -> PutBuilder,
     ) -> Result<Self, StoreError> {
         let item = write(key, entity)?;
         self.bytes += size(&item);
         let put = Put::builder()
             .table_name(&self.store.table)
             .set_item(Some(item));
-        let put = match condition {
-            Some(condition) => put
-                .condition_expression(condition)
-                .expression_attribute_names("#pk", PARTITION_KEY),
-            None => put,
-        };
-        let put = put.build().map_err(|e| encoding(&e))?;
+        let put = condition(put).build().map_err(|e| encoding(&e))?;
         self.items
             .push(TransactWriteItem::builder().put(put).build());
         Ok(self)
@@ -85,12 +98,14 @@ impl<'a> Transaction<'a> {
     /// Changes attributes of an item.
     pub(crate) fn update(mut self, key: &Key, change: Change) -> Result<Self, StoreError> {
         self.bytes += size(&change.values) + change.expression.len() + change.condition.len();
+        // DynamoDB refuses an empty map of names.
+        let names = (!change.names.is_empty()).then(|| change.names.into_iter().collect());
         let update = Update::builder()
             .table_name(&self.store.table)
             .set_key(Some(attributes(key)))
             .update_expression(change.expression)
             .condition_expression(change.condition)
-            .set_expression_attribute_names(Some(change.names.into_iter().collect()))
+            .set_expression_attribute_names(names)
             .set_expression_attribute_values(Some(change.values))
             .build()
             .map_err(|e| encoding(&e))?;
@@ -116,6 +131,12 @@ impl<'a> Transaction<'a> {
             message,
         };
         let body = serde_json::to_string(&envelope).map_err(|e| encoding(&e))?;
+        if body.len() > MAX_MESSAGE_BYTES {
+            return Err(StoreError::TooLarge {
+                items: 1,
+                bytes: body.len(),
+            });
+        }
         self.put(&keys::outbox(id, due), &OutboxItem { queue, body })
     }
 

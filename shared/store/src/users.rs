@@ -1,5 +1,7 @@
 //! People, their addresses and their memberships.
 
+use std::collections::HashMap;
+
 use domain::{
     Email, Member, MemberId, Organization, OrganizationId, Role, TeamId, Timestamp, User, UserId,
 };
@@ -8,23 +10,23 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::StoreError,
     keys,
-    table::{Created, Page, Query, Store, read},
+    table::{ATTEMPTS, Created, Page, Query, Store, step_aside},
     transaction::Commit,
 };
 
-/// What identifies a user is the address; the rest can be set again.
+/// What identifies a user is the address; the rest can be set again. What is left out stays as it is.
 #[derive(Debug, Clone)]
 pub struct UserFields {
     /// The primary address.
     pub email: Email,
     /// Shown to people.
     pub name: String,
-    /// For signing in.
-    pub username: String,
-    /// Whether the address is proven.
-    pub verified: bool,
-    /// Whether the user takes part.
-    pub active: bool,
+    /// For signing in; a new user's is the address.
+    pub username: Option<String>,
+    /// Whether the address is proven; a new user's is, the operator vouches for it.
+    pub verified: Option<bool>,
+    /// Whether the user takes part; a new user does.
+    pub active: Option<bool>,
 }
 
 /// Who has an address, with what makes it count: kept beside the address, written with the user.
@@ -54,6 +56,12 @@ struct Owner {
     user: UserId,
 }
 
+#[derive(Serialize)]
+struct MemberOf {
+    organization: OrganizationId,
+    user: UserId,
+}
+
 #[derive(Serialize, Deserialize)]
 struct OrganizationOf {
     organization: OrganizationId,
@@ -63,6 +71,12 @@ impl Store {
     /// The user with this id.
     pub async fn user(&self, id: UserId) -> Result<Option<User>, StoreError> {
         self.get(&keys::user(id)).await
+    }
+
+    /// The users with these ids, each once, without those that are gone.
+    pub async fn users(&self, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
+        self.get_list(ids.iter().map(|id| keys::user(*id)).collect())
+            .await
     }
 
     /// The user whose primary address this is.
@@ -85,21 +99,25 @@ impl Store {
         fields: &UserFields,
         now: Timestamp,
     ) -> Result<Created<User>, StoreError> {
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
+            step_aside(attempt).await;
             let found = self.user_by_email(&fields.email).await?;
             let created = found.is_none();
-            let (id, since) = match found {
-                Some(user) => (user.id, user.created),
-                None => (UserId::timed(now, rand::random()), now),
-            };
-            let user = User {
-                id,
+            let known = found.unwrap_or_else(|| User {
+                id: UserId::timed(now, rand::random()),
                 email: fields.email.clone(),
-                verified: fields.verified,
+                verified: true,
+                name: String::new(),
+                username: fields.email.as_str().to_owned(),
+                active: true,
+                created: now,
+            });
+            let user = User {
                 name: fields.name.clone(),
-                username: fields.username.clone(),
-                active: fields.active,
-                created: since,
+                username: fields.username.clone().unwrap_or(known.username),
+                verified: fields.verified.unwrap_or(known.verified),
+                active: fields.active.unwrap_or(known.active),
+                ..known
             };
             if self.write_user(&user, created).await? == Commit::Done {
                 return Ok(Created {
@@ -108,7 +126,7 @@ impl Store {
                 });
             }
         }
-        Err(StoreError::Contended(format!("user {}", fields.username)))
+        Err(StoreError::Contended("the user".into()))
     }
 
     async fn write_user(&self, user: &User, new: bool) -> Result<Commit, StoreError> {
@@ -146,7 +164,8 @@ impl Store {
         new: &NewMember,
         now: Timestamp,
     ) -> Result<Created<Member>, StoreError> {
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
+            step_aside(attempt).await;
             let found = self.member(organization, new.user).await?;
             let created = found.is_none();
             let (id, since) = match found {
@@ -166,7 +185,13 @@ impl Store {
                 &OrganizationOf { organization },
             )?;
             let transaction = match created {
-                true => transaction.put_new(&key, &member)?,
+                true => transaction.put_new(&key, &member)?.put_new(
+                    &keys::member_id(id),
+                    &MemberOf {
+                        organization,
+                        user: new.user,
+                    },
+                )?,
                 false => transaction.put(&key, &member)?,
             };
             if transaction.commit().await? == Commit::Done {
@@ -189,19 +214,12 @@ impl Store {
         let pk = keys::organization(organization).pk;
         let query = Query::prefix(&pk, keys::MEMBERS);
         let page: Page<Member> = self.list(query, skip, limit).await?;
-        let users = page
-            .rows
-            .iter()
-            .map(|member| keys::user(member.user))
-            .collect();
-        let mut users = self.get_all(users).await?;
-        let mut rows = Vec::with_capacity(page.rows.len());
-        for member in page.rows {
-            let key = keys::user(member.user);
-            if let Some(item) = users.remove(&key) {
-                rows.push((member, read(&key, item)?));
-            }
-        }
+        let ids: Vec<_> = page.rows.iter().map(|member| member.user).collect();
+        let users = self.users(&ids).await?;
+        let users: HashMap<_, _> = users.into_iter().map(|user| (user.id, user)).collect();
+        let with_user = |member: Member| Some((users.get(&member.user)?.clone(), member));
+        let rows = page.rows.into_iter().filter_map(with_user);
+        let rows = rows.map(|(user, member)| (member, user)).collect();
         Ok(Page {
             rows,
             more: page.more,
@@ -225,6 +243,3 @@ impl Store {
         })
     }
 }
-
-/// How often a write that met another one is decided again.
-pub(crate) const ATTEMPTS: usize = 5;

@@ -1,10 +1,13 @@
-
 use std::sync::Mutex;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::FutureExt as _;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::request::{decoded_path, request_time};
 use super::*;
 
 type Events = Arc<Mutex<Vec<(String, Value)>>>;

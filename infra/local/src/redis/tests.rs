@@ -1,4 +1,3 @@
-
 use super::*;
 
 /// The place that `cargo local` uses, too, so that a machine fetches one Redis only.

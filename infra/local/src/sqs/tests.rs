@@ -1,4 +1,4 @@
-
+use super::wire::{MAX_BYTES, md5_hex};
 use super::*;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};

@@ -1,4 +1,8 @@
+use std::collections::BTreeSet;
 
+use serde_json::json;
+
+use super::triggers::read_filter;
 use super::*;
 
 fn real() -> Template {

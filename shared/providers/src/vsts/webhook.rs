@@ -3,10 +3,7 @@
 //! The body is read twice: first only as far as says whose it is, because nothing else of it may be
 //! believed before the shared secret is checked; then for the facts.
 
-use std::str::FromStr;
-
 use domain::{AssigneeChange, Email, ExternalKey, Reason, StatusChange};
-use email_address::EmailAddress;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Number, Value};
 
@@ -46,8 +43,15 @@ pub struct WorkItemUpdate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
-/// Reads whose delivery this is. [`Malformed`]: not JSON, or without event type or collection.
+/// Deeper nesting is nothing that Azure sends.
+const MAX_DEPTH: usize = 64;
+
+/// Reads whose delivery this is. [`Malformed`]: not JSON, nested too deep, or without event type or
+/// collection.
 pub fn claim(body: &[u8]) -> Result<Claim, Malformed> {
+    if depth(body) > MAX_DEPTH {
+        return Err(Malformed);
+    }
     let head: Head = serde_json::from_slice(body).map_err(|_| Malformed)?;
     if head.event_type.is_empty() || head.resource_containers.collection.id.is_empty() {
         return Err(Malformed);
@@ -78,6 +82,24 @@ pub fn work_item_update(body: &[u8]) -> Result<WorkItemUpdate, Malformed> {
             .state
             .map_or(Ok(None), |change| status(&change, project)),
     })
+}
+
+/// How deep brackets nest outside of strings. Parts that nothing reads are skipped at any depth, so the
+/// parser's own limit does not count them.
+fn depth(body: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut quoted, mut escaped) = (0_usize, 0, false, false);
+    for byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'{' | b'[' if !quoted => depth += 1,
+            b'}' | b']' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 #[derive(Deserialize)]
@@ -193,25 +215,20 @@ fn assignee(change: &Change) -> Result<Option<AssigneeChange>, Reason> {
 
 /// `Name <address>` in version 1.0 of the resource, an identity object in later ones.
 fn address(value: &Value) -> Option<Email> {
-    let text = match value {
+    match value {
         Value::String(text) => {
             let (_, rest) = text.split_once('<')?;
-            rest.rsplit_once('>')?.0
+            rest.rsplit_once('>')?.0.parse().ok()
         }
         Value::Object(identity) => {
             let names = ["uniqueName", "mailAddress"];
-            let texts = names
+            let mut texts = names
                 .iter()
                 .filter_map(|name| identity.get(*name)?.as_str());
-            texts.into_iter().find(|text| is_address(text))?
+            texts.find_map(|text| text.parse().ok())
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => return None,
-    };
-    is_address(text).then(|| Email::new(text))
-}
-
-fn is_address(text: &str) -> bool {
-    EmailAddress::from_str(text).is_ok()
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
+    }
 }
 
 fn status(change: &Change, project: Option<String>) -> Result<Option<StatusChange>, Reason> {
@@ -257,7 +274,7 @@ mod tests {
     }
 
     fn to(address: &str) -> Result<Option<AssigneeChange>, Reason> {
-        Ok(Some(AssigneeChange::Assigned(Email::new(address))))
+        Ok(Some(AssigneeChange::Assigned(address.parse().unwrap())))
     }
 
     #[test]
@@ -274,6 +291,18 @@ mod tests {
         ] {
             assert_eq!(claim(body.as_bytes()), Err(Malformed), "{body}");
         }
+    }
+
+    #[test]
+    fn a_body_that_nests_too_deep_is_malformed_even_where_nothing_reads_it() {
+        let nested = |depth: usize| {
+            let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+            let rest =
+                r#""eventType":"x","s":"\\"[[","resourceContainers":{"collection":{"id":"c"}}"#;
+            claim(format!("{{{rest},\"deep\":{open}{close}}}").as_bytes())
+        };
+        assert_eq!(nested(63), Ok(Claim::OtherEvent));
+        assert_eq!(nested(64), Err(Malformed));
     }
 
     #[test]
@@ -306,6 +335,7 @@ mod tests {
             "",
             "<>",
             "A <x> <bo@acme.test>",
+            "A <Bo <bo@acme.test>>",
             "B <ACME\\bo>",
             "> bo@a.b <",
         ] {

@@ -1,0 +1,134 @@
+//! What a request to the table is: its operation, its keys, and what makes it the same request again.
+//!
+//! It exists because stale reads and conflicts depend on all of that. It must not know what is done
+//! with a request.
+
+use bytes::Bytes;
+use hyper::header::HeaderMap;
+use serde_json::Value;
+
+use super::node::Table;
+
+const TARGET_PREFIX: &str = "DynamoDB_20120810.";
+
+/// What the bundle is allowed to call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operation {
+    GetItem,
+    BatchGetItem,
+    Query,
+    PutItem,
+    UpdateItem,
+    DeleteItem,
+    BatchWriteItem,
+    TransactWriteItems,
+}
+
+impl Operation {
+    pub(super) fn parse(name: &str) -> Option<Operation> {
+        Some(match name {
+            "GetItem" => Operation::GetItem,
+            "BatchGetItem" => Operation::BatchGetItem,
+            "Query" => Operation::Query,
+            "PutItem" => Operation::PutItem,
+            "UpdateItem" => Operation::UpdateItem,
+            "DeleteItem" => Operation::DeleteItem,
+            "BatchWriteItem" => Operation::BatchWriteItem,
+            "TransactWriteItems" => Operation::TransactWriteItems,
+            _ => return None,
+        })
+    }
+
+    pub(super) fn is_read(self) -> bool {
+        match self {
+            Operation::GetItem | Operation::BatchGetItem | Operation::Query => true,
+            Operation::PutItem
+            | Operation::UpdateItem
+            | Operation::DeleteItem
+            | Operation::BatchWriteItem
+            | Operation::TransactWriteItems => false,
+        }
+    }
+
+    /// What a conflict does to it: nothing to a batch, which AWS would answer in part.
+    pub(super) fn can_conflict(self) -> bool {
+        !self.is_read() && self != Operation::BatchWriteItem
+    }
+}
+
+/// A request with its JSON, which stays `Null` where nobody has to look into it.
+pub(super) struct Call {
+    pub(super) operation: Operation,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    pub(super) json: Value,
+}
+
+impl Call {
+    pub(super) fn is_consistent(&self) -> bool {
+        let asks = |request: &Value| request["ConsistentRead"].as_bool().unwrap_or(false);
+        match self.json["RequestItems"].as_object() {
+            Some(tables) => tables.values().any(asks),
+            None => asks(&self.json),
+        }
+    }
+
+    /// The keys of this request, in its order; the drawn conflict names one by its index.
+    pub(super) fn keys(&self, table: &Table) -> Vec<Option<Value>> {
+        match self.operation {
+            Operation::GetItem | Operation::UpdateItem | Operation::DeleteItem => {
+                vec![table.key_of(&self.json["Key"])]
+            }
+            Operation::PutItem => vec![table.key_of(&self.json["Item"])],
+            Operation::BatchGetItem => {
+                let keys = elements(&self.json["RequestItems"][&table.name]["Keys"]);
+                keys.map(|key| table.key_of(key)).collect()
+            }
+            Operation::BatchWriteItem => {
+                let writes = elements(&self.json["RequestItems"][&table.name]);
+                writes.map(|write| key_of_action(table, write)).collect()
+            }
+            Operation::TransactWriteItems => {
+                let actions = elements(&self.json["TransactItems"]);
+                actions.map(|action| key_of_action(table, action)).collect()
+            }
+            Operation::Query => Vec::new(),
+        }
+    }
+
+    /// What makes it the same request: its keys in any order, and of a query all of it.
+    pub(super) fn identity(&self, table: &Table) -> String {
+        if self.operation == Operation::Query {
+            let mut query = self.json.clone();
+            // Clients write maps in any order.
+            query.sort_all_objects();
+            return query.to_string();
+        }
+        let mut keys: Vec<String> = texts(&self.keys(table)).flatten().collect();
+        keys.sort_unstable();
+        keys.concat()
+    }
+}
+
+fn elements(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+/// One action of a transaction or a batch: an object whose only member says what to do with which.
+fn key_of_action(table: &Table, action: &Value) -> Option<Value> {
+    let action = action.as_object()?.values().next()?;
+    table.key_of(action.get("Item").or_else(|| action.get("Key"))?)
+}
+
+pub(super) fn texts(keys: &[Option<Value>]) -> impl Iterator<Item = Option<String>> {
+    keys.iter().map(|key| key.as_ref().map(Value::to_string))
+}
+
+pub(super) fn operation_name(headers: &HeaderMap) -> &str {
+    let target = headers
+        .get("x-amz-target")
+        .and_then(|value| value.to_str().ok());
+    target
+        .and_then(|target| target.strip_prefix(TARGET_PREFIX))
+        .unwrap_or("an unknown operation")
+}
