@@ -136,6 +136,7 @@ async fn what_is_absent_or_of_another_organization_is_404() {
     ] {
         world.operator(command).await;
     }
+    world.stack.dynamodb().catch_up();
     let eve = token(&world, "t", ("email", "eve@beta.example"), json!("all")).await;
     let beta = token(&world, "t", ("organization", "beta"), json!("all")).await;
     let group = world.ready.group_id.clone().unwrap();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::call::{Operation, texts};
 use super::lock;
 
-const ERROR_PREFIX: &str = "com.amazonaws.dynamodb.v20120810#";
+pub(super) const ERROR_PREFIX: &str = "com.amazonaws.dynamodb.v20120810#";
 const CONFLICT: &str = "Transaction is ongoing for the item";
 
 /// Claims the keys of a write while it is on its way, or says which conflict it meets.

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::call::{Call, Operation, operation_name};
-use super::conflicts::{Claim, claim, conflict};
+use super::conflicts::{Claim, ERROR_PREFIX, claim, conflict};
 use super::node::Node;
 use super::replica::{MAX_LAG, Replica};
 use super::{Faults, lock};
@@ -81,6 +81,12 @@ async fn answer(proxy: Arc<Proxy>, request: Request<Incoming>) -> anyhow::Result
     let Some(operation) = Operation::parse(&name) else {
         return Ok(access_denied(&name));
     };
+    if let Some(name) = empty_map(&body) {
+        return Ok(refusal(&json!({
+            "__type": format!("{ERROR_PREFIX}ValidationException"),
+            "message": format!("{name} must not be empty"),
+        })));
+    }
     let json = proxy.parse_if_needed(&body);
     let call = Call {
         operation,
@@ -90,6 +96,14 @@ async fn answer(proxy: Arc<Proxy>, request: Request<Incoming>) -> anyhow::Result
     };
     // A task of its own: a client that hangs up must not leave a write that nobody recorded.
     tokio::spawn(async move { proxy.carry_out(call).await }).await?
+}
+
+/// DynamoDB refuses an empty map of names or values; dynoxide takes one inside a transaction.
+fn empty_map(body: &[u8]) -> Option<&'static str> {
+    let body = str::from_utf8(body).ok()?;
+    let maps = ["ExpressionAttributeNames", "ExpressionAttributeValues"];
+    maps.into_iter()
+        .find(|name| body.contains(&format!("\"{name}\":{{}}")))
 }
 
 impl Proxy {

@@ -298,7 +298,7 @@ mod tests {
         let nested = |depth: usize| {
             let (open, close) = ("[".repeat(depth), "]".repeat(depth));
             let rest =
-                r#""eventType":"x","s":"\\"[[","resourceContainers":{"collection":{"id":"c"}}"#;
+                r#""eventType":"x","s":"\"[[","resourceContainers":{"collection":{"id":"c"}}"#;
             claim(format!("{{{rest},\"deep\":{open}{close}}}").as_bytes())
         };
         assert_eq!(nested(63), Ok(Claim::OtherEvent));
