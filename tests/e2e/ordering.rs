@@ -161,3 +161,67 @@ async fn a_refused_assignment_moves_nothing() {
     assert_eq!(world.assignee().await.as_deref(), Some("ana@acme.example"));
     world.finish().await;
 }
+
+/// The store, as a function of this world has it.
+fn store_of(world: &World) -> store::Store {
+    let variables = [
+        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "local".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
+        (
+            "AWS_ENDPOINT_URL_DYNAMODB",
+            world.stack.dynamodb().endpoint(),
+        ),
+    ];
+    let variables = variables
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+    let env = runtime::Env::new(variables, world.stack.clock().clone());
+    store::Store::new(&env.reader().aws().service("DYNAMODB"), "picket")
+}
+
+#[tokio::test]
+async fn an_older_revision_that_pauses_between_its_reading_and_its_writing_does_not_apply() {
+    let mut world = World::start().await;
+    world.assign(1, world.ana()).await;
+    world.settle().await;
+    let store = store_of(&world);
+    let group = world.ready.group_id.clone().unwrap().parse().unwrap();
+    let read_by_9 = store.group_state(group).await.unwrap();
+    // Revision 10 claims its place; the version stays, so only the position can tell.
+    world.unassign(10).await;
+    while world.step("issue-sync").await > 0 {}
+
+    let queued = world.items();
+    let integration = queued
+        .iter()
+        .find_map(|item| item["PK"]["S"].as_str()?.strip_prefix("INTEGRATION#"));
+    let now = world.stack.clock().now();
+    let origin = domain::Origin::Tracker(domain::TrackerOrigin {
+        provider: domain::Provider::Vsts,
+        integration: integration.unwrap().parse().unwrap(),
+        external_issue: "31".parse().unwrap(),
+        revision: Some(9),
+        delivery: domain::MessageId::new(now, 9),
+    });
+    let bo = domain::Assignment {
+        actor: domain::Actor::User(world.ready.members[1].id.parse().unwrap()),
+        email: world.bo().parse().ok(),
+        acting_user: None,
+        existing: domain::Existing::Replace,
+    };
+    let decide = |state: &domain::GroupState| domain::assign(state, &bo, &origin);
+    let trace = domain::TraceId::new("paused");
+    let decision = store
+        .change_group(read_by_9, decide, &trace, now)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        decision.outcome,
+        domain::Outcome::Superseded(domain::Reason::OlderRevision)
+    );
+    world.settle().await;
+    assert_eq!(world.assignee().await, None);
+    world.finish().await;
+}
