@@ -11,7 +11,7 @@ use axum::{
     body::{Body, Bytes},
     routing::post,
 };
-use domain::{Envelope, Fault, MAX_MESSAGE_BYTES, Message, MessageId, Queue, TraceId};
+use domain::{Envelope, Fault, Message, MessageId, MessageTooLarge, Queue, TraceId};
 use runtime::{Clock, Env, Function, QueueUrls, StartError};
 use store::{KeyRing, Store};
 
@@ -76,11 +76,9 @@ async fn enqueue(
         .get(&message.queue())
         .cloned()
         .unwrap_or_default();
-    let body = serde_json::to_string(&Envelope { id, trace, message });
-    let body = body.map_err(|e| Fault::Poison(e.to_string()))?;
-    if body.len() > MAX_MESSAGE_BYTES {
-        return Err(Fault::Poison(format!("a message of {} bytes", body.len())));
-    }
+    let body = Envelope { id, trace, message }.to_json();
+    let body = body
+        .map_err(|MessageTooLarge(bytes)| Fault::Poison(format!("a message of {bytes} bytes")))?;
     let request = context.sqs.send_message().queue_url(url).message_body(body);
     let sent = request.send().await;
     sent.map_err(|e| Fault::Retry(aws_sdk_sqs::error::DisplayErrorContext(e).to_string()))?;

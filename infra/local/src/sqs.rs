@@ -50,8 +50,6 @@ pub struct Received {
     pub sent_timestamp_ms: u64,
     /// Milliseconds since the epoch, by the queues' clock.
     pub first_received_ms: u64,
-    /// The string attributes the producer set.
-    pub attributes: BTreeMap<String, String>,
 }
 
 /// What `queues_url` shows of one queue.

@@ -67,8 +67,6 @@ pub struct Queue {
     pub name: String,
     /// How long a received message stays hidden.
     pub visibility_timeout: Duration,
-    /// How long a message is kept.
-    pub retention: Duration,
     /// After how many receives a message moves to the dead-letter queue.
     pub max_receive_count: Option<u32>,
     /// The name of the dead-letter queue.

@@ -32,7 +32,7 @@ pub use ids::{
     TeamId, UserId,
 };
 pub use message::{
-    Deassign, Envelope, GroupCursor, MAX_MESSAGE_BYTES, Message, Queue, SyncIssue, TraceId,
+    Deassign, Envelope, GroupCursor, Message, MessageTooLarge, Queue, SyncIssue, TraceId,
 };
 pub use organization::{
     Email, Feature, Member, Organization, Project, Role, Slug, Team, User, names,

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The largest message, in bytes of JSON: SQS's classic limit, which every tool around it knows.
-pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
+const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 
 /// What is on a queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,24 @@ pub struct Envelope {
     pub trace: TraceId,
     /// What to do.
     pub message: Message,
+}
+
+/// A message that no queue takes, with its size in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageTooLarge(pub usize);
+
+impl Envelope {
+    /// The text on the queue. Two characters that JSON may hold as they are, and SQS refuses, are escaped.
+    pub fn to_json(&self) -> Result<String, MessageTooLarge> {
+        let text = serde_json::to_string(self).expect("a message is made of texts and numbers");
+        let text = text
+            .replace('\u{fffe}', "\\ufffe")
+            .replace('\u{ffff}', "\\uffff");
+        match text.len() {
+            0..=MAX_MESSAGE_BYTES => Ok(text),
+            size => Err(MessageTooLarge(size)),
+        }
+    }
 }
 
 /// Ties together the log lines of everything that one outside event set off.
@@ -137,4 +155,57 @@ pub struct Deassign {
     pub acting_user: Option<UserId>,
     /// What brought it about. If a tracker did, its position must still be the newest one.
     pub origin: Origin,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{IntegrationId, Provider, Timestamp};
+
+    fn with_state(state: String) -> Envelope {
+        let id = MessageId::new(Timestamp::from_millis(0), 0);
+        let origin = TrackerOrigin {
+            provider: Provider::Vsts,
+            integration: IntegrationId::new(9).unwrap(),
+            external_issue: "31".parse().unwrap(),
+            revision: None,
+            delivery: id,
+        };
+        let status = Some(StatusChange {
+            old_state: None,
+            new_state: state,
+            project: None,
+        });
+        let change = SyncIssue {
+            origin,
+            assignee: None,
+            status,
+            after: None,
+        };
+        Envelope {
+            id,
+            trace: TraceId::new("t"),
+            message: Message::SyncIssue(change),
+        }
+    }
+
+    #[test]
+    fn a_message_holds_any_text_in_characters_that_sqs_takes() {
+        let message = with_state("\u{fffe}\u{ffff}\u{1}\u{1f600}".into());
+        let text = message.to_json().unwrap();
+        assert!(
+            text.chars()
+                .all(|c| c >= ' ' && c != '\u{fffe}' && c != '\u{ffff}')
+        );
+        assert_eq!(serde_json::from_str::<Envelope>(&text).unwrap(), message);
+    }
+
+    #[test]
+    fn a_message_above_256_kib_is_none() {
+        let rest = with_state(String::new()).to_json().unwrap().len();
+        let fits = with_state("x".repeat(256 * 1024 - rest));
+        assert_eq!(fits.to_json().map(|text| text.len()), Ok(256 * 1024));
+        let one_more = with_state("x".repeat(256 * 1024 - rest + 1));
+        assert_eq!(one_more.to_json(), Err(MessageTooLarge(256 * 1024 + 1)));
+    }
 }

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
     types::{AttributeValue, Put, TransactWriteItem, Update, builders::PutBuilder},
 };
-use domain::{Envelope, MAX_MESSAGE_BYTES, Message, MessageId, Timestamp, TraceId};
+use domain::{Envelope, Message, MessageId, MessageTooLarge, Timestamp, TraceId};
 use serde::Serialize;
 
 use crate::{
@@ -130,13 +130,9 @@ impl<'a> Transaction<'a> {
             trace: trace.clone(),
             message,
         };
-        let body = serde_json::to_string(&envelope).map_err(|e| encoding(&e))?;
-        if body.len() > MAX_MESSAGE_BYTES {
-            return Err(StoreError::TooLarge {
-                items: 1,
-                bytes: body.len(),
-            });
-        }
+        let body = envelope
+            .to_json()
+            .map_err(|MessageTooLarge(bytes)| StoreError::TooLarge { items: 1, bytes })?;
         self.put(&keys::outbox(id, due), &OutboxItem { queue, body })
     }
 

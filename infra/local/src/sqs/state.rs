@@ -54,7 +54,6 @@ struct Queue {
 struct Message {
     id: String,
     body: String,
-    attributes: BTreeMap<String, String>,
     sent_at: Duration,
     first_received_at: Option<Duration>,
     receives: u32,
@@ -114,20 +113,13 @@ impl Queues {
         self.drawn
     }
 
-    pub(super) fn send(
-        &mut self,
-        name: &str,
-        body: String,
-        attributes: BTreeMap<String, String>,
-        delay: Duration,
-    ) -> String {
+    pub(super) fn send(&mut self, name: &str, body: String, delay: Duration) -> String {
         let sequence = self.draw();
         let now = self.clock.now();
         let id = new_message_id();
         let message = Message {
             id: id.clone(),
             body,
-            attributes,
             sent_at: now,
             first_received_at: None,
             receives: 0,
@@ -319,7 +311,6 @@ impl Queue {
             receive_count: message.receives,
             sent_timestamp_ms: millis(message.sent_at),
             first_received_ms: millis(first_received_at),
-            attributes: message.attributes.clone(),
         })
     }
 

@@ -3,7 +3,7 @@ use super::*;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
 use aws_sdk_sqs::error::ProvideErrorMetadata;
-use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 
 const VISIBILITY: Duration = Duration::from_secs(30);
 
@@ -60,14 +60,10 @@ async fn batch_code(sqs: &Sqs, client: &Client, n: usize, id: &str, body: &str) 
 #[tokio::test]
 async fn a_message_arrives_as_it_was_sent_and_can_be_deleted_once() {
     let (sqs, client) = start().await;
-    let attribute = MessageAttributeValue::builder()
-        .data_type("String")
-        .string_value("red");
     let sent = client
         .send_message()
         .queue_url(sqs.queue_url("work"))
         .message_body("grün \u{1f600}\n")
-        .message_attributes("color", attribute.build().unwrap())
         .send()
         .await
         .unwrap();
@@ -79,7 +75,6 @@ async fn a_message_arrives_as_it_was_sent_and_can_be_deleted_once() {
     let received = sqs.receive_wait("work", 10).await.remove(0);
     assert_eq!(Some(received.message_id.as_str()), sent.message_id());
     assert_eq!(received.body, "grün \u{1f600}\n");
-    assert_eq!(received.attributes["color"], "red");
     assert!(sqs.delete("work", &received.receipt_handle));
     assert!(!sqs.delete("work", &received.receipt_handle));
     assert_eq!(sqs.messages("work"), Vec::<String>::new());

@@ -4,7 +4,7 @@
 //! gives. Members that it does not read are refused: what we do not read, we do not emulate. It must
 //! not know when a message becomes visible, nor who receives it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,6 @@ use super::{World, lock};
 const TARGET_PREFIX: &str = "AmazonSQS.";
 const MAX_ENTRIES: usize = 10;
 pub(super) const MAX_BYTES: usize = 1024 * 1024;
-const MAX_ATTRIBUTES: usize = 10;
 const MAX_DELAY_SECONDS: i64 = 900;
 
 #[derive(Deserialize)]
@@ -35,8 +34,6 @@ struct SendMessage {
     message_body: String,
     #[serde(default)]
     delay_seconds: i64,
-    #[serde(default)]
-    message_attributes: BTreeMap<String, Attribute>,
 }
 
 #[derive(Deserialize)]
@@ -55,15 +52,6 @@ struct Entry {
     message_body: String,
     #[serde(default)]
     delay_seconds: i64,
-    #[serde(default)]
-    message_attributes: BTreeMap<String, Attribute>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Attribute {
-    data_type: String,
-    string_value: String,
 }
 
 /// An error as the JSON protocol tells it, and the older code that the clients map to a type.
@@ -194,7 +182,6 @@ fn send_message(queues: &mut Queues, request: SendMessage) -> Result<Value, Refu
         id: String::new(),
         message_body: request.message_body,
         delay_seconds: request.delay_seconds,
-        message_attributes: request.message_attributes,
     };
     send(queues, &request.queue_url, entry)
 }
@@ -220,9 +207,8 @@ fn send_message_batch(queues: &mut Queues, request: SendMessageBatch) -> Result<
 fn send(queues: &mut Queues, queue: &str, entry: Entry) -> Result<Value, Refusal> {
     check_entry(&entry)?;
     let md5 = md5_hex(&entry.message_body);
-    let attributes = string_values(entry.message_attributes);
     let delay = Duration::from_secs(entry.delay_seconds.unsigned_abs());
-    let id = queues.send(queue, entry.message_body, attributes, delay);
+    let id = queues.send(queue, entry.message_body, delay);
     Ok(json!({ "MessageId": id, "MD5OfMessageBody": md5 }))
 }
 
@@ -260,7 +246,12 @@ fn check_batch(entries: &[Entry]) -> Result<(), Refusal> {
             "Two entries have the same Id.",
         ));
     }
-    if entries.iter().map(Entry::bytes).sum::<usize>() > MAX_BYTES {
+    if entries
+        .iter()
+        .map(|entry| entry.message_body.len())
+        .sum::<usize>()
+        > MAX_BYTES
+    {
         let message = format!("Batch requests cannot be longer than {MAX_BYTES} bytes.");
         return Err(Refusal::of_batch("BatchRequestTooLong", message));
     }
@@ -278,7 +269,7 @@ fn check_entry(entry: &Entry) -> Result<(), Refusal> {
         let message = "The request must contain the parameter MessageBody.";
         return Err(Refusal::new("MissingParameter", message));
     }
-    if entry.bytes() > MAX_BYTES {
+    if entry.message_body.len() > MAX_BYTES {
         return Err(Refusal::invalid(format!(
             "Message must be shorter than {MAX_BYTES} bytes."
         )));
@@ -291,45 +282,12 @@ fn check_entry(entry: &Entry) -> Result<(), Refusal> {
         let message = format!("The message contains {bad:?}, which is outside the allowed set.");
         return Err(Refusal::new("InvalidMessageContents", message));
     }
-    check_attributes(&entry.message_attributes)
-}
-
-fn check_attributes(attributes: &BTreeMap<String, Attribute>) -> Result<(), Refusal> {
-    if attributes.len() > MAX_ATTRIBUTES {
-        let message = format!("A message can have at most {MAX_ATTRIBUTES} attributes.");
-        return Err(Refusal::invalid(message));
-    }
-    let not_a_string = attributes
-        .iter()
-        .find(|(_, attribute)| attribute.data_type != "String");
-    match not_a_string {
-        Some((name, _)) => Err(Refusal::invalid(format!(
-            "attribute {name} is not a String: cargo local does not emulate other types"
-        ))),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// The characters of XML 1.0; SQS refuses the others, whatever the protocol.
 fn is_allowed_in_body(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
-}
-
-impl Entry {
-    /// What counts against the limit: the body and the attributes with their names and types.
-    fn bytes(&self) -> usize {
-        let attributes = self.message_attributes.iter().map(|(name, attribute)| {
-            name.len() + attribute.data_type.len() + attribute.string_value.len()
-        });
-        self.message_body.len() + attributes.sum::<usize>()
-    }
-}
-
-fn string_values(attributes: BTreeMap<String, Attribute>) -> BTreeMap<String, String> {
-    let values = attributes
-        .into_iter()
-        .map(|(name, attribute)| (name, attribute.string_value));
-    values.collect()
 }
 
 pub(super) fn md5_hex(text: &str) -> String {

@@ -27,11 +27,7 @@ const EMULATED: &[(&str, &str, &str)] = &[
         "functions",
         "Architectures CodeUri Environment Handler Runtime Timeout VpcConfig",
     ),
-    (
-        QUEUE,
-        "queues",
-        "MessageRetentionPeriod RedrivePolicy VisibilityTimeout",
-    ),
+    (QUEUE, "queues", "RedrivePolicy VisibilityTimeout"),
     (
         TABLE,
         "table",

@@ -183,7 +183,6 @@ impl<'a> Resources<'a> {
             logical_id: resource.id.clone(),
             name: queue_name(&resource.id),
             visibility_timeout: self.seconds(resource.get("VisibilityTimeout"), 30)?,
-            retention: self.seconds(resource.get("MessageRetentionPeriod"), 345_600)?,
             max_receive_count: self.number(&redrive["maxReceiveCount"])?,
             dead_letter_queue: dead_letter_queue.transpose()?,
         })
