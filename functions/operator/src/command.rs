@@ -1,6 +1,6 @@
 //! Reads a command: its name, then its fields, each error naming the field it is about.
 
-use domain::{Fault, names};
+use domain::Fault;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
@@ -123,22 +123,4 @@ fn read<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, Fault> {
             Fault::field(path, format!("Not valid: {text}."))
         }
     })
-}
-
-/// Demands a name that is not blank and not longer than people's names get.
-pub(crate) fn name(field: &str, text: &str) -> Result<String, Fault> {
-    bounded(field, text, names::MAX_NAME)
-}
-
-/// Demands a text that is not blank and not longer than `most` characters.
-pub(crate) fn bounded(field: &str, text: &str, most: usize) -> Result<String, Fault> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(Fault::field(field, "This field may not be blank."));
-    }
-    if text.chars().count() > most {
-        let message = format!("Ensure this field has no more than {most} characters.");
-        return Err(Fault::field(field, message));
-    }
-    Ok(text.to_owned())
 }

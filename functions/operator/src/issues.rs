@@ -3,10 +3,11 @@
 use domain::{ExternalKey, Fault, Level};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::{GroupView, NewGroup};
+use store::NewGroup;
 
 use crate::{
-    Context, command::bounded, organization, organizations::project, sync::integration, unknown,
+    Context,
+    fields::{bounded, integration, issue, organization, project},
 };
 
 #[derive(Deserialize)]
@@ -73,26 +74,4 @@ pub(crate) async fn link(context: &Context, link: LinkExternalIssue) -> Result<V
             "provider": integration.provider.as_str(), "key": link.key,
         },
     }))
-}
-
-/// The issue that a field names by short id or id.
-async fn issue(
-    context: &Context,
-    organization: domain::OrganizationId,
-    text: &str,
-) -> Result<GroupView, Fault> {
-    let missing = || unknown("issue", text);
-    let id = match text.parse() {
-        Ok(id) => Some(id),
-        Err(_) => {
-            let short_id = text.parse().map_err(|_| missing())?;
-            context
-                .store
-                .group_by_short_id(organization, &short_id)
-                .await?
-        }
-    };
-    let view = context.store.group(id.ok_or_else(missing)?).await?;
-    view.filter(|view| view.state.organization == organization)
-        .ok_or_else(missing)
 }

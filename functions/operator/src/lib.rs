@@ -5,6 +5,7 @@
 //! it finds what is there by its natural key and tells whether it made something.
 
 mod command;
+mod fields;
 mod issues;
 mod organizations;
 mod sync;
@@ -12,7 +13,7 @@ mod tokens;
 
 use std::sync::Arc;
 
-use domain::{ClientFault, Fault, Organization, Secret};
+use domain::{ClientFault, Fault, Secret};
 use runtime::{Clock, Env, Function, StartError};
 use serde_json::{Value, json};
 use store::{KeyRing, Sequences, Store};
@@ -86,23 +87,6 @@ fn answer(result: Result<Value, Fault>) -> Result<Value, Fault> {
         | ClientFault::Forbidden { .. }
         | ClientFault::NotFound => json!({ "error": { "detail": format!("{fault:?}") } }),
     })
-}
-
-/// The organization that a field names by slug or id.
-async fn organization(context: &Context, name: &str) -> Result<Organization, Fault> {
-    let found = match name.parse() {
-        Ok(id) => context.store.organization(id).await?,
-        Err(_) => match name.parse() {
-            Ok(slug) => context.store.organization_by_slug(&slug).await?,
-            Err(_) => None,
-        },
-    };
-    found.ok_or_else(|| unknown("organization", name))
-}
-
-/// A field names something that is not there.
-fn unknown(field: &str, name: &str) -> Fault {
-    Fault::field(field, format!("There is no {field} \"{name}\"."))
 }
 
 fn random_hex(bytes: &[u8]) -> Secret {

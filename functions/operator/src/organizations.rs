@@ -1,8 +1,8 @@
 //! Organizations, people, teams, members and projects.
 
 use domain::{
-    Email, Fault, Organization, OrganizationId, Project, ProjectId, Role, Slug, SnowflakeModel,
-    Team, TeamId, names,
+    Fault, Organization, OrganizationId, Project, ProjectId, Role, Slug, SnowflakeModel, Team,
+    TeamId, names,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,8 +10,7 @@ use store::{NewMember, UserFields};
 
 use crate::{
     Context,
-    command::{bounded, name},
-    organization, unknown,
+    fields::{bounded, email, name, organization, team},
 };
 
 #[derive(Deserialize)]
@@ -81,11 +80,6 @@ pub(crate) async fn create_user(context: &Context, new: CreateUser) -> Result<Va
             "verified": user.verified, "active": user.active,
         },
     }))
-}
-
-pub(crate) fn email(text: &str) -> Result<Email, Fault> {
-    text.parse()
-        .map_err(|message: &str| Fault::field("email", message))
 }
 
 #[derive(Deserialize)]
@@ -165,16 +159,6 @@ pub(crate) async fn add_member(context: &Context, new: AddMember) -> Result<Valu
     }))
 }
 
-async fn team(
-    context: &Context,
-    organization: OrganizationId,
-    field: &str,
-    slug: &Slug,
-) -> Result<Team, Fault> {
-    let found = context.store.team_by_slug(organization, slug).await?;
-    found.ok_or_else(|| Fault::field(field, format!("There is no team \"{slug}\".")))
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateProject {
@@ -223,21 +207,4 @@ pub(crate) async fn create_project(context: &Context, new: CreateProject) -> Res
             "platform": project.platform, "teams": project.teams,
         },
     }))
-}
-
-/// The project that a field names by slug or id.
-pub(crate) async fn project(
-    context: &Context,
-    organization: OrganizationId,
-    text: &str,
-) -> Result<Project, Fault> {
-    let found = match text.parse() {
-        Ok(id) => context.store.project(id).await?,
-        Err(_) => match text.parse() {
-            Ok(slug) => context.store.project_by_slug(organization, &slug).await?,
-            Err(_) => None,
-        },
-    };
-    let found = found.filter(|project| project.organization == organization);
-    found.ok_or_else(|| unknown("project", text))
 }

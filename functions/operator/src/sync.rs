@@ -1,16 +1,14 @@
 //! Integrations and what organizations let them do.
 
-use domain::{
-    Fault, Feature, Integration, IntegrationStatus, OrganizationId, Provider, Secret, SyncSwitches,
-};
+use domain::{Fault, Feature, IntegrationStatus, Provider, Secret, SyncSwitches};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::NewIntegration;
 
 use crate::{
     Context,
-    command::{bounded, name},
-    organization, random_hex, unknown,
+    fields::{bounded, integration, name, organization, unknown},
+    random_hex,
 };
 
 /// A shorter secret can be guessed.
@@ -102,22 +100,6 @@ fn check_secret(secret: &Secret) -> Result<(), Fault> {
         return Err(Fault::field("shared_secret", message));
     }
     Ok(())
-}
-
-/// The integration that a field names by id, if it serves the organization.
-pub(crate) async fn integration(
-    context: &Context,
-    organization: OrganizationId,
-    text: &str,
-) -> Result<Integration, Fault> {
-    let missing = || unknown("integration", text);
-    let id = text.parse().map_err(|_| missing())?;
-    let attached = context
-        .store
-        .attached_organization(id, organization)
-        .await?;
-    attached.ok_or_else(missing)?;
-    context.store.integration(id).await?.ok_or_else(missing)
 }
 
 #[derive(Deserialize)]

@@ -9,7 +9,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use store::TokenHash;
 
-use crate::{Context, command::name, organization, organizations::email, random_hex};
+use crate::{
+    Context,
+    fields::{email, name, organization},
+    random_hex,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

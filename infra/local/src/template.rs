@@ -11,6 +11,7 @@ mod resources;
 mod routes;
 mod source;
 mod triggers;
+mod types;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

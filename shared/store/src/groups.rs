@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     error::StoreError,
+    hash::sha256_hex,
     keys::{self, Key},
     table::{
         ATTEMPTS, Created, Item, Page, Query, Sort, Store, key_of, read, step_aside, text, value,
     },
-    tokens::sha256_hex,
     transaction::{Change, Commit},
 };
 

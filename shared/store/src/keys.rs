@@ -8,12 +8,15 @@ use domain::{
     ProjectId, Provider, ShortId, Slug, TeamId, Timestamp, TokenOwner, UserId,
 };
 
-use crate::{outbox::OUTBOX_SHARDS, tokens::TokenHash};
+use crate::hash::TokenHash;
 
 /// The name of the partition key attribute.
 pub const PARTITION_KEY: &str = "PK";
 /// The name of the sort key attribute.
 pub const SORT_KEY: &str = "SK";
+
+/// Over how many partitions the outbox is spread.
+pub const OUTBOX_SHARDS: u8 = 32;
 
 /// Where an item lives.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

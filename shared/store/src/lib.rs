@@ -7,6 +7,7 @@
 mod conflict;
 mod error;
 mod groups;
+mod hash;
 mod integrations;
 mod keys;
 mod organizations;
@@ -22,12 +23,12 @@ mod users;
 
 pub use error::StoreError;
 pub use groups::{Assignables, GroupView, LinkedGroup, NewGroup};
+pub use hash::TokenHash;
 pub use integrations::{IntegrationWithSecret, NewIntegration};
-pub use keys::{CHART, ChartRow, Key, PARTITION_KEY, SORT_KEY};
-pub use outbox::{OUTBOX_SHARDS, OutboxItem, Waiting, outbox_due_at};
+pub use keys::{CHART, ChartRow, Key, OUTBOX_SHARDS, PARTITION_KEY, SORT_KEY};
+pub use outbox::{OutboxItem, Waiting, outbox_due_at};
 pub use secrets::{KeyRing, KeyRingError};
 #[cfg(feature = "redis")]
 pub use sequences::{SequenceError, Sequences};
 pub use table::{Created, Page, Store};
-pub use tokens::TokenHash;
 pub use users::{KnownAddress, NewMember, UserFields};

@@ -1,18 +1,15 @@
 //! Messages on their way to SQS. They are written in the transaction that they follow from, so a
 //! crash can neither lose one nor send one whose cause never happened.
 
-use domain::{Message, Queue, Timestamp, TraceId};
+use domain::{Envelope, Message, MessageId, MessageTooLarge, Queue, Timestamp, TraceId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::StoreError,
     keys::{self, Key},
     table::{Item, Page, Query, Sort, Store, key_of, read},
-    transaction::Commit,
+    transaction::{Commit, Transaction},
 };
-
-/// Over how many partitions the outbox is spread.
-pub const OUTBOX_SHARDS: u8 = 32;
 
 /// A message as it waits: the relay needs to know where to, not what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +35,30 @@ impl Waiting {
             item: read(&key, item),
             key,
         }
+    }
+}
+
+impl Transaction<'_> {
+    /// Sends a message once the transaction is committed, at `due` or soon after.
+    pub(crate) fn send(
+        mut self,
+        message: Message,
+        trace: &TraceId,
+        now: Timestamp,
+        due: Timestamp,
+    ) -> Result<Self, StoreError> {
+        self.messages += 1;
+        let id = MessageId::new(now, rand::random());
+        let queue = message.queue();
+        let envelope = Envelope {
+            id,
+            trace: trace.clone(),
+            message,
+        };
+        let body = envelope
+            .to_json()
+            .map_err(|MessageTooLarge(bytes)| StoreError::TooLarge { items: 1, bytes })?;
+        self.put(&keys::outbox(id, due), &OutboxItem { queue, body })
     }
 }
 

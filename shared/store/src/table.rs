@@ -13,10 +13,7 @@ use aws_sdk_dynamodb::{
 use aws_types::SdkConfig;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{
-    PARTITION_KEY, SORT_KEY, conflict::TransactionConflict, error::StoreError, keys::Key,
-    transaction::Transaction,
-};
+use crate::{PARTITION_KEY, SORT_KEY, conflict::TransactionConflict, error::StoreError, keys::Key};
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
@@ -268,10 +265,6 @@ impl Store {
             .await
             .map_err(|e| StoreError::sdk("Query", e))?;
         Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key))
-    }
-
-    pub(crate) fn transaction(&self) -> Transaction<'_> {
-        Transaction::new(self)
     }
 }
 

@@ -1,40 +1,15 @@
 //! API tokens. Whoever reads the table learns no token: the key is a SHA-256.
 
 use domain::{Token, TokenOwner};
-use ring::digest;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::StoreError,
+    hash::TokenHash,
     keys,
     table::{Created, Store},
     transaction::Commit,
 };
-
-/// The SHA-256 of a token, in hexadecimal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct TokenHash(String);
-
-impl TokenHash {
-    /// Hashes a token as a caller presents it.
-    pub fn of(token: &str) -> Self {
-        Self(sha256_hex(token.as_bytes()))
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    let digest = digest::digest(&digest::SHA256, bytes);
-    digest
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
 
 #[derive(Serialize, Deserialize)]
 struct NamedToken {

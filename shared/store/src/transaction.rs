@@ -4,14 +4,12 @@ use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
     types::{AttributeValue, Put, TransactWriteItem, Update, builders::PutBuilder},
 };
-use domain::{Envelope, Message, MessageId, MessageTooLarge, Timestamp, TraceId};
 use serde::Serialize;
 
 use crate::{
     PARTITION_KEY,
     error::StoreError,
-    keys::{self, Key},
-    outbox::OutboxItem,
+    keys::Key,
     table::{Item, Store, attributes, value, write},
 };
 
@@ -26,7 +24,13 @@ pub(crate) struct Transaction<'a> {
     store: &'a Store,
     items: Vec<TransactWriteItem>,
     bytes: usize,
-    messages: usize,
+    pub(crate) messages: usize,
+}
+
+impl Store {
+    pub(crate) fn transaction(&self) -> Transaction<'_> {
+        Transaction::new(self)
+    }
 }
 
 /// What became of a transaction that reached the table.
@@ -112,28 +116,6 @@ impl<'a> Transaction<'a> {
         self.items
             .push(TransactWriteItem::builder().update(update).build());
         Ok(self)
-    }
-
-    /// Sends a message once the transaction is committed, at `due` or soon after.
-    pub(crate) fn send(
-        mut self,
-        message: Message,
-        trace: &TraceId,
-        now: Timestamp,
-        due: Timestamp,
-    ) -> Result<Self, StoreError> {
-        self.messages += 1;
-        let id = MessageId::new(now, rand::random());
-        let queue = message.queue();
-        let envelope = Envelope {
-            id,
-            trace: trace.clone(),
-            message,
-        };
-        let body = envelope
-            .to_json()
-            .map_err(|MessageTooLarge(bytes)| StoreError::TooLarge { items: 1, bytes })?;
-        self.put(&keys::outbox(id, due), &OutboxItem { queue, body })
     }
 
     pub(crate) async fn commit(self) -> Result<Commit, StoreError> {

@@ -7,17 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::resources::{Resource, Resources};
 use super::source::keys;
-
-pub(super) const FUNCTION: &str = "AWS::Serverless::Function";
-pub(super) const QUEUE: &str = "AWS::SQS::Queue";
-pub(super) const TABLE: &str = "AWS::DynamoDB::Table";
-pub(super) const MAPPING: &str = "AWS::Lambda::EventSourceMapping";
-pub(super) const RULE: &str = "AWS::Events::Rule";
-pub(super) const REST_RESOURCE: &str = "AWS::ApiGateway::Resource";
-pub(super) const REST_METHOD: &str = "AWS::ApiGateway::Method";
-pub(super) const REST_STAGE: &str = "AWS::ApiGateway::Stage";
-pub(super) const HTTP_INTEGRATION: &str = "AWS::ApiGatewayV2::Integration";
-pub(super) const HTTP_ROUTE: &str = "AWS::ApiGatewayV2::Route";
+use super::types::{
+    FUNCTION, HTTP_INTEGRATION, HTTP_ROUTE, MAPPING, QUEUE, REST_METHOD, REST_RESOURCE, REST_STAGE,
+    RULE, TABLE,
+};
 
 /// What one machine emulates: each type, its plural for a reader, and its properties. Other types and properties end
 /// up in [`Template::not_emulated`](super::Template::not_emulated).

@@ -9,10 +9,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value, json};
 
-use super::emulated::{FUNCTION, QUEUE, TABLE};
 use super::intrinsics::Scope;
 use super::references::{depends_on, references};
 use super::source::{entries, first_present, intrinsic, keys, present, read_yaml};
+use super::types::{FUNCTION, QUEUE, TABLE};
 use super::{Function, Queue, Table};
 
 pub(super) struct Resources<'a> {

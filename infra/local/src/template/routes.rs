@@ -6,9 +6,9 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::emulated::{HTTP_INTEGRATION, HTTP_ROUTE, REST_METHOD, REST_RESOURCE, REST_STAGE};
 use super::references::references;
 use super::resources::{Resource, Resources};
+use super::types::{HTTP_INTEGRATION, HTTP_ROUTE, REST_METHOD, REST_RESOURCE, REST_STAGE};
 use super::{Gateway, Route};
 
 impl Resources<'_> {

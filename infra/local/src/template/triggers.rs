@@ -9,10 +9,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::emulated::{FUNCTION, MAPPING, MAY_NAME_A_FUNCTION, QUEUE, RULE, TABLE};
+use super::emulated::MAY_NAME_A_FUNCTION;
 use super::references::references;
 use super::resources::{Resource, Resources, queue_name};
 use super::source::{entries_of_list, keys, only_entry, present};
+use super::types::{FUNCTION, MAPPING, QUEUE, RULE, TABLE};
 use super::{QueueMapping, Schedule, StreamFilter, StreamMapping};
 
 impl Resources<'_> {
