@@ -26,8 +26,8 @@ pub const HELP: [(&str, &str, &str); 12] = [
     ),
     (
         "add-member",
-        "organization, email, role? (member), teams? (slugs)",
-        "makes a person a member, or sets role and teams of the member",
+        "organization, email, role? (member, admin, manager, owner), teams? (slugs)",
+        "makes a person a member, or sets the given fields of the member",
     ),
     (
         "create-project",
@@ -51,7 +51,7 @@ pub const HELP: [(&str, &str, &str); 12] = [
     ),
     (
         "link-external-issue",
-        "organization, issue (id or short id), integration, key",
+        "organization, issue (id or short id), integration (id), key",
         "links an issue to a tracker's issue",
     ),
     (
@@ -61,7 +61,7 @@ pub const HELP: [(&str, &str, &str); 12] = [
     ),
     (
         "set-sync",
-        "organization, integration, switches (inbound_assignee, outbound_assignee, inbound_status, outbound_status, comments: true or false)",
+        "organization, integration (id), switches (inbound_assignee, outbound_assignee, inbound_status, outbound_status, comments: true or false)",
         "sets what an organization lets an integration do; switches left out stay",
     ),
 ];
@@ -120,7 +120,7 @@ fn read<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, Fault> {
         } else if text.starts_with("unknown field") {
             Fault::field(quoted, format!("There is no such field: {text}."))
         } else {
-            Fault::field(path, format!("Not valid: {text}."))
+            Fault::field(path, format!("Not valid: {}.", text.trim_end_matches('.')))
         }
     })
 }

@@ -1,7 +1,10 @@
 //! What the fields of commands hold: texts within their limits, and names of what is there. Each error
 //! names its field.
 
-use domain::{Email, Fault, Integration, Organization, OrganizationId, Project, Slug, Team, names};
+use domain::{
+    Email, Fault, Integration, IntegrationId, Organization, OrganizationId, Project, Slug, Team,
+    names,
+};
 use store::GroupView;
 
 use crate::Context;
@@ -79,10 +82,9 @@ pub(crate) async fn project(
 pub(crate) async fn integration(
     context: &Context,
     organization: OrganizationId,
-    text: &str,
+    id: IntegrationId,
 ) -> Result<Integration, Fault> {
-    let missing = || unknown("integration", text);
-    let id = text.parse().map_err(|_| missing())?;
+    let missing = || unknown("integration", &id.to_string());
     let attached = context
         .store
         .attached_organization(id, organization)

@@ -1,6 +1,6 @@
 //! Issues and their links to trackers.
 
-use domain::{ExternalKey, Fault, Level};
+use domain::{ExternalKey, Fault, IntegrationId, Level, Provider};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::NewGroup;
@@ -55,14 +55,15 @@ pub(crate) async fn create(context: &Context, new: CreateIssue) -> Result<Value,
 pub(crate) struct LinkExternalIssue {
     organization: String,
     issue: String,
-    integration: String,
+    integration: IntegrationId,
     key: ExternalKey,
 }
 
 pub(crate) async fn link(context: &Context, link: LinkExternalIssue) -> Result<Value, Fault> {
     let organization = organization(context, &link.organization).await?;
     let view = issue(context, organization.id, &link.issue).await?;
-    let integration = integration(context, organization.id, &link.integration).await?;
+    let integration = integration(context, organization.id, link.integration).await?;
+    check_key(integration.provider, &link.key)?;
     let created = context
         .store
         .link_external_issue(&view.state, integration.id, &link.key)
@@ -74,4 +75,17 @@ pub(crate) async fn link(context: &Context, link: LinkExternalIssue) -> Result<V
             "provider": integration.provider.as_str(), "key": link.key,
         },
     }))
+}
+
+/// A key of another form than the tracker's would never be found.
+fn check_key(provider: Provider, key: &ExternalKey) -> Result<(), Fault> {
+    match provider {
+        Provider::Vsts => match key.as_str().parse::<u32>() {
+            Ok(number) if number > 0 && number.to_string() == key.as_str() => Ok(()),
+            Ok(_) | Err(_) => Err(Fault::field(
+                "key",
+                "A work item's key is its number, like 31.",
+            )),
+        },
+    }
 }

@@ -123,24 +123,24 @@ pub(crate) async fn create_team(context: &Context, new: CreateTeam) -> Result<Va
 pub(crate) struct AddMember {
     organization: String,
     email: String,
-    #[serde(default = "member")]
-    role: Role,
-    #[serde(default)]
-    teams: Vec<Slug>,
-}
-
-fn member() -> Role {
-    Role::Member
+    role: Option<Role>,
+    teams: Option<Vec<Slug>>,
 }
 
 pub(crate) async fn add_member(context: &Context, new: AddMember) -> Result<Value, Fault> {
     let organization = organization(context, &new.organization).await?;
     let user = context.store.user_by_email(&email(&new.email)?).await?;
     let user = user.ok_or_else(|| Fault::field("email", "There is no user with this address."))?;
-    let mut teams = Vec::with_capacity(new.teams.len());
-    for slug in &new.teams {
-        teams.push(team(context, organization.id, "teams", slug).await?.id);
-    }
+    let teams = match &new.teams {
+        None => None,
+        Some(slugs) => {
+            let mut teams = Vec::with_capacity(slugs.len());
+            for slug in slugs {
+                teams.push(team(context, organization.id, "teams", slug).await?.id);
+            }
+            Some(teams)
+        }
+    };
     let member = NewMember {
         user: user.id,
         role: new.role,
@@ -154,7 +154,7 @@ pub(crate) async fn add_member(context: &Context, new: AddMember) -> Result<Valu
     Ok(json!({
         "created": saved.created,
         "member": {
-            "id": member.id, "user": member.user, "role": member.role.as_str(), "teams": new.teams,
+            "id": member.id, "user": member.user, "role": member.role.as_str(), "teams": member.teams,
         },
     }))
 }

@@ -1,6 +1,6 @@
 //! Integrations and what organizations let them do.
 
-use domain::{Fault, Feature, IntegrationStatus, Provider, Secret, SyncSwitches};
+use domain::{Fault, Feature, IntegrationId, IntegrationStatus, Provider, Secret, SyncSwitches};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::NewIntegration;
@@ -126,7 +126,7 @@ pub(crate) async fn set_feature(context: &Context, set: SetFeature) -> Result<Va
 #[serde(deny_unknown_fields)]
 pub(crate) struct SetSync {
     organization: String,
-    integration: String,
+    integration: IntegrationId,
     switches: Switches,
 }
 
@@ -155,14 +155,14 @@ impl Switches {
 
 pub(crate) async fn set_sync(context: &Context, set: SetSync) -> Result<Value, Fault> {
     let organization = organization(context, &set.organization).await?;
-    let integration = integration(context, organization.id, &set.integration).await?;
+    let integration = integration(context, organization.id, set.integration).await?;
     let changed = context
         .store
         .set_switches(integration.id, organization.id, |old| {
             set.switches.applied_to(old)
         })
         .await?;
-    let switches = changed.ok_or_else(|| unknown("integration", &set.integration))?;
+    let switches = changed.ok_or_else(|| unknown("integration", &integration.id.to_string()))?;
     Ok(json!({
         "integration": integration.id,
         "organization": organization.slug,

@@ -113,3 +113,19 @@ pub(crate) fn same_secret(given: &[u8], expected: Option<&Secret>) -> bool {
         .ct_eq(digest(&SHA256, expected).as_ref());
     !expected.is_empty() && bool::from(equal)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_very_same_secret_is_the_same_and_an_absent_one_never_is() {
+        let stored = Secret::new("s3cr3t");
+        assert!(same_secret(b"s3cr3t", Some(&stored)));
+        for wrong in ["", "S3cr3t", "s3cr3", "s3cr3t ", "x"] {
+            assert!(!same_secret(wrong.as_bytes(), Some(&stored)), "{wrong}");
+        }
+        assert!(!same_secret(b"", None));
+        assert!(!same_secret(b"", Some(&Secret::new(""))));
+    }
+}

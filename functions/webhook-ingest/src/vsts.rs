@@ -37,9 +37,15 @@ pub(crate) async fn issue_updated(
     match receive(&context, request).await {
         Ok(()) => StatusCode::OK.into_response(),
         Err(refusal) => {
+            let reason = refusal.reason();
             let answer = refusal.into_response();
             let status = answer.status().as_u16();
-            tracing::warn!(provider = PROVIDER.as_str(), status, "refused a delivery");
+            tracing::warn!(
+                provider = PROVIDER.as_str(),
+                status,
+                reason,
+                "refused a delivery"
+            );
             Metric::DeliveryRefused {
                 provider: PROVIDER.as_str(),
                 status,
@@ -166,6 +172,19 @@ impl From<Malformed> for Refusal {
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
+    }
+}
+
+impl Refusal {
+    /// For the log. The sender is not told more than the status says.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::Malformed => "malformed",
+            Self::UnknownIntegration => "unknown_integration",
+            Self::WrongSecret => "wrong_secret",
+            Self::Fault(_) => "fault",
+        }
     }
 }
 

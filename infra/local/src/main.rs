@@ -18,9 +18,10 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Parser)]
 #[command(name = "cargo local", bin_name = "cargo local")]
 struct Arguments {
-    /// The port on 127.0.0.1; 0 picks a free one
-    #[arg(long, default_value_t = 9000, global = true)]
-    port: u16,
+    /// The port on 127.0.0.1, 9000 unless said otherwise; for the stack, 0 picks a free one
+    // Optional rather than with a default: clap would let the default of a subcommand win.
+    #[arg(long, global = true)]
+    port: Option<u16>,
     /// Keep the table in this directory; without it everything is gone at the end
     #[arg(long, value_name = "DIR", conflicts_with = "demo")]
     data: Option<PathBuf>,
@@ -30,7 +31,7 @@ struct Arguments {
     /// Start empty
     #[arg(long, conflicts_with = "demo")]
     no_seed: bool,
-    /// Let this share (0 to 1) of reads be stale, transactions conflict and SQS calls fail
+    /// Let this share (0 to 0.9) of reads be stale, transactions conflict and SQS calls fail
     #[arg(long, value_name = "RATE", default_value_t = 0.0, value_parser = rate)]
     faults: f64,
     /// Which faults: the same seed, the same ones
@@ -42,6 +43,8 @@ struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
 }
+
+const PORT: u16 = 9000;
 
 #[derive(Subcommand)]
 enum Command {
@@ -74,7 +77,7 @@ async fn main() -> ExitCode {
     };
     runtime::init_telemetry(level, Format::Plain, std::io::stderr);
     let result = match &arguments.command {
-        Some(Command::Operator { json }) => operator(arguments.port, json).await,
+        Some(Command::Operator { json }) => operator(arguments.port.unwrap_or(PORT), json).await,
         None => stack(&arguments).await,
     };
     match result {
@@ -107,12 +110,15 @@ async fn stack(arguments: &Arguments) -> anyhow::Result<()> {
         seed: arguments.seed,
     };
     let options = Options {
-        port: arguments.port,
+        port: arguments.port.unwrap_or(PORT),
         data: arguments.data.clone(),
         faults,
         sqs_failures: arguments.faults,
         cache: local::cache(),
     };
+    if let Some(file) = &arguments.ready_file {
+        Ready::prepare(file)?;
+    }
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
     let work = async {
@@ -160,17 +166,22 @@ fn print_table(stack: &Stack, ready: &Ready) {
             println!("  {name:<21}{value}");
         }
     }
-    print_commands(ready);
-    println!("Not emulated on one machine:");
+    println!("\nNot emulated on one machine:");
     for line in stack.not_emulated() {
         println!("  - {line}");
     }
-    println!("A failed message is back after 1 s; deployed, after its queue's time-out.\n");
+    println!("A failed message is back after 1 s; deployed, after its queue's time-out.");
+    print_commands(ready);
 }
 
 fn print_commands(ready: &Ready) {
+    let port = match ready.base_url.rsplit(':').next() {
+        Some(port) if port != PORT.to_string() => format!(" --port {port}"),
+        Some(_) | None => String::new(),
+    };
+    let operator = format!("cargo local operator{port} '{{\"command\":\"help\"}}'");
     let (Some(token), Some(secret)) = (&ready.auth_token, &ready.vsts_shared_secret) else {
-        println!("\nSet it up:\n  cargo local operator '{{\"command\":\"help\"}}'\n");
+        println!("\nSet it up:\n  {operator}\n");
         return;
     };
     let collection = ready.vsts_external_id.as_deref().unwrap_or_default();
@@ -190,5 +201,5 @@ fn print_commands(ready: &Ready) {
         "  curl -s {}/api/0/issues/{group}/ -H 'Authorization: Bearer {token}'",
         ready.base_url
     );
-    println!("Set up more:\n  cargo local operator '{{\"command\":\"help\"}}'\n");
+    println!("Set up more:\n  {operator}\n");
 }

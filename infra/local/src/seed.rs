@@ -63,16 +63,29 @@ impl Ready {
         }
     }
 
+    /// Removes a file of an earlier start, which names what is gone, and makes sure that a new one can
+    /// be written.
+    ///
+    /// # Errors
+    /// When the directory cannot be written to.
+    pub fn prepare(file: &Path) -> anyhow::Result<()> {
+        tempfile::NamedTempFile::new_in(directory(file))
+            .with_context(|| format!("the ready file {} cannot be written", file.display()))?;
+        match std::fs::remove_file(file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("the old ready file {}", file.display()))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// Writes the file in one step: whoever sees it sees all of it.
     ///
     /// # Errors
     /// When the directory cannot be written to.
     pub fn write(&self, file: &Path) -> anyhow::Result<()> {
-        let directory = match file.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            Some(_) | None => Path::new("."),
-        };
-        let temporary = tempfile::NamedTempFile::new_in(directory).context("the ready file")?;
+        let temporary =
+            tempfile::NamedTempFile::new_in(directory(file)).context("the ready file")?;
         serde_json::to_writer_pretty(&temporary, self)?;
         temporary.persist(file).context("the ready file")?;
         Ok(())
@@ -172,6 +185,13 @@ pub async fn seed(stack: &Arc<Stack>) -> anyhow::Result<Ready> {
         outsider,
         ..Ready::of(stack)
     })
+}
+
+fn directory(file: &Path) -> &Path {
+    match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    }
 }
 
 fn text(value: &Value) -> String {

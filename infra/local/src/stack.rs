@@ -37,6 +37,7 @@ use crate::{
 
 const TEMPLATE: &str = include_str!("../../template.yaml");
 const TABLE: &str = "picket";
+const TABLE_FILE: &str = "table.sqlite";
 const REGION: &str = "us-east-1";
 
 /// A failed message is back after this long, instead of the queue's own time-out: a developer does not
@@ -85,6 +86,7 @@ impl Stack {
             .await
             .with_context(|| format!("port {} on 127.0.0.1", options.port))?;
         let base_url = format!("http://{}", listener.local_addr()?);
+        let ring = key_ring(options.data.as_deref())?;
         let sqs = Sqs::start(queues(&template)).await?;
         if options.sqs_failures > 0.0 {
             sqs.set_failure_rate(options.sqs_failures, options.faults.seed);
@@ -93,7 +95,6 @@ impl Stack {
         let redis = Redis::start(&options.cache).await?;
         let wall = Wall::start().await?;
         let clock = Clock::default();
-        let ring = key_ring(options.data.as_deref())?;
         let world = World {
             base_url: &base_url,
             sqs: &sqs,
@@ -449,7 +450,7 @@ async fn start_table(template: &Template, options: &Options) -> anyhow::Result<D
     let file = options
         .data
         .as_ref()
-        .map(|directory| directory.join("table.sqlite"));
+        .map(|directory| directory.join(TABLE_FILE));
     let ttl = template.table.ttl_attribute.as_deref();
     DynamoDb::start(request, ttl, file.as_deref(), options.faults).await
 }
@@ -471,6 +472,9 @@ fn key_ring(data: Option<&Path>) -> anyhow::Result<String> {
         Ok(text) => Ok(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             std::fs::create_dir_all(directory).context("the data directory")?;
+            if directory.join(TABLE_FILE).exists() {
+                bail!("{} holds a table without its key ring", directory.display());
+            }
             let text = fresh();
             // In one step, and readable by its owner alone.
             let temporary = tempfile::NamedTempFile::new_in(directory)?;
@@ -527,6 +531,16 @@ async fn invoke_function(
     let Some(stack) = stack.upgrade() else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
+    if !stack
+        .template
+        .functions
+        .iter()
+        .any(|known| known.name == function)
+    {
+        let body = serde_json::json!({ "Message": format!("Function not found: {function}") });
+        let kind = [("x-amzn-errortype", "ResourceNotFoundException")];
+        return (StatusCode::NOT_FOUND, kind, Json(body)).into_response();
+    }
     match stack.invoke(&function, body).await {
         Ok(answer) => answer.into_response(),
         Err(error) => {

@@ -28,11 +28,14 @@ impl Timestamp {
 }
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339 in UTC, with milliseconds only where there are some.
+    /// RFC 3339 in UTC, with three digits of milliseconds where there are some.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
-            .map_err(|_| fmt::Error)?;
-        f.write_str(&moment.format(&Rfc3339).map_err(|_| fmt::Error)?)
+        let second = OffsetDateTime::from_unix_timestamp(self.seconds()).map_err(|_| fmt::Error)?;
+        let text = second.format(&Rfc3339).map_err(|_| fmt::Error)?;
+        match self.0.rem_euclid(1000) {
+            0 => f.write_str(&text),
+            millis => write!(f, "{}.{millis:03}Z", text.trim_end_matches('Z')),
+        }
     }
 }
 
@@ -44,7 +47,7 @@ mod tests {
     fn a_moment_is_shown_as_clients_read_it() {
         assert_eq!(
             Timestamp::from_millis(1_795_247_323_120).to_string(),
-            "2026-11-21T07:48:43.12Z"
+            "2026-11-21T07:48:43.120Z"
         );
         assert_eq!(
             Timestamp::from_millis(1_795_247_323_000).to_string(),

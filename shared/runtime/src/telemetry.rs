@@ -32,7 +32,11 @@ pub enum Format {
 
 /// Installs the subscriber and the panic hook of this process. Only the first call counts.
 pub fn init(level: LevelFilter, format: Format, writer: impl LogWriter) {
-    let not_metric = filter_fn(|meta: &Metadata<'_>| meta.target() != METRIC);
+    // What an SDK says of an answer that it retries, or that we expect, is not news.
+    let not_metric = filter_fn(|meta: &Metadata<'_>| {
+        meta.target() != METRIC
+            && !(meta.target().starts_with("aws_") && *meta.level() < Level::DEBUG)
+    });
     let subscriber = Registry::default().with(level);
     let result = match format {
         Format::Json => {

@@ -45,10 +45,10 @@ pub struct KnownAddress {
 pub struct NewMember {
     /// Who.
     pub user: UserId,
-    /// With which role.
-    pub role: Role,
-    /// In which teams.
-    pub teams: Vec<TeamId>,
+    /// With which role; `None` leaves it as it is, and a new one is a plain member.
+    pub role: Option<Role>,
+    /// In which teams; `None` leaves them as they are, and a new one is in none.
+    pub teams: Option<Vec<TeamId>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -168,17 +168,19 @@ impl Store {
             step_aside(attempt).await;
             let found = self.member(organization, new.user).await?;
             let created = found.is_none();
-            let (id, since) = match found {
-                Some(member) => (member.id, member.created),
-                None => (MemberId::timed(now, rand::random()), now),
-            };
-            let member = Member {
-                id,
+            let known = found.unwrap_or_else(|| Member {
+                id: MemberId::timed(now, rand::random()),
                 user: new.user,
-                role: new.role,
-                teams: new.teams.clone(),
-                created: since,
+                role: Role::Member,
+                teams: Vec::new(),
+                created: now,
+            });
+            let member = Member {
+                role: new.role.unwrap_or(known.role),
+                teams: new.teams.clone().unwrap_or_else(|| known.teams.clone()),
+                ..known
             };
+            let id = member.id;
             let key = keys::member(organization, new.user);
             let transaction = self.transaction().put(
                 &keys::user_organization(new.user, organization),
