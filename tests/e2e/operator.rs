@@ -91,6 +91,58 @@ async fn an_integration_keeps_its_secret_until_it_is_given_another() {
 }
 
 #[tokio::test]
+async fn what_is_left_out_of_a_repeated_command_stays_as_it_was() {
+    let world = World::start().await;
+    let add = json!({ "command": "add-member", "organization": "acme", "email": world.ana() });
+    let member = world.operator(add).await["member"].take();
+    let teams = member["teams"].as_array().map(Vec::len);
+    assert_eq!((&member["role"], teams), (&json!("owner"), Some(1)));
+    let user = |fields: Value| {
+        let mut command = json!({ "command": "create-user", "email": world.bo(), "name": "Bo" });
+        command
+            .as_object_mut()
+            .unwrap()
+            .extend(fields.as_object().unwrap().clone());
+        command
+    };
+    world
+        .operator(user(json!({ "verified": false, "username": "bobo" })))
+        .await;
+    let bo = world
+        .operator(user(json!({ "name": "Bo the second" })))
+        .await["user"]
+        .take();
+    assert_eq!(
+        (&bo["verified"], &bo["username"]),
+        (&json!(false), &json!("bobo"))
+    );
+    assert_eq!(bo["name"], "Bo the second");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_key_that_no_work_item_has_is_not_linked() {
+    let world = World::start().await;
+    let integration = json!({
+        "command": "create-integration", "organization": "acme", "provider": "vsts",
+        "external_id": "acc-2", "name": "two", "domain_name": "https://dev.azure.com/two/",
+    });
+    let id = world.operator(integration).await["integration"]["id"].take();
+    for key in ["#77", "abc", "077", "0", "-1", "7.5"] {
+        let command = json!({
+            "command": "link-external-issue", "organization": "acme", "issue": "WEB-1",
+            "integration": id, "key": key,
+        });
+        let answer = world.operator_raw(command).await;
+        assert!(
+            answer["error"]["fields"]["key"].is_array(),
+            "{key}: {answer}"
+        );
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn an_error_names_the_field_it_is_about() {
     let world = World::start().await;
     let organization = |fields: Value| {

@@ -214,6 +214,41 @@ fn kept_data_is_there_again() {
 }
 
 #[test]
+fn a_table_without_its_key_ring_is_not_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("new");
+    let first = Program::start(&["--data", data.to_str().unwrap()]);
+    assert!(first.terminate().success());
+    std::fs::remove_file(data.join("key-ring")).unwrap();
+    let output = Command::new(LOCAL)
+        .args(["--port", "0", "--data", data.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        error.contains("holds a table without its key ring"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_ready_file_of_an_earlier_start_is_gone_before_the_new_one_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("ready.json");
+    std::fs::write(&file, "stale").unwrap();
+    // A start that fails, because its port is taken, leaves nothing that looks ready.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = Command::new(LOCAL)
+        .args(["--port", &port, "--ready-file", file.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let running = output.status.success();
+    assert!(!running && !file.exists());
+}
+
+#[test]
 fn the_demo_holds_with_and_without_faults() {
     for faults in ["0", "0.3"] {
         let demo = Command::new(LOCAL)
