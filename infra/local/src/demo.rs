@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use hyper::Method;
+use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -13,6 +13,8 @@ use crate::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a delivery that was answered 503 is sent again.
+const RESENDS: usize = 5;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Plays the flow against a running, seeded stack.
@@ -123,7 +125,15 @@ impl<'a> Demo<'a> {
             ("content-type", "application/json"),
         ];
         let url = &self.ready.vsts_webhook_url;
-        let answer = request(Method::POST, url, &headers, body.to_string()).await?;
+        let mut answer = request(Method::POST, url, &headers, body.to_string()).await?;
+        // A 503 says that nothing was taken and asks for the delivery again; a sender does that.
+        for _ in 0..RESENDS {
+            if answer.status != StatusCode::SERVICE_UNAVAILABLE {
+                break;
+            }
+            println!("    <- {}, so it is sent again", answer.status);
+            answer = request(Method::POST, url, &headers, body.to_string()).await?;
+        }
         println!("    <- {}", answer.status);
         ensure!(
             answer.status.as_u16() == status,

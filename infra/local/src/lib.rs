@@ -7,10 +7,12 @@
 pub mod client;
 pub mod demo;
 pub mod dynamodb;
+mod environment;
 mod faults;
 pub mod gateway;
 mod lambdas;
 mod mapping;
+mod pages;
 pub mod redis;
 pub mod seed;
 pub mod sqs;

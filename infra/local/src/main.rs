@@ -34,7 +34,7 @@ struct Arguments {
     /// Let this share (0 to 0.9) of reads be stale, transactions conflict and SQS calls fail
     #[arg(long, value_name = "RATE", default_value_t = 0.0, value_parser = rate)]
     faults: f64,
-    /// Which faults: the same seed, the same ones
+    /// Which faults: the same seed fails the same requests; new ids make new requests
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// Play the flow step by step, then end; the exit status tells whether all of it held

@@ -1,21 +1,8 @@
 //! The parts put together: started in the order of their dependencies, and stepped or run.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
-use axum::{
-    Json, Router,
-    extract::{Path as Segment, State},
-    http::{HeaderMap, StatusCode},
-    response::IntoResponse,
-    routing::{get, post},
-};
 use runtime::{Clock, Env};
 use serde_json::Value;
 use tokio::{
@@ -26,19 +13,20 @@ use tokio::{
 
 use crate::{
     dynamodb::{DynamoDb, Faults, StreamPosition},
+    environment::{World, key_ring},
     gateway,
     lambdas::Lambdas,
     mapping::{Failed, deliver, deliver_stream, scheduled_event},
+    pages,
     redis::Redis,
     sqs::{QueueSpec, Received, Sqs},
-    template::{Function, QueueMapping, Template, resolve_environment},
+    template::{QueueMapping, Template},
     wall::Wall,
 };
 
 const TEMPLATE: &str = include_str!("../../template.yaml");
-const TABLE: &str = "picket";
-const TABLE_FILE: &str = "table.sqlite";
-const REGION: &str = "us-east-1";
+pub(crate) const TABLE: &str = "picket";
+pub(crate) const TABLE_FILE: &str = "table.sqlite";
 
 /// A failed message is back after this long, instead of the queue's own time-out: a developer does not
 /// wait three minutes.
@@ -139,15 +127,7 @@ impl Stack {
                 }
             })
         });
-        let weak = Arc::downgrade(self);
-        let local = Router::new()
-            .route("/_local/queues", get(show_queues))
-            .route("/_local/queues/{queue}/dead", get(show_dead))
-            .route(
-                "/2015-03-31/functions/{function}/invocations",
-                post(invoke_function),
-            )
-            .with_state(weak);
+        let local = pages::router(Arc::downgrade(self));
         let routes = self.template.routes.clone();
         let shutdown = async {
             // An error is the drop of the sender, which is the signal.
@@ -179,6 +159,23 @@ impl Stack {
     /// What the template asks for and one machine does not have.
     pub fn not_emulated(&self) -> &[String] {
         &self.template.not_emulated
+    }
+
+    /// The dead-letter queue of a queue.
+    pub(crate) fn dead_letter_queue(&self, queue: &str) -> Option<&str> {
+        let found = self
+            .template
+            .queues
+            .iter()
+            .find(|known| known.name == queue);
+        found.and_then(|known| known.dead_letter_queue.as_deref())
+    }
+
+    pub(crate) fn has_function(&self, name: &str) -> bool {
+        self.template
+            .functions
+            .iter()
+            .any(|known| known.name == name)
     }
 
     /// How often a function reached for the other side of the VPC's border.
@@ -373,67 +370,6 @@ pub struct Running {
     _tasks: JoinSet<()>,
 }
 
-/// What a function's environment is made of.
-struct World<'a> {
-    base_url: &'a str,
-    sqs: &'a Sqs,
-    dynamodb: &'a DynamoDb,
-    redis: &'a Redis,
-    wall: &'a Wall,
-    ring: &'a str,
-}
-
-impl World<'_> {
-    /// What the template says, and the endpoints that this function may reach: the table always, and
-    /// either Redis or the services of AWS.
-    fn environment(
-        &self,
-        template: &Template,
-        function: &Function,
-    ) -> anyhow::Result<BTreeMap<String, String>> {
-        let lookup =
-            |id: &str, attribute: Option<&str>| self.lookup(template, function, id, attribute);
-        let mut variables = resolve_environment(template, function, &lookup)?;
-        if let Some(url) = variables.get_mut("REDIS_URL") {
-            // The child speaks no TLS.
-            *url = url.replacen("rediss://", "redis://", 1);
-        }
-        let mut set = |name: &str, value: &str| variables.insert(name.to_owned(), value.to_owned());
-        set("AWS_REGION", REGION);
-        set("AWS_ACCESS_KEY_ID", "local");
-        set("AWS_SECRET_ACCESS_KEY", "local");
-        set("AWS_ENDPOINT_URL", &self.wall.url());
-        set("AWS_ENDPOINT_URL_DYNAMODB", &self.dynamodb.endpoint());
-        if !function.in_vpc {
-            set("AWS_ENDPOINT_URL_SQS", &self.sqs.endpoint());
-        }
-        Ok(variables)
-    }
-
-    fn lookup(
-        &self,
-        template: &Template,
-        function: &Function,
-        id: &str,
-        attribute: Option<&str>,
-    ) -> Option<String> {
-        let queue = || template.queues.iter().find(|queue| queue.logical_id == id);
-        Some(match (id, attribute) {
-            ("PublicUrl", None) => self.base_url.to_owned(),
-            ("Cache", Some("PrimaryEndPoint.Address")) => "127.0.0.1".to_owned(),
-            ("Cache", Some("PrimaryEndPoint.Port")) if function.in_vpc => {
-                self.redis.port().to_string()
-            }
-            ("Cache", Some("PrimaryEndPoint.Port")) => self.wall.port().to_string(),
-            ("KeyRingSecret", Some("SecretString")) => self.ring.to_owned(),
-            (_, None) if id == template.table.logical_id => TABLE.to_owned(),
-            (_, None) => self.sqs.queue_url(&queue()?.name),
-            (_, Some("Arn")) => Sqs::queue_arn(&queue()?.name),
-            (_, Some(_)) => return None,
-        })
-    }
-}
-
 fn queues(template: &Template) -> Vec<QueueSpec> {
     let spec = |queue: &crate::template::Queue| QueueSpec {
         name: queue.name.clone(),
@@ -453,99 +389,4 @@ async fn start_table(template: &Template, options: &Options) -> anyhow::Result<D
         .map(|directory| directory.join(TABLE_FILE));
     let ttl = template.table.ttl_attribute.as_deref();
     DynamoDb::start(request, ttl, file.as_deref(), options.faults).await
-}
-
-/// The text behind the key ring: kept beside the table, because the table's secrets need it again.
-fn key_ring(data: Option<&Path>) -> anyhow::Result<String> {
-    let fresh = || {
-        let random: [u8; 32] = rand::random();
-        random
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
-    };
-    let Some(directory) = data else {
-        return Ok(fresh());
-    };
-    let file = directory.join("key-ring");
-    match std::fs::read_to_string(&file) {
-        Ok(text) => Ok(text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            std::fs::create_dir_all(directory).context("the data directory")?;
-            if directory.join(TABLE_FILE).exists() {
-                bail!("{} holds a table without its key ring", directory.display());
-            }
-            let text = fresh();
-            // In one step, and readable by its owner alone.
-            let temporary = tempfile::NamedTempFile::new_in(directory)?;
-            std::fs::write(temporary.path(), &text)?;
-            temporary
-                .persist(&file)
-                .context("the key ring in the data directory")?;
-            Ok(text)
-        }
-        Err(error) => Err(error).context("the key ring in the data directory"),
-    }
-}
-
-type Weak = std::sync::Weak<Stack>;
-
-/// `GET /_local/queues`: each queue's counts.
-async fn show_queues(State(stack): State<Weak>) -> impl IntoResponse {
-    match stack.upgrade() {
-        Some(stack) => Json(stack.sqs.stats()).into_response(),
-        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
-    }
-}
-
-/// `GET /_local/queues/<queue>/dead`: the bodies in its dead-letter queue, the oldest first.
-async fn show_dead(
-    State(stack): State<Weak>,
-    Segment(queue): Segment<String>,
-) -> impl IntoResponse {
-    let Some(stack) = stack.upgrade() else {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    };
-    let found = stack
-        .template
-        .queues
-        .iter()
-        .find(|known| known.name == queue);
-    match found.and_then(|known| known.dead_letter_queue.as_deref()) {
-        Some(dead) => Json(stack.sqs.messages(dead)).into_response(),
-        None => StatusCode::NOT_FOUND.into_response(),
-    }
-}
-
-/// Lambda's invoke API, so that `aws lambda invoke --endpoint-url` and `cargo lambda invoke` work too.
-async fn invoke_function(
-    State(stack): State<Weak>,
-    Segment(function): Segment<String>,
-    headers: HeaderMap,
-    body: String,
-) -> impl IntoResponse {
-    // A page in a browser must not command the stack of whoever looks at it.
-    if headers.contains_key("origin") {
-        return StatusCode::FORBIDDEN.into_response();
-    }
-    let Some(stack) = stack.upgrade() else {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    };
-    if !stack
-        .template
-        .functions
-        .iter()
-        .any(|known| known.name == function)
-    {
-        let body = serde_json::json!({ "Message": format!("Function not found: {function}") });
-        let kind = [("x-amzn-errortype", "ResourceNotFoundException")];
-        return (StatusCode::NOT_FOUND, kind, Json(body)).into_response();
-    }
-    match stack.invoke(&function, body).await {
-        Ok(answer) => answer.into_response(),
-        Err(error) => {
-            let body = serde_json::json!({ "errorType": "Error", "errorMessage": error });
-            ([("x-amz-function-error", "Unhandled")], Json(body)).into_response()
-        }
-    }
 }

@@ -1,0 +1,75 @@
+//! The stack's own pages, beside the gateways: its queues, and Lambda's invoke call.
+
+use axum::{
+    Json, Router,
+    extract::{Path as Segment, State},
+    http::{HeaderMap, StatusCode},
+    response::IntoResponse,
+    routing::{get, post},
+};
+
+use crate::Stack;
+
+type Weak = std::sync::Weak<Stack>;
+
+/// The pages of a stack, which they hold weakly.
+pub(crate) fn router(stack: Weak) -> Router {
+    Router::new()
+        .route("/_local/queues", get(show_queues))
+        .route("/_local/queues/{queue}/dead", get(show_dead))
+        .route(
+            "/2015-03-31/functions/{function}/invocations",
+            post(invoke_function),
+        )
+        .with_state(stack)
+}
+
+/// `GET /_local/queues`: each queue's counts.
+async fn show_queues(State(stack): State<Weak>) -> impl IntoResponse {
+    match stack.upgrade() {
+        Some(stack) => Json(stack.sqs().stats()).into_response(),
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+/// `GET /_local/queues/<queue>/dead`: the bodies in its dead-letter queue, the oldest first.
+async fn show_dead(
+    State(stack): State<Weak>,
+    Segment(queue): Segment<String>,
+) -> impl IntoResponse {
+    let Some(stack) = stack.upgrade() else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    match stack.dead_letter_queue(&queue) {
+        Some(dead) => Json(stack.sqs().messages(dead)).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// Lambda's invoke API, so that `aws lambda invoke --endpoint-url` and `cargo lambda invoke` work too.
+async fn invoke_function(
+    State(stack): State<Weak>,
+    Segment(function): Segment<String>,
+    headers: HeaderMap,
+    body: String,
+) -> impl IntoResponse {
+    // A page in a browser must not command the stack of whoever looks at it.
+    if headers.contains_key("origin") {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    let Some(stack) = stack.upgrade() else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    if !stack.has_function(&function) {
+        let body = serde_json::json!({ "Message": format!("Function not found: {function}") });
+        let kind = [("x-amzn-errortype", "ResourceNotFoundException")];
+        return (StatusCode::NOT_FOUND, kind, Json(body)).into_response();
+    }
+    match stack.invoke(&function, body).await {
+        Ok(answer) => answer.into_response(),
+        Err(error) => {
+            let body = serde_json::json!({ "errorType": "Error", "errorMessage": error });
+            ([("x-amz-function-error", "Unhandled")], Json(body)).into_response()
+        }
+    }
+}
