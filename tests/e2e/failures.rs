@@ -108,7 +108,7 @@ async fn the_sweep_sends_what_the_stream_never_announced() {
     world.assign(1, world.ana()).await;
     world.settle().await;
     world.unassign(2).await;
-    while world.step("issue-sync").await > 0 {}
+    world.drain("issue-sync").await;
     // SQS is down while the stream announces the message, until the stream gives up.
     world.stack.sqs().set_failure_rate(1.0, 1);
     world.relay().await;
@@ -126,7 +126,7 @@ async fn a_relay_that_dies_between_sending_and_deleting_sends_twice_and_changes_
     world.assign(1, world.ana()).await;
     world.settle().await;
     world.unassign(2).await;
-    while world.step("issue-sync").await > 0 {}
+    world.drain("issue-sync").await;
     let outbox = |world: &World| {
         let items = world.items().into_iter();
         items

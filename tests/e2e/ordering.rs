@@ -44,7 +44,7 @@ async fn held_deassign() -> World {
     world.assign(1, world.ana()).await;
     world.settle().await;
     world.unassign(2).await;
-    while world.step("issue-sync").await > 0 {}
+    world.drain("issue-sync").await;
     world.relay().await;
     assert!(
         !world.stack.sqs().messages("deassign").is_empty(),
@@ -145,7 +145,7 @@ async fn a_newer_revision_that_changes_nothing_still_refuses_an_older_one() {
 async fn an_unassignment_that_is_still_on_its_way_refuses_an_older_assignment() {
     let mut world = held_deassign().await;
     world.assign(1, world.bo()).await;
-    while world.step("issue-sync").await > 0 {}
+    world.drain("issue-sync").await;
     world.settle().await;
     assert_eq!(world.assignee().await, None);
     world.finish().await;
@@ -190,7 +190,7 @@ async fn an_older_revision_that_pauses_between_its_reading_and_its_writing_does_
     let read_by_9 = store.group_state(group).await.unwrap();
     // Revision 10 claims its place; the version stays, so only the position can tell.
     world.unassign(10).await;
-    while world.step("issue-sync").await > 0 {}
+    world.drain("issue-sync").await;
 
     let queued = world.items();
     let integration = queued

@@ -87,7 +87,7 @@ async fn every_item_is_of_a_kind_in_the_chart_and_every_kind_occurs() {
     world.assign(1, world.ana()).await;
     world.settle().await;
     world.unassign(2).await;
-    while world.step("issue-sync").await > 0 {}
+    world.drain("issue-sync").await;
     let kinds = |item: &serde_json::Value| -> Vec<ChartRow> {
         let (pk, sk) = (
             item["PK"]["S"].as_str().unwrap(),
