@@ -31,7 +31,14 @@ pub(crate) fn capture() {
         let log = Arc::new(Mutex::new(Vec::new()));
         let sink = log.clone();
         let level = "info".parse().expect("a level");
+        // A test that fails says so as ever; a function that panics logs it, like a deployed one.
+        let tell = std::panic::take_hook();
         runtime::init_telemetry(level, runtime::Format::Json, move || Sink(sink.clone()));
+        let note = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            note(panic);
+            tell(panic);
+        }));
         log
     });
 }

@@ -226,6 +226,34 @@ impl World {
         panic!("{:#}", last.expect("an error"));
     }
 
+    /// The id of the seeded integration.
+    pub fn integration(&self) -> String {
+        let items = self.items();
+        let mut keys = items.iter().map(partition);
+        let id = keys.find_map(|key| key.strip_prefix("INTEGRATION#"));
+        id.expect("a seeded integration").to_owned()
+    }
+
+    /// Makes issues of the seeded project, links them to work item 31 as well, and gives their ids.
+    pub async fn link_issues(&self, count: usize) -> Vec<String> {
+        let integration = self.integration();
+        let mut groups = Vec::new();
+        for n in 0..count {
+            let issue = json!({
+                "command": "create-issue", "organization": "acme", "project": "web",
+                "title": format!("Problem {n}"),
+            });
+            let id = self.operator(issue).await["issue"]["id"].take();
+            self.operator(json!({
+                "command": "link-external-issue", "organization": "acme", "issue": id,
+                "integration": integration, "key": "31",
+            }))
+            .await;
+            groups.push(id.as_str().expect("an id").to_owned());
+        }
+        groups
+    }
+
     /// What the operator answers, refusals included.
     pub async fn operator_raw(&self, command: Value) -> Value {
         let answer = self.stack.invoke("operator", command.to_string()).await;

@@ -159,21 +159,10 @@ async fn an_organization_without_the_feature_takes_nothing_in() {
     world.finish().await;
 }
 
-async fn integration(world: &World) -> Value {
-    let answer = world
-        .operator(json!({
-            "command": "create-integration", "organization": "acme", "provider": "vsts",
-            "external_id": world.ready.vsts_external_id, "name": "acme",
-            "domain_name": "https://dev.azure.com/acme/",
-        }))
-        .await;
-    answer["integration"]["id"].clone()
-}
-
 #[tokio::test]
 async fn an_organization_with_the_switch_off_takes_nothing_in() {
     let mut world = World::start().await;
-    let integration = integration(&world).await;
+    let integration = world.integration();
     world
         .operator(json!({
             "command": "set-sync", "organization": "acme", "integration": integration,
@@ -206,7 +195,7 @@ async fn second_organization(world: &World) -> String {
     world
         .operator(json!({
             "command": "link-external-issue", "organization": "beta", "issue": issue["id"],
-            "integration": integration(world).await, "key": "31",
+            "integration": world.integration(), "key": "31",
         }))
         .await;
     issue["id"].as_str().unwrap().to_owned()
@@ -223,7 +212,7 @@ async fn each_organization_of_an_integration_decides_for_itself() {
 
     world
         .operator(json!({
-            "command": "set-sync", "organization": "beta", "integration": integration(&world).await,
+            "command": "set-sync", "organization": "beta", "integration": world.integration(),
             "switches": { "inbound_assignee": true },
         }))
         .await;
@@ -243,22 +232,8 @@ async fn each_organization_of_an_integration_decides_for_itself() {
 #[tokio::test]
 async fn every_group_of_an_external_issue_changes_however_many_there_are() {
     let mut world = World::start().await;
-    let integration = integration(&world).await;
-    let mut groups = vec![world.ready.group_id.clone().unwrap()];
-    for n in 0..59 {
-        let issue = json!({
-            "command": "create-issue", "organization": "acme", "project": "web",
-            "title": format!("Problem {n}"),
-        });
-        let issue = world.operator(issue).await["issue"].take();
-        world
-            .operator(json!({
-                "command": "link-external-issue", "organization": "acme", "issue": issue["id"],
-                "integration": integration, "key": "31",
-            }))
-            .await;
-        groups.push(issue["id"].as_str().unwrap().to_owned());
-    }
+    let mut groups = world.link_issues(59).await;
+    groups.extend(world.ready.group_id.clone());
     world.assign(1, world.bo()).await;
     world.settle().await;
     for group in &groups {

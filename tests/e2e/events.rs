@@ -26,18 +26,11 @@ fn samples() -> Vec<(String, String, Value)> {
 
 const SAMPLE_INTEGRATION: &str = "3764929533239302";
 
-async fn integration(world: &World) -> String {
-    let items = world.items();
-    let mut keys = items.iter().filter_map(|item| item["PK"]["S"].as_str());
-    let key = keys.find_map(|key| key.strip_prefix("INTEGRATION#"));
-    key.expect("a seeded integration").to_owned()
-}
-
 #[tokio::test]
 async fn every_sample_runs_through_its_function() {
     let world = World::quiet().await;
     let mut functions = BTreeSet::new();
-    let integration = integration(&world).await;
+    let integration = world.integration();
     for (name, function, event) in samples() {
         // Ids of integrations are drawn, so the sample's stands for the one of this world.
         let event = event.to_string().replace(SAMPLE_INTEGRATION, &integration);

@@ -2,10 +2,12 @@
 
 mod api;
 mod assignee;
+mod connections;
 mod events;
 mod failures;
 mod operator;
 mod ordering;
+mod roles;
 mod snowflakes;
 mod table;
 mod webhook;

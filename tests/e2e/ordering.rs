@@ -192,14 +192,10 @@ async fn an_older_revision_that_pauses_between_its_reading_and_its_writing_does_
     world.unassign(10).await;
     world.drain("issue-sync").await;
 
-    let queued = world.items();
-    let integration = queued
-        .iter()
-        .find_map(|item| item["PK"]["S"].as_str()?.strip_prefix("INTEGRATION#"));
     let now = world.stack.clock().now();
     let origin = domain::Origin::Tracker(domain::TrackerOrigin {
         provider: domain::Provider::Vsts,
-        integration: integration.unwrap().parse().unwrap(),
+        integration: world.integration().parse().unwrap(),
         external_issue: "31".parse().unwrap(),
         revision: Some(9),
         delivery: domain::MessageId::new(now, 9),

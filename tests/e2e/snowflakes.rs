@@ -4,8 +4,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use domain::{Fault, Secret, Snowflake, SnowflakeModel, Timestamp};
 use local::redis::Redis;
+use runtime::Env;
 use serde_json::{Value, json};
-use store::{SequenceError, Sequences};
+use store::{SequenceError, Sequences, Store};
 use tests::World;
 
 /// 2024-07-01T12:00:00Z, when 59,918,400 seconds of the epoch are over.
@@ -14,8 +15,11 @@ const SECONDS: u64 = 59_918_400;
 
 async fn sequences(region: u16) -> (Redis, Sequences) {
     let redis = Redis::start(&local::cache()).await.expect("a Redis");
-    let sequences = Sequences::new(&Secret::new(redis.url()), region).expect("a URL");
-    (redis, sequences)
+    // Nobody has heard of another address.
+    let aws = Env::default().reader().aws();
+    let store = Store::new(&aws.service("DYNAMODB"), "none");
+    let connection = store::Redis::new(&Secret::new(redis.url()), store, || {}).expect("a URL");
+    (redis, Sequences::new(connection, region))
 }
 
 #[tokio::test]

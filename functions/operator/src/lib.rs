@@ -14,9 +14,9 @@ mod tokens;
 use std::sync::Arc;
 
 use domain::{ClientFault, Fault, Secret};
-use runtime::{Clock, Env, Function, StartError};
+use runtime::{Clock, Env, Function, Metric, StartError};
 use serde_json::{Value, json};
-use store::{KeyRing, Sequences, Store};
+use store::{KeyRing, Redis, Sequences, Store};
 
 pub use command::HELP;
 
@@ -40,13 +40,17 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
     let ring = KeyRing::parse(&reader.secret("KEY_RING"));
     let ring = reader.check("KEY_RING", ring);
     let region = reader.parsed_or("SNOWFLAKE_REGION_ID", 0);
-    let sequences = Sequences::new(&reader.secret("REDIS_URL"), region);
-    let sequences = reader.check("REDIS_URL", sequences);
+    let store = Store::new(&aws.service("DYNAMODB"), table);
+    let redis = Redis::new(&reader.secret("REDIS_URL"), store.clone(), || {
+        Metric::CacheUnreachable.emit();
+    });
+    let redis = reader.check("REDIS_URL", redis);
     let clock = reader.clock();
     reader.finish()?;
+    let redis = redis.expect("the reader would have said that the URL is not valid");
     let context = Arc::new(Context {
-        store: Store::new(&aws.service("DYNAMODB"), table),
-        sequences: sequences.expect("the reader would have said that the URL is not valid"),
+        store,
+        sequences: Sequences::new(redis, region),
         ring: ring.expect("the reader would have said that the ring is not valid"),
         public_url,
         clock,

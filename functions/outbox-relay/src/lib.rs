@@ -3,6 +3,10 @@
 //! The table's stream wakes it with the keys of new messages, so it reads exactly those. A sweep every
 //! minute takes what is overdue: what the stream gave up on, and what was meant for later. A message
 //! is deleted after SQS has accepted it; a crash in between sends it twice, which every receiver takes.
+//!
+//! The same schedule looks where the cache is, see [`discovery`].
+
+mod discovery;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -27,6 +31,7 @@ pub struct Context {
     store: Store,
     sqs: aws_sdk_sqs::Client,
     queues: QueueUrls,
+    cache: discovery::Cache,
     clock: Clock,
 }
 
@@ -38,10 +43,16 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
         store: Store::new(&aws.service("DYNAMODB"), reader.text("TABLE_NAME")),
         sqs: aws_sdk_sqs::Client::new(&aws.service("SQS")),
         queues: reader.queue_urls(&Queue::ALL),
+        cache: discovery::Cache {
+            elasticache: aws_sdk_elasticache::Client::new(&aws.service("ELASTICACHE")),
+            replication_group: reader.text("REPLICATION_GROUP_ID"),
+        },
         clock: reader.clock(),
     });
     reader.finish()?;
-    context.store.warm().await;
+    let queue = context.queues.values().next().cloned();
+    let request = context.sqs.get_queue_attributes().set_queue_url(queue);
+    tokio::join!(context.store.warm(), runtime::warm(request.send()));
     Ok(Function::new(move |invocation| {
         let context = context.clone();
         async move {
@@ -105,7 +116,15 @@ struct ItemFailure {
 pub async fn handle(context: &Context, event: Event) -> Result<Unfinished, Fault> {
     match event {
         Event::Stream { records } => relay(context, &records).await,
-        Event::Sweep { .. } => sweep(context).await.map(|()| Unfinished::default()),
+        Event::Sweep { .. } => {
+            // Without an answer nothing is worse than before, so messages do not wait for one.
+            let (swept, discovered) = tokio::join!(sweep(context), discovery::discover(context));
+            if let Err(error) = discovered {
+                let reason = error.to_string();
+                tracing::warn!(reason, "the cache's endpoint could not be looked up");
+            }
+            swept.map(|()| Unfinished::default())
+        }
     }
 }
 
@@ -133,11 +152,17 @@ async fn relay(context: &Context, records: &[Record]) -> Result<Unfinished, Faul
 /// One partition's trouble does not keep the others waiting.
 async fn sweep(context: &Context) -> Result<(), Fault> {
     let (mut left, mut failed) = (0, None);
+    let now = context.clock.now();
+    let mut oldest = now;
     for shard in 0..OUTBOX_SHARDS {
-        match sweep_shard(context, shard).await {
+        match sweep_shard(context, shard, &mut oldest).await {
             Ok(stuck) => left += stuck,
             Err(error) => failed = Some(error),
         }
+    }
+    if failed.is_none() {
+        let milliseconds = u64::try_from(now.millis() - oldest.millis()).unwrap_or(0);
+        Metric::OutboxAge { milliseconds }.emit();
     }
     match (failed, left) {
         (Some(error), _) => Err(error.into()),
@@ -148,11 +173,17 @@ async fn sweep(context: &Context) -> Result<(), Fault> {
     }
 }
 
-/// Gives the number of messages that stay.
-async fn sweep_shard(context: &Context, shard: u8) -> Result<usize, StoreError> {
+/// Gives the number of messages that stay, and makes `oldest` as old as the oldest that it found.
+async fn sweep_shard(
+    context: &Context,
+    shard: u8,
+    oldest: &mut Timestamp,
+) -> Result<usize, StoreError> {
     loop {
         let now = context.clock.now();
         let page = context.store.outbox_due(shard, now, SWEEP).await?;
+        let due = page.rows.iter().filter_map(|row| outbox_due_at(&row.key));
+        *oldest = due.fold(*oldest, Timestamp::min);
         let stuck = send(context, page.rows, now).await?.len();
         // What cannot go now would be found again at once; the next sweep tries it.
         if !page.more || stuck > 0 {

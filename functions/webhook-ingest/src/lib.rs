@@ -49,7 +49,9 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
         queues,
         clock,
     };
-    context.store.warm().await;
+    let queue = context.queues.values().next().cloned();
+    let request = context.sqs.get_queue_attributes().set_queue_url(queue);
+    tokio::join!(context.store.warm(), runtime::warm(request.send()));
     Ok(Function::http(router(Arc::new(context))))
 }
 

@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::access::Access;
 use node::{Node, Table};
 use proxy::Proxy;
 use replica::Replica;
@@ -70,11 +71,12 @@ impl DynamoDb {
     ///
     /// # Errors
     /// When the request is not one, the file is not a table, or no port can be opened.
-    pub async fn start(
+    pub(crate) async fn start(
         create_table: Value,
         ttl_attribute: Option<&str>,
         file: Option<&Path>,
         faults: Faults,
+        access: Arc<Access>,
     ) -> anyhow::Result<DynamoDb> {
         let table = Table::parse(create_table)?;
         let primary = table.open(file, ttl_attribute)?;
@@ -87,7 +89,7 @@ impl DynamoDb {
         } else {
             None
         };
-        let proxy = Arc::new(Proxy::new(primary, replica, faults));
+        let proxy = Arc::new(Proxy::new(primary, replica, faults, access));
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .context("no port for DynamoDB")?;

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 
 use crate::{
     dynamodb::DynamoDb,
+    elasticache::{ElastiCache, REPLICATION_GROUP},
     redis::Redis,
     sqs::Sqs,
     stack::{TABLE, TABLE_FILE},
@@ -22,6 +23,7 @@ pub(crate) struct World<'a> {
     pub(crate) sqs: &'a Sqs,
     pub(crate) dynamodb: &'a DynamoDb,
     pub(crate) redis: &'a Redis,
+    pub(crate) elasticache: &'a ElastiCache,
     pub(crate) wall: &'a Wall,
     pub(crate) ring: &'a str,
 }
@@ -43,12 +45,14 @@ impl World<'_> {
         }
         let mut set = |name: &str, value: &str| variables.insert(name.to_owned(), value.to_owned());
         set("AWS_REGION", REGION);
-        set("AWS_ACCESS_KEY_ID", "local");
+        // Whoever signs with it is held to this function's role.
+        set("AWS_ACCESS_KEY_ID", &function.name);
         set("AWS_SECRET_ACCESS_KEY", "local");
         set("AWS_ENDPOINT_URL", &self.wall.url());
         set("AWS_ENDPOINT_URL_DYNAMODB", &self.dynamodb.endpoint());
         if !function.in_vpc {
             set("AWS_ENDPOINT_URL_SQS", &self.sqs.endpoint());
+            set("AWS_ENDPOINT_URL_ELASTICACHE", self.elasticache.url());
         }
         Ok(variables)
     }
@@ -68,6 +72,7 @@ impl World<'_> {
                 self.redis.port().to_string()
             }
             ("Cache", Some("PrimaryEndPoint.Port")) => self.wall.port().to_string(),
+            ("Cache", None) => REPLICATION_GROUP.to_owned(),
             ("KeyRingSecret", Some("SecretString")) => self.ring.to_owned(),
             (_, None) if id == template.table.logical_id => TABLE.to_owned(),
             (_, None) => self.sqs.queue_url(&queue()?.name),

@@ -4,9 +4,11 @@
 //!
 //! It is what `cargo local` starts and what the end-to-end tests run on.
 
+mod access;
 pub mod client;
 pub mod demo;
 pub mod dynamodb;
+pub mod elasticache;
 mod environment;
 mod faults;
 pub mod gateway;
@@ -20,6 +22,7 @@ mod stack;
 pub mod template;
 mod wall;
 
+pub use access::Call;
 pub use mapping::Failed;
 pub use stack::{Options, Running, Stack};
 

@@ -17,6 +17,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use crate::access::Access;
 use state::Queues;
 
 const REGION: &str = "us-east-1";
@@ -90,14 +91,14 @@ impl Sqs {
     ///
     /// # Errors
     /// When a dead-letter queue is named that is not among `queues`, or no port can be opened.
-    pub async fn start(queues: Vec<QueueSpec>) -> anyhow::Result<Sqs> {
+    pub(crate) async fn start(queues: Vec<QueueSpec>, access: Arc<Access>) -> anyhow::Result<Sqs> {
         let world = Arc::new(Mutex::new(Queues::new(queues)?));
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .context("no port for SQS")?;
         let endpoint = format!("http://{}", listener.local_addr()?);
         let (stop, stopped) = oneshot::channel::<()>();
-        let router = wire::router(Arc::clone(&world));
+        let router = wire::router(Arc::clone(&world), access);
         let serving = axum::serve(listener, router).with_graceful_shutdown(async {
             // An error is the drop of the sender, which is the signal.
             let _ = stopped.await;

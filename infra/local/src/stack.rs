@@ -1,18 +1,26 @@
 //! The parts put together: started in the order of their dependencies, and stepped or run.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use runtime::{Clock, Env};
 use serde_json::Value;
 use tokio::{
     net::TcpListener,
-    sync::{Mutex, Semaphore, oneshot},
+    sync::{Mutex, RwLock, Semaphore, oneshot},
     task::JoinSet,
 };
 
 use crate::{
+    access::{Access, Call},
     dynamodb::{DynamoDb, Faults, StreamPosition},
+    elasticache::{ElastiCache, Endpoint},
     environment::{World, key_ring},
     gateway,
     lambdas::Lambdas,
@@ -56,7 +64,10 @@ pub struct Stack {
     sqs: Sqs,
     dynamodb: DynamoDb,
     redis: Mutex<Redis>,
-    lambdas: Lambdas,
+    elasticache: ElastiCache,
+    access: Arc<Access>,
+    environments: BTreeMap<String, BTreeMap<String, String>>,
+    lambdas: RwLock<Arc<Lambdas>>,
     clock: Clock,
     wall: Wall,
     stream: Mutex<StreamPosition>,
@@ -75,12 +86,16 @@ impl Stack {
             .with_context(|| format!("port {} on 127.0.0.1", options.port))?;
         let base_url = format!("http://{}", listener.local_addr()?);
         let ring = key_ring(options.data.as_deref())?;
-        let sqs = Sqs::start(queues(&template)).await?;
+        let roles = template.functions.iter();
+        let roles = roles.map(|function| (function.name.clone(), function.role.clone()));
+        let access = Arc::new(Access::new(roles.collect()));
+        let sqs = Sqs::start(queues(&template), access.clone()).await?;
         if options.sqs_failures > 0.0 {
             sqs.set_failure_rate(options.sqs_failures, options.faults.seed);
         }
-        let dynamodb = start_table(&template, options).await?;
+        let dynamodb = start_table(&template, options, access.clone()).await?;
         let redis = Redis::start(&options.cache).await?;
+        let elasticache = ElastiCache::start(endpoint(&redis), access.clone()).await?;
         let wall = Wall::start().await?;
         let clock = Clock::default();
         let world = World {
@@ -88,14 +103,14 @@ impl Stack {
             sqs: &sqs,
             dynamodb: &dynamodb,
             redis: &redis,
+            elasticache: &elasticache,
             wall: &wall,
             ring: &ring,
         };
-        let mut lambdas = Lambdas::default();
+        let mut environments = BTreeMap::new();
         for function in &template.functions {
             let variables = world.environment(&template, function)?;
-            let env = Env::new(variables, clock.clone());
-            lambdas.add(&function.name, function.timeout, env).await?;
+            environments.insert(function.name.clone(), variables);
         }
         let (stop, stopped) = oneshot::channel::<()>();
         let stack = Arc::new(Self {
@@ -104,14 +119,46 @@ impl Stack {
             sqs,
             dynamodb,
             redis: Mutex::new(redis),
-            lambdas,
+            elasticache,
+            access,
+            environments,
+            lambdas: RwLock::default(),
             clock,
             wall,
             stream: Mutex::default(),
             _front: stop,
         });
+        stack.start_functions().await?;
         stack.serve(listener, stopped);
         Ok(stack)
+    }
+
+    /// Builds every function from its environment, as Lambda does in a new sandbox; what runs, runs on in
+    /// the old one.
+    ///
+    /// # Errors
+    /// When a function does not start.
+    pub async fn start_functions(&self) -> anyhow::Result<()> {
+        let mut lambdas = Lambdas::default();
+        for function in &self.template.functions {
+            let variables = self.environment(&function.name).clone();
+            let env = Env::new(variables, self.clock.clone());
+            lambdas.add(&function.name, function.timeout, env).await?;
+        }
+        *self.lambdas.write().await = Arc::new(lambdas);
+        Ok(())
+    }
+
+    /// The variables of a function.
+    ///
+    /// # Panics
+    /// When there is no such function.
+    pub fn environment(&self, function: &str) -> &BTreeMap<String, String> {
+        &self.environments[function]
+    }
+
+    async fn lambdas(&self) -> Arc<Lambdas> {
+        self.lambdas.read().await.clone()
     }
 
     /// The gateways and the stack's own pages, on one port. They hold the stack weakly: it ends when
@@ -122,7 +169,7 @@ impl Stack {
             let (stack, function) = (weak.upgrade(), function.to_owned());
             Box::pin(async move {
                 match stack {
-                    Some(stack) => stack.lambdas.invoke(&function, event).await,
+                    Some(stack) => stack.lambdas().await.invoke(&function, event).await,
                     None => Err("the stack is ending".to_owned()),
                 }
             })
@@ -154,6 +201,21 @@ impl Stack {
     /// The clock of all functions.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// ElastiCache, which says where Redis is.
+    pub fn elasticache(&self) -> &ElastiCache {
+        &self.elasticache
+    }
+
+    /// What each function called of AWS so far.
+    pub fn calls(&self) -> BTreeMap<String, BTreeSet<Call>> {
+        self.access.calls()
+    }
+
+    /// What the template says.
+    pub fn template(&self) -> &Template {
+        &self.template
     }
 
     /// What the template asks for and one machine does not have.
@@ -188,6 +250,18 @@ impl Stack {
         self.redis.lock().await.stop().await;
     }
 
+    /// Ends Redis and starts an empty one elsewhere, which ElastiCache knows of.
+    ///
+    /// # Errors
+    /// When there is no Redis to be had.
+    pub async fn move_redis(&self, cache: &Path) -> anyhow::Result<()> {
+        let mut redis = self.redis.lock().await;
+        redis.stop().await;
+        *redis = Redis::start(cache).await?;
+        self.elasticache.set(endpoint(&redis));
+        Ok(())
+    }
+
     /// Where Redis answers.
     pub async fn redis_url(&self) -> String {
         self.redis.lock().await.url()
@@ -198,7 +272,7 @@ impl Stack {
     /// # Errors
     /// The text of the function's error.
     pub async fn invoke(&self, function: &str, event: String) -> Result<String, String> {
-        self.lambdas.invoke(function, event).await
+        self.lambdas().await.invoke(function, event).await
     }
 
     /// The queues that have a consumer, in the template's order.
@@ -224,7 +298,14 @@ impl Stack {
         if batch.is_empty() {
             return Ok((batch, Vec::new()));
         }
-        let failed = deliver(mapping, &self.sqs, &self.lambdas, batch.clone(), times).await;
+        let failed = deliver(
+            mapping,
+            &self.sqs,
+            &*self.lambdas().await,
+            batch.clone(),
+            times,
+        )
+        .await;
         Ok((batch, failed))
     }
 
@@ -238,7 +319,14 @@ impl Stack {
         queue: &str,
         batch: Vec<Received>,
     ) -> anyhow::Result<Vec<Failed>> {
-        Ok(deliver(self.mapping(queue)?, &self.sqs, &self.lambdas, batch, 1).await)
+        Ok(deliver(
+            self.mapping(queue)?,
+            &self.sqs,
+            &*self.lambdas().await,
+            batch,
+            1,
+        )
+        .await)
     }
 
     fn mapping(&self, queue: &str) -> anyhow::Result<&QueueMapping> {
@@ -265,7 +353,7 @@ impl Stack {
 
     async fn hand_out(&self, records: Vec<Value>, times: u32) {
         for mapping in &self.template.stream_mappings {
-            deliver_stream(mapping, &self.lambdas, records.clone(), times).await;
+            deliver_stream(mapping, &*self.lambdas().await, records.clone(), times).await;
         }
     }
 
@@ -275,10 +363,8 @@ impl Stack {
     /// When a function fails.
     pub async fn step_schedules(&self) -> anyhow::Result<()> {
         for schedule in &self.template.schedules {
-            let result = self
-                .lambdas
-                .invoke(&schedule.function, scheduled_event())
-                .await;
+            let lambdas = self.lambdas().await;
+            let result = lambdas.invoke(&schedule.function, scheduled_event()).await;
             if let Err(error) = result {
                 bail!("the schedule of {}: {error}", schedule.function);
             }
@@ -300,7 +386,7 @@ impl Stack {
                 loop {
                     timer.tick().await;
                     let event = scheduled_event();
-                    if let Err(error) = stack.lambdas.invoke(&schedule.function, event).await {
+                    if let Err(error) = stack.invoke(&schedule.function, event).await {
                         tracing::error!(function = schedule.function, error, "a schedule failed");
                     }
                 }
@@ -332,7 +418,7 @@ impl Stack {
                 .await;
             let (stack, mapping) = (self.clone(), mapping.clone());
             tokio::spawn(async move {
-                let failed = deliver(&mapping, &stack.sqs, &stack.lambdas, batch, 1).await;
+                let failed = deliver(&mapping, &stack.sqs, &*stack.lambdas().await, batch, 1).await;
                 for Failed { message } in failed {
                     let (queue, receipt) = (&mapping.queue, &message.receipt_handle);
                     stack.sqs.change_visibility(queue, receipt, LOCAL_RETRY);
@@ -380,7 +466,19 @@ fn queues(template: &Template) -> Vec<QueueSpec> {
     template.queues.iter().map(spec).collect()
 }
 
-async fn start_table(template: &Template, options: &Options) -> anyhow::Result<DynamoDb> {
+fn endpoint(redis: &Redis) -> Endpoint {
+    Endpoint {
+        host: "127.0.0.1".to_owned(),
+        port: redis.port(),
+        status: "available".to_owned(),
+    }
+}
+
+async fn start_table(
+    template: &Template,
+    options: &Options,
+    access: Arc<Access>,
+) -> anyhow::Result<DynamoDb> {
     let mut request = template.table.create_table.clone();
     request["TableName"] = TABLE.into();
     let file = options
@@ -388,5 +486,5 @@ async fn start_table(template: &Template, options: &Options) -> anyhow::Result<D
         .as_ref()
         .map(|directory| directory.join(TABLE_FILE));
     let ttl = template.table.ttl_attribute.as_deref();
-    DynamoDb::start(request, ttl, file.as_deref(), options.faults).await
+    DynamoDb::start(request, ttl, file.as_deref(), options.faults, access).await
 }

@@ -8,12 +8,13 @@ mod emulated;
 mod intrinsics;
 mod references;
 mod resources;
+mod roles;
 mod routes;
 mod source;
 mod triggers;
 mod types;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -55,6 +56,8 @@ pub struct Function {
     pub timeout: Duration,
     /// Whether it lives where Redis is, and reaches nothing else but the table.
     pub in_vpc: bool,
+    /// What its role allows: actions, each with the name of the resource it is allowed on.
+    pub role: BTreeSet<(String, String)>,
     /// Long-form JSON, not resolved; see [`resolve_environment`].
     pub environment: BTreeMap<String, Value>,
 }

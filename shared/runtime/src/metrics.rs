@@ -49,11 +49,19 @@ pub enum Metric {
         /// How late.
         milliseconds: u64,
     },
+    /// How long the oldest message that a sweep found had been due, in milliseconds; 0 if it found none.
+    /// Each sweep says it, so its absence means that nothing sweeps.
+    OutboxAge {
+        /// How long.
+        milliseconds: u64,
+    },
+    /// Redis neither answered nor could be reached anew.
+    CacheUnreachable,
 }
 
 impl Metric {
     /// Every metric's name with its unit, in the order of the enum.
-    pub const NAMES: [(&'static str, &'static str); 7] = [
+    pub const NAMES: [(&'static str, &'static str); 9] = [
         ("DeliveryAccepted", "Count"),
         ("DeliveryIgnored", "Count"),
         ("DeliveryRefused", "Count"),
@@ -61,6 +69,8 @@ impl Metric {
         ("MessageFailed", "Count"),
         ("OutboxSent", "Count"),
         ("OutboxDelay", "Milliseconds"),
+        ("OutboxAge", "Milliseconds"),
+        ("CacheUnreachable", "Count"),
     ];
 
     /// Writes the line.
@@ -122,6 +132,8 @@ impl Metric {
             Self::MessageFailed { queue } => (4, 1, vec![("queue", queue.as_str().into())]),
             Self::OutboxSent { count } => (5, count, Vec::new()),
             Self::OutboxDelay { milliseconds } => (6, milliseconds, Vec::new()),
+            Self::OutboxAge { milliseconds } => (7, milliseconds, Vec::new()),
+            Self::CacheUnreachable => (8, 1, Vec::new()),
         }
     }
 }

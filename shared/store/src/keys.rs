@@ -49,7 +49,7 @@ const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow
 }
 
 /// Every kind of item in the table.
-pub const CHART: [ChartRow; 28] = [
+pub const CHART: [ChartRow; 29] = [
     row("organization", "ORG#<organization>", "META"),
     row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
     row("team", "TEAM#<team>", "META"),
@@ -110,6 +110,7 @@ pub const CHART: [ChartRow; 28] = [
         "OUT#<shard>",
         "<due milliseconds>#<message>",
     ),
+    row("cache's endpoint", "CONFIG", "REDIS"),
 ];
 
 pub(crate) fn organization(id: OrganizationId) -> Key {
@@ -289,4 +290,8 @@ pub(crate) fn outbox_shard(shard: u8) -> String {
 
 pub(crate) fn outbox_due(due: Timestamp) -> String {
     format!("{:013}", due.millis())
+}
+
+pub(crate) fn cache_endpoint() -> Key {
+    Key::new("CONFIG".into(), "REDIS")
 }

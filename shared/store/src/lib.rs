@@ -4,6 +4,9 @@
 //! are one transaction, which also carries the messages that follow from them. What the items look
 //! like is in `keys`; docs/table.md lists who asks for them.
 
+#[cfg(feature = "redis")]
+mod cache;
+mod cache_endpoint;
 mod conflict;
 mod error;
 mod groups;
@@ -21,6 +24,9 @@ mod tokens;
 mod transaction;
 mod users;
 
+#[cfg(feature = "redis")]
+pub use cache::{Redis, RedisUrlError};
+pub use cache_endpoint::{CacheEndpoint, KnownCacheEndpoint};
 pub use error::StoreError;
 pub use groups::{Assignables, GroupView, LinkedGroup, NewGroup};
 pub use hash::TokenHash;

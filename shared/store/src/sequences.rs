@@ -3,16 +3,12 @@
 //! Losing Redis, or its contents, must not make a duplicate row: whoever creates an entity puts it
 //! only if its id is free, and comes back for another id.
 
-use std::{future::Future, time::Duration};
+use std::future::Future;
 
-use domain::{ClientFault, Fault, Secret, Snowflake, SnowflakeModel, Timestamp};
-use redis::{AsyncConnectionConfig, Client, RedisError, Script, aio::MultiplexedConnection};
-use tokio::sync::Mutex;
+use domain::{ClientFault, Fault, Snowflake, SnowflakeModel, Timestamp};
+use redis::{RedisError, Script};
 
-use crate::{error::StoreError, table::Created};
-
-const CONNECT: Duration = Duration::from_millis(250);
-const ANSWER: Duration = Duration::from_millis(150);
+use crate::{cache::Redis, error::StoreError, table::Created};
 
 /// Walks back from the present second to the first one with room. A counter that is full is only read,
 /// so it does not grow with every look; its life counts from its first use.
@@ -30,12 +26,11 @@ end
 return false
 ";
 
-/// The allocator. Opens its connection when first needed and again after it broke.
+/// The allocator.
 pub struct Sequences {
-    client: Client,
+    redis: Redis,
     region: u16,
     script: Script,
-    connection: Mutex<Option<MultiplexedConnection>>,
 }
 
 /// How often an entity is saved under a new id before the caller is told to come back.
@@ -67,33 +62,24 @@ impl std::fmt::Debug for Sequences {
 }
 
 impl Sequences {
-    /// An allocator at `url` (`redis://` or `rediss://`) for ids of `region` (0 without regions).
-    pub fn new(url: &Secret, region: u16) -> Result<Self, SequenceError> {
-        let client = Client::open(url.reveal()).map_err(|e| unavailable(&e))?;
-        let script = Script::new(ALLOCATE);
-        Ok(Self {
-            client,
+    /// An allocator for ids of `region` (0 without regions).
+    pub fn new(redis: Redis, region: u16) -> Self {
+        Self {
+            redis,
             region,
-            script,
-            connection: Mutex::new(None),
-        })
+            script: Script::new(ALLOCATE),
+        }
     }
 
     /// Opens the connection, so that the first id does not wait for it. Failure does not matter.
     pub async fn warm(&self) {
-        let _ = self.connection().await;
+        self.redis.warm().await;
     }
 
-    /// The next free id of `model`. A dead connection costs one reconnect.
+    /// The next free id of `model`.
     pub async fn next(&self, model: SnowflakeModel, now: Timestamp) -> Result<u64, SequenceError> {
         let newest = Snowflake::seconds_at(now);
-        let place = match self.allocate(model, newest).await {
-            Err(error) if broken(&error) => {
-                *self.connection.lock().await = None;
-                self.allocate(model, newest).await
-            }
-            place => place,
-        };
+        let place = self.allocate(model, newest).await;
         let (seconds, sequence) = place
             .map_err(|e| unavailable(&e))?
             .ok_or(SequenceError::Exhausted)?;
@@ -138,61 +124,19 @@ impl Sequences {
         model: SnowflakeModel,
         newest: u64,
     ) -> Result<Option<(u64, u64)>, RedisError> {
-        let mut connection = self.connection().await?;
-        self.script
+        let mut script = self.script.prepare_invoke();
+        script
             .key(format!("snowflake:{{{}}}:", model.as_str()))
             .arg(newest)
             .arg(newest.min(Snowflake::LOOK_BACK))
             .arg(Snowflake::PER_SECOND)
-            .arg(Snowflake::LOOK_BACK)
-            .invoke_async(&mut connection)
-            .await
+            .arg(Snowflake::LOOK_BACK);
+        let script = &script;
+        let call = |mut connection| async move { script.invoke_async(&mut connection).await };
+        self.redis.run(call).await
     }
-
-    async fn connection(&self) -> Result<MultiplexedConnection, RedisError> {
-        let mut slot = self.connection.lock().await;
-        if let Some(connection) = slot.as_ref() {
-            return Ok(connection.clone());
-        }
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT))
-            .set_response_timeout(Some(ANSWER));
-        let connection = self
-            .client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await?;
-        Ok(slot.insert(connection).clone())
-    }
-}
-
-fn broken(error: &RedisError) -> bool {
-    error.is_io_error() || error.is_connection_dropped() || error.is_timeout()
 }
 
 fn unavailable(error: &RedisError) -> SequenceError {
     SequenceError::Unavailable(error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_cache_with_tls_is_spoken_to_with_tls() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("rediss://{}", listener.local_addr().unwrap());
-        let sequences = Sequences::new(&Secret::new(url), 0).unwrap();
-        let first_byte = async {
-            let (connection, _) = listener.accept().await.unwrap();
-            let mut byte = [0];
-            while connection.try_read(&mut byte).is_err() {
-                connection.readable().await.unwrap();
-            }
-            byte[0]
-        };
-        let (byte, ()) = tokio::join!(first_byte, sequences.warm());
-        assert_eq!(byte, 0x16, "the first byte of a TLS handshake");
-    }
 }

@@ -39,6 +39,32 @@ impl Operation {
         })
     }
 
+    /// What IAM asks about it: for a transaction, about each kind of write in it.
+    pub(super) fn actions(self, body: &[u8]) -> Vec<&'static str> {
+        match self {
+            Operation::GetItem => vec!["dynamodb:GetItem"],
+            Operation::BatchGetItem => vec!["dynamodb:BatchGetItem"],
+            Operation::Query => vec!["dynamodb:Query"],
+            Operation::PutItem => vec!["dynamodb:PutItem"],
+            Operation::UpdateItem => vec!["dynamodb:UpdateItem"],
+            Operation::DeleteItem => vec!["dynamodb:DeleteItem"],
+            Operation::BatchWriteItem => vec!["dynamodb:BatchWriteItem"],
+            Operation::TransactWriteItems => {
+                let json: Value = serde_json::from_slice(body).unwrap_or_default();
+                let actions = elements(&json["TransactItems"]).flat_map(Value::as_object);
+                actions
+                    .flat_map(|action| action.keys())
+                    .map(|kind| match kind.as_str() {
+                        "Put" => "dynamodb:PutItem",
+                        "Update" => "dynamodb:UpdateItem",
+                        "Delete" => "dynamodb:DeleteItem",
+                        _ => "dynamodb:ConditionCheckItem",
+                    })
+                    .collect()
+            }
+        }
+    }
+
     pub(super) fn is_read(self) -> bool {
         match self {
             Operation::GetItem | Operation::BatchGetItem | Operation::Query => true,

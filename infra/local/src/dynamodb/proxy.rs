@@ -26,7 +26,11 @@ use super::conflicts::{Claim, ERROR_PREFIX, claim, conflict};
 use super::node::Node;
 use super::replica::{MAX_LAG, Replica};
 use super::{Faults, lock};
+use crate::access::Access;
 use crate::faults::Draws;
+
+/// The table's name in the roles.
+const RESOURCE: &str = "table";
 
 type Answer = Response<Full<Bytes>>;
 
@@ -36,6 +40,7 @@ pub(super) struct Proxy {
     pub(super) primary: Node,
     pub(super) replica: Option<Replica>,
     faults: Faults,
+    access: Arc<Access>,
     draws: Mutex<Draws>,
     /// While set, nothing goes wrong on purpose.
     pub(super) quiet: AtomicBool,
@@ -79,8 +84,15 @@ async fn answer(proxy: Arc<Proxy>, request: Request<Incoming>) -> anyhow::Result
     let name = operation_name(&head.headers).to_owned();
     *lock(&proxy.operations).entry(name.clone()).or_default() += 1;
     let Some(operation) = Operation::parse(&name) else {
-        return Ok(access_denied(&name));
+        return Ok(access_denied(&format!(
+            "the bundle has no right to call {name}, nor does cargo local give it"
+        )));
     };
+    for action in operation.actions(&body) {
+        if let Err(text) = proxy.access.check(&head.headers, action, RESOURCE) {
+            return Ok(access_denied(&text));
+        }
+    }
     if let Some(name) = empty_map(&body) {
         return Ok(refusal(&json!({
             "__type": format!("{ERROR_PREFIX}ValidationException"),
@@ -107,13 +119,19 @@ fn empty_map(body: &[u8]) -> Option<&'static str> {
 }
 
 impl Proxy {
-    pub(super) fn new(primary: Node, replica: Option<Replica>, faults: Faults) -> Proxy {
+    pub(super) fn new(
+        primary: Node,
+        replica: Option<Replica>,
+        faults: Faults,
+        access: Arc<Access>,
+    ) -> Proxy {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         Proxy {
             primary,
             replica,
             faults,
+            access,
             draws: Mutex::new(Draws::new(faults.seed)),
             quiet: AtomicBool::new(false),
             client: Client::builder(TokioExecutor::new()).build(connector),
@@ -240,10 +258,10 @@ impl Proxy {
     }
 }
 
-fn access_denied(name: &str) -> Answer {
+fn access_denied(text: &str) -> Answer {
     refusal(&json!({
         "__type": "com.amazon.coral.service#AccessDeniedException",
-        "message": format!("the bundle has no right to call {name}, nor does cargo local give it"),
+        "message": text,
     }))
 }
 

@@ -34,7 +34,7 @@ fn table() -> Value {
 }
 
 async fn start(file: Option<&Path>, faults: Faults) -> (DynamoDb, Dynamo) {
-    let database = DynamoDb::start(table(), Some("ttl"), file, faults)
+    let database = DynamoDb::start(table(), Some("ttl"), file, faults, Arc::default())
         .await
         .unwrap();
     let config = aws_sdk_dynamodb::Config::builder()

@@ -20,7 +20,7 @@ async fn start() -> (Sqs, Client) {
         max_receive_count: None,
         dead_letter_queue: None,
     };
-    let sqs = Sqs::start(vec![work, dead]).await.unwrap();
+    let sqs = Sqs::start(vec![work, dead], Arc::default()).await.unwrap();
     let config = aws_sdk_sqs::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))

@@ -1,4 +1,4 @@
-//! SQS on the wire: the two sends of the JSON protocol, with AWS's limits and its typed errors.
+//! SQS on the wire: the two sends of the JSON protocol, and a call that only opens the connection, with AWS's limits and its typed errors.
 //!
 //! It exists because the bundle's own error handling is only tested by the errors that AWS really
 //! gives. Members that it does not read are refused: what we do not read, we do not emulate. It must
@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use super::state::Queues;
 use super::{World, lock};
+use crate::access::Access;
 
 const TARGET_PREFIX: &str = "AmazonSQS.";
 const MAX_ENTRIES: usize = 10;
@@ -42,6 +43,13 @@ struct SendMessageBatch {
     queue_url: String,
     #[serde(default)]
     entries: Vec<Entry>,
+}
+
+/// What opens a connection; the bundle asks for no attributes.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct GetQueueAttributes {
+    queue_url: String,
 }
 
 #[derive(Deserialize)]
@@ -84,6 +92,14 @@ impl Refusal {
         }
     }
 
+    fn denied(message: String) -> Refusal {
+        Refusal {
+            status: StatusCode::FORBIDDEN,
+            code: "AccessDenied".to_owned(),
+            ..Refusal::new("AccessDeniedException", message)
+        }
+    }
+
     fn fault() -> Refusal {
         Refusal {
             status: StatusCode::SERVICE_UNAVAILABLE,
@@ -115,15 +131,21 @@ fn amz_json(body: &Value) -> impl IntoResponse {
     )
 }
 
-pub(super) fn router(world: Arc<World>) -> Router {
+pub(super) fn router(world: Arc<World>, access: Arc<Access>) -> Router {
     Router::new()
         .fallback(answer)
         .layer(DefaultBodyLimit::disable())
-        .with_state(world)
+        .with_state((world, access))
 }
 
-async fn answer(State(world): State<Arc<World>>, headers: HeaderMap, body: Bytes) -> Response {
-    match carry_out(&world, operation(&headers), &body) {
+type Shared = (Arc<World>, Arc<Access>);
+
+async fn answer(
+    State((world, access)): State<Shared>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    match carry_out(&world, &access, &headers, &body) {
         Ok(answer) => amz_json(&answer).into_response(),
         Err(refusal) => refusal.into_response(),
     }
@@ -138,8 +160,23 @@ fn operation(headers: &HeaderMap) -> &str {
         .unwrap_or_default()
 }
 
-fn carry_out(world: &World, operation: &str, body: &[u8]) -> Result<Value, Refusal> {
+fn carry_out(
+    world: &World,
+    access: &Access,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Value, Refusal> {
+    let operation = operation(headers);
     let request = parse_request(body)?;
+    let action = match operation {
+        // There is no action of its own for a batch.
+        "SendMessageBatch" => "sqs:SendMessage".to_owned(),
+        other => format!("sqs:{other}"),
+    };
+    let queue = request["QueueUrl"].as_str().unwrap_or_default();
+    access
+        .check(headers, &action, queue)
+        .map_err(Refusal::denied)?;
     let mut queues = lock(world);
     if queues.fails(operation, &request.to_string()) {
         return Err(Refusal::fault());
@@ -147,6 +184,7 @@ fn carry_out(world: &World, operation: &str, body: &[u8]) -> Result<Value, Refus
     match operation {
         "SendMessage" => send_message(&mut queues, from_value(request)?),
         "SendMessageBatch" => send_message_batch(&mut queues, from_value(request)?),
+        "GetQueueAttributes" => no_attributes(&queues, from_value(request)?),
         other => Err(Refusal::new(
             "InvalidAction",
             format!(
@@ -174,6 +212,12 @@ fn parse_request(body: &[u8]) -> Result<Value, Refusal> {
 
 fn from_value<T: DeserializeOwned>(request: Value) -> Result<T, Refusal> {
     serde_json::from_value(request).map_err(|error| Refusal::invalid(error.to_string()))
+}
+
+/// Without names of attributes the answer has none.
+fn no_attributes(queues: &Queues, request: GetQueueAttributes) -> Result<Value, Refusal> {
+    check_queue(queues, &request.queue_url)?;
+    Ok(json!({}))
 }
 
 fn send_message(queues: &mut Queues, request: SendMessage) -> Result<Value, Refusal> {

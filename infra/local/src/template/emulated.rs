@@ -18,7 +18,7 @@ const EMULATED: &[(&str, &str, &str)] = &[
     (
         FUNCTION,
         "functions",
-        "Architectures CodeUri Environment Handler Runtime Timeout VpcConfig",
+        "Architectures CodeUri Environment Handler Policies Runtime Timeout VpcConfig",
     ),
     (QUEUE, "queues", "RedrivePolicy VisibilityTimeout"),
     (

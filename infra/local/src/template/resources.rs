@@ -164,6 +164,7 @@ impl<'a> Resources<'a> {
             name: kebab_case(&resource.id),
             timeout: self.seconds(timeout, 3).context("Timeout")?,
             in_vpc: !first_present(resource.get("VpcConfig"), &self.globals["VpcConfig"]).is_null(),
+            role: self.role(resource)?,
             environment,
         })
     }
@@ -266,7 +267,7 @@ pub(super) fn queue_name(logical_id: &str) -> String {
     name.strip_suffix("-queue").unwrap_or(&name).to_owned()
 }
 
-fn kebab_case(pascal_case: &str) -> String {
+pub(super) fn kebab_case(pascal_case: &str) -> String {
     let mut kebab = String::new();
     for letter in pascal_case.chars() {
         if letter.is_ascii_uppercase() && !kebab.is_empty() {

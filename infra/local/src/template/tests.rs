@@ -209,7 +209,7 @@ fn what_is_not_emulated_is_said_in_lines() {
     for line in [
         "VPC, subnets and security groups (9 resources)",
         "API Gateway account settings (1 resource)",
-        "Policies of functions (6)",
+        "LoggingConfig of functions (6)",
         "MemorySize of functions (6)",
         "AccessLogSetting of REST stages (1)",
         "DestinationConfig of event source mappings (1)",

@@ -1,0 +1,60 @@
+//! Where the cache is: asked of ElastiCache, which functions in the VPC cannot reach, and written down
+//! for them when it has changed.
+
+use aws_sdk_elasticache::{Client, error::DisplayErrorContext, types::ReplicationGroup};
+use domain::Fault;
+use store::{CacheEndpoint, KnownCacheEndpoint};
+
+use crate::Context;
+
+/// The replication group of this installation, and the client to ask about it.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    pub(crate) elasticache: Client,
+    pub(crate) replication_group: String,
+}
+
+/// Asks once, and writes only what is new.
+pub(crate) async fn discover(context: &Context) -> Result<(), Fault> {
+    let endpoint = ask(&context.cache).await?;
+    let known = context.store.cache_endpoint().await?;
+    if known.is_some_and(|known| known.endpoint == endpoint) {
+        return Ok(());
+    }
+    let CacheEndpoint { host, port, status } = &endpoint;
+    tracing::info!(
+        host,
+        port,
+        status,
+        "the cache has another endpoint or status"
+    );
+    let since = context.clock.now();
+    let known = KnownCacheEndpoint { endpoint, since };
+    Ok(context.store.put_cache_endpoint(&known).await?)
+}
+
+async fn ask(cache: &Cache) -> Result<CacheEndpoint, Fault> {
+    let request = cache.elasticache.describe_replication_groups();
+    let answer = request
+        .replication_group_id(&cache.replication_group)
+        .send()
+        .await
+        .map_err(|error| Fault::Retry(DisplayErrorContext(error).to_string()))?;
+    let group = answer.replication_groups().first();
+    group.and_then(endpoint).ok_or_else(|| {
+        // While it is made or unmade it has none.
+        Fault::Retry(format!(
+            "{} has no primary endpoint",
+            cache.replication_group
+        ))
+    })
+}
+
+fn endpoint(group: &ReplicationGroup) -> Option<CacheEndpoint> {
+    let primary = group.node_groups().first()?.primary_endpoint()?;
+    Some(CacheEndpoint {
+        host: primary.address()?.to_owned(),
+        port: u16::try_from(primary.port()?).ok()?,
+        status: group.status()?.to_owned(),
+    })
+}

@@ -1,0 +1,167 @@
+//! Roles and network: what each function may call is what it calls, and what it reaches is what the
+//! architecture says.
+//!
+//! That nothing calls what its role lacks is held to by the local servers, in every test. This is the
+//! other direction, and the border of the VPC.
+
+use std::collections::BTreeSet;
+
+use local::template::Template;
+use serde_json::json;
+use tests::World;
+
+const TEMPLATE: &str = include_str!("../../infra/template.yaml");
+const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
+
+fn call(action: &str, resource: &str) -> (String, String) {
+    (action.to_owned(), resource.to_owned())
+}
+
+/// What Lambda calls in the function's name to wake it.
+fn calls_of_lambda(template: &Template, function: &str) -> BTreeSet<(String, String)> {
+    let mut calls = BTreeSet::new();
+    let queues = template.queue_mappings.iter();
+    for mapping in queues.filter(|mapping| mapping.function == function) {
+        for action in ["ReceiveMessage", "DeleteMessage", "GetQueueAttributes"] {
+            calls.insert(call(&format!("sqs:{action}"), &mapping.queue));
+        }
+    }
+    let streams = template.stream_mappings.iter();
+    for _ in streams.filter(|mapping| mapping.function == function) {
+        for action in [
+            "DescribeStream",
+            "GetRecords",
+            "GetShardIterator",
+            "ListStreams",
+        ] {
+            calls.insert(call(&format!("dynamodb:{action}"), "table"));
+        }
+        // What its three attempts do not send.
+        calls.insert(call("sqs:SendMessage", &format!("{function}-dlq")));
+    }
+    calls
+}
+
+/// Every flow once, so that every function makes each call that it ever makes.
+async fn every_flow(world: &mut World) {
+    let (ana, bo) = (world.ana().to_owned(), world.bo().to_owned());
+    // So many that issue-sync goes on in another message.
+    world.link_issues(26).await;
+    world.assign(1, &ana).await;
+    world.assign(2, &bo).await;
+    world.unassign(3).await;
+    world.settle().await;
+    world.stack.step_schedules().await.expect("the schedules");
+    for path in ["", "organizations/", "organizations/acme/members/"] {
+        let answer = world.get(&format!("/api/0/{path}")).await;
+        assert_eq!(answer.status.as_u16(), 200, "{path}");
+    }
+    assert_eq!(world.assignee().await, None);
+    world.activity().await;
+    world
+        .operator(json!({ "command": "set-sync", "organization": "acme",
+        "integration": world.integration(), "switches": { "inbound_assignee": true } }))
+        .await;
+}
+
+#[tokio::test]
+async fn every_action_of_every_role_is_used() {
+    let mut world = World::quiet().await;
+    every_flow(&mut world).await;
+    let calls = world.stack.calls();
+    let template = world.stack.template();
+    for function in &template.functions {
+        let mut used = calls_of_lambda(template, &function.name);
+        used.extend(calls.get(&function.name).cloned().unwrap_or_default());
+        assert_eq!(used, function.role, "calls and role of {}", function.name);
+    }
+    assert_eq!(calls.len(), template.functions.len(), "{calls:?}");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_call_that_the_role_does_not_allow_is_refused() {
+    let world = World::quiet().await;
+    let client = |function: &str| {
+        let variables = world.stack.environment(function).clone();
+        let env = runtime::Env::new(variables, runtime::Clock::default());
+        let aws = env.reader().aws();
+        store::Store::new(&aws.service("DYNAMODB"), "picket")
+    };
+    let key = store::Key {
+        pk: "OUT#0".into(),
+        sk: "0#x".into(),
+    };
+    client("outbox-relay")
+        .outbox_delete(&key)
+        .await
+        .expect("its role allows it");
+    let error = client("api")
+        .outbox_delete(&key)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("api is not authorized to perform: dynamodb:DeleteItem"),
+        "{error}"
+    );
+    world.finish().await;
+}
+
+/// The functions beside Redis, as the map in ARCHITECTURE.md marks them.
+fn in_vpc_by_the_map() -> BTreeSet<String> {
+    let lines = ARCHITECTURE
+        .lines()
+        .filter(|line| line.trim_end().ends_with("[VPC]"));
+    let names = lines.filter_map(|line| line.split_whitespace().next());
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_vpc_is_where_the_architecture_says() {
+    let template = Template::parse(TEMPLATE).expect("the template");
+    let inside = |inside: bool| {
+        let functions = template.functions.iter();
+        functions.filter(move |function| function.in_vpc == inside)
+    };
+    let names: BTreeSet<_> = inside(true).map(|function| function.name.clone()).collect();
+    assert!(!names.is_empty());
+    assert_eq!(names, in_vpc_by_the_map());
+    for function in inside(true) {
+        let by_lambda = calls_of_lambda(&template, &function.name);
+        let own = function.role.difference(&by_lambda);
+        for (action, resource) in own {
+            assert_eq!(
+                resource, "table",
+                "{} cannot reach it for {action}",
+                function.name
+            );
+        }
+    }
+    for function in inside(false) {
+        let reaches = function.environment.contains_key("REDIS_URL");
+        assert!(!reaches, "{} cannot reach Redis", function.name);
+    }
+}
+
+#[test]
+fn the_vpcs_endpoint_lets_through_what_the_functions_in_it_call() {
+    let template = Template::parse(TEMPLATE).expect("the template");
+    let inside = template.functions.iter().filter(|function| function.in_vpc);
+    let actions = inside.flat_map(|function| function.role.iter().map(|(action, _)| action));
+    let called: BTreeSet<_> = actions
+        .filter(|action| action.starts_with("dynamodb:"))
+        .collect();
+    let (_, endpoint) = TEMPLATE
+        .split_once("  DynamoDbEndpoint:\n")
+        .expect("the endpoint");
+    let (endpoint, _) = endpoint.split_once("\n\n").expect("another resource");
+    let lines = endpoint
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- "));
+    let allowed: BTreeSet<_> = lines.filter(|line| line.starts_with("dynamodb:")).collect();
+    assert_eq!(
+        allowed.into_iter().collect::<Vec<_>>(),
+        called.into_iter().collect::<Vec<_>>()
+    );
+}
