@@ -4,7 +4,7 @@
 //! That nothing calls what its role lacks is held to by the local servers, in every test. This is the
 //! other direction, and the border of the VPC.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, process::Command};
 
 use local::template::Template;
 use serde_json::json;
@@ -106,6 +106,57 @@ async fn a_call_that_the_role_does_not_allow_is_refused() {
         "{error}"
     );
     world.finish().await;
+}
+
+/// The names of all packages that a function is linked from.
+fn links(function: &str) -> BTreeSet<String> {
+    let tree = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--locked",
+            "--offline",
+            "-e",
+            "normal",
+            "--prefix",
+            "none",
+        ])
+        .args(["-p", function])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .expect("cargo tree");
+    let tree = String::from_utf8(tree.stdout).expect("UTF-8");
+    let names = tree.lines().filter_map(|line| line.split(' ').next());
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_function_links_the_clients_of_what_it_may_call_and_no_others() {
+    let template = Template::parse(TEMPLATE).expect("the template");
+    for function in &template.functions {
+        let links = links(&function.name);
+        let clients = links
+            .iter()
+            .filter_map(|name| name.strip_prefix("aws-sdk-"));
+        let by_lambda = calls_of_lambda(&template, &function.name);
+        let services = function.role.difference(&by_lambda);
+        let services = services.filter_map(|(action, _)| action.split(':').next());
+        assert_eq!(
+            clients.collect::<BTreeSet<_>>(),
+            services.collect::<BTreeSet<_>>(),
+            "{}",
+            function.name
+        );
+        let redis = function.environment.contains_key("REDIS_URL");
+        assert_eq!(
+            links.contains("redis"),
+            redis,
+            "{} and Redis",
+            function.name
+        );
+        for heavy in ["aws-config", "aws-lc-sys", "openssl-sys", "mimalloc"] {
+            assert!(!links.contains(heavy), "{} links {heavy}", function.name);
+        }
+    }
 }
 
 /// The functions beside Redis, as the map in ARCHITECTURE.md marks them.

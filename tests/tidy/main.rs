@@ -97,41 +97,10 @@ fn each_service_is_called_from_where_it_belongs_and_nowhere_else() {
         users("aws-sdk-sqs"),
         BTreeSet::from(["outbox-relay", "webhook-ingest"])
     );
-}
-
-#[test]
-fn only_functions_that_allocate_ids_link_redis() {
-    for function in folders("functions") {
-        let tree = Command::new(env!("CARGO"))
-            .args([
-                "tree",
-                "--locked",
-                "--offline",
-                "-e",
-                "normal",
-                "--prefix",
-                "none",
-                "-p",
-                &function,
-            ])
-            .current_dir(root())
-            .output()
-            .expect("cargo tree");
-        let tree = String::from_utf8(tree.stdout).expect("UTF-8");
-        let links = |name: &str| {
-            tree.lines()
-                .any(|line| line.split(' ').next() == Some(name))
-        };
-        assert!(links("aws-sdk-dynamodb"), "{function}: {tree}");
-        assert_eq!(
-            links("redis"),
-            function == "operator",
-            "{function} and redis"
-        );
-        for heavy in ["aws-config", "aws-lc-sys", "openssl-sys"] {
-            assert!(!links(heavy), "{function} links {heavy}");
-        }
-    }
+    assert_eq!(
+        users("aws-sdk-elasticache"),
+        BTreeSet::from(["outbox-relay"])
+    );
 }
 
 fn sources(of: &Path, found: &mut Vec<PathBuf>) {

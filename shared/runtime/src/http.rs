@@ -178,4 +178,123 @@ mod tests {
         assert_eq!(escaped("/api/0/web%401.0%2B/"), "/api/0/web%401.0%2B/");
         assert_eq!(escaped("/a b/ü#?/"), "/a%20b/%C3%BC%23%3F/");
     }
+
+    /// What a REST API sends for this path at the stage `v1`. Names, nulls and encodings are those of
+    /// events recorded at AWS: path, proxy parameter and the context's path stay as the client encoded
+    /// them, the stage stands in the context's path alone, and the query is decoded.
+    fn recorded_rest_event(path: &str, query: &[(&str, &str)]) -> String {
+        let single: serde_json::Map<_, _> = query
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), json!(value)))
+            .collect();
+        let multi: serde_json::Map<_, _> = query
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), json!([value])))
+            .collect();
+        let headers = [
+            ("Accept", "*/*"),
+            ("CloudFront-Forwarded-Proto", "https"),
+            ("Host", "abcdef.execute-api.us-east-1.amazonaws.com"),
+            ("User-Agent", "sentry-cli/3.8.0"),
+            ("X-Forwarded-Proto", "https"),
+        ];
+        let one = headers.map(|(name, value)| (name.to_owned(), json!(value)));
+        let many = headers.map(|(name, value)| (name.to_owned(), json!([value])));
+        let proxy = path.trim_start_matches("/api/0/").trim_end_matches('/');
+        json!({
+            "resource": "/api/0/{proxy+}",
+            "path": path,
+            "httpMethod": "GET",
+            "headers": serde_json::Map::from_iter(one),
+            "multiValueHeaders": serde_json::Map::from_iter(many),
+            "queryStringParameters": (!single.is_empty()).then_some(single),
+            "multiValueQueryStringParameters": (!multi.is_empty()).then_some(multi),
+            "pathParameters": { "proxy": proxy },
+            "stageVariables": null,
+            "requestContext": {
+                "accountId": "111111111111", "apiId": "abcdef", "deploymentId": "d1",
+                "domainName": "abcdef.execute-api.us-east-1.amazonaws.com",
+                "domainPrefix": "abcdef", "extendedRequestId": "e1", "httpMethod": "GET",
+                "identity": {
+                    "accessKey": null, "accountId": null, "caller": null,
+                    "cognitoAuthenticationProvider": null, "cognitoAuthenticationType": null,
+                    "cognitoIdentityId": null, "cognitoIdentityPoolId": null,
+                    "principalOrgId": null, "sourceIp": "192.0.2.7", "user": null,
+                    "userAgent": "sentry-cli/3.8.0", "userArn": null,
+                },
+                "path": format!("/v1{path}"), "protocol": "HTTP/1.1", "requestId": "r1",
+                "requestTime": "10/Jul/2024:12:28:36 +0000", "requestTimeEpoch": 1_720_614_516_000_i64,
+                "resourceId": "abc123", "resourcePath": "/api/0/{proxy+}", "stage": "v1",
+            },
+            "body": null,
+            "isBase64Encoded": false,
+        })
+        .to_string()
+    }
+
+    /// A function that says what it understood of `/api/0/releases/{version}/`.
+    fn echo() -> Function {
+        use axum::{Json, extract::Path, extract::Query, routing::get};
+        type Pairs = Query<Vec<(String, String)>>;
+        let version = get(
+            |Path(version): Path<String>, Query(query): Pairs| async move {
+                Json(json!({ "version": version, "query": query }))
+            },
+        );
+        Function::http(Router::new().route("/api/0/releases/{version}/", version))
+    }
+
+    async fn understood(path: &str, query: &[(&str, &str)]) -> serde_json::Value {
+        let invocation = Invocation {
+            payload: recorded_rest_event(path, query),
+            request_id: "r".into(),
+            xray_trace_id: None,
+        };
+        let answer = echo().invoke(invocation).await.expect("an answer");
+        let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+        assert_eq!(answer["statusCode"], 200, "{path}: {answer}");
+        serde_json::from_str(answer["body"].as_str().expect("a body")).expect("JSON")
+    }
+
+    #[tokio::test]
+    async fn every_segment_of_a_rest_path_is_decoded_exactly_once() {
+        for (sent, version) in [
+            ("web@1.0", "web@1.0"),
+            ("web%401.0", "web@1.0"),
+            ("web%401.0%2B5", "web@1.0+5"),
+            ("a+b", "a+b"),
+            ("%2541", "%41"),
+            ("%252541", "%2541"),
+            ("100%25", "100%"),
+            ("a%20b", "a b"),
+            ("%23", "#"),
+            ("1.0%3Fx=1", "1.0?x=1"),
+            ("%C3%BC", "ü"),
+            ("ü", "ü"),
+            ("%5C", "\\"),
+            ("a%2Fb", "a/b"),
+            ("%2E%2E", ".."),
+            ("v1", "v1"),
+        ] {
+            for end in ["/", ""] {
+                let path = format!("/api/0/releases/{sent}{end}");
+                assert_eq!(understood(&path, &[]).await["version"], version, "{path}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_rest_query_arrives_as_the_client_meant_it() {
+        let query = [
+            ("email", "test+alias@acme.example"),
+            ("query", "a b#c&d=e?ü%41"),
+        ];
+        let understood = understood("/api/0/releases/1.0%231/", &query).await;
+        assert_eq!(understood["version"], "1.0#1");
+        // A REST API does not keep the order of parameters.
+        for pair in query {
+            let pairs = understood["query"].as_array().expect("a list");
+            assert!(pairs.contains(&json!(pair)), "{pairs:?}");
+        }
+    }
 }
