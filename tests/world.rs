@@ -181,6 +181,27 @@ impl World {
         answer.expect("the front answers")
     }
 
+    /// `PUT` under the base URL, with the seeded token.
+    pub async fn put(&self, path: &str, body: String) -> Answer {
+        let token = self.ready.auth_token.clone().expect("a seeded token");
+        self.put_as(&token, path, body).await
+    }
+
+    /// `PUT` under the base URL, with this token; again while it is told to come back.
+    pub async fn put_as(&self, token: &str, path: &str, body: String) -> Answer {
+        let url = format!("{}{path}", self.ready.base_url);
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str())];
+        for _ in 0..OPERATOR_TRIES {
+            let answer = request(Method::PUT, &url, &headers, body.clone()).await;
+            let answer = answer.expect("the front answers");
+            if answer.status.as_u16() != 503 {
+                return answer;
+            }
+        }
+        panic!("PUT {path} meets fault after fault");
+    }
+
     /// The address of the seeded issue's assignee, as the API shows it.
     pub async fn assignee(&self) -> Option<String> {
         self.assignee_of(self.ready.group_id.as_deref().expect("a seeded issue"))

@@ -12,7 +12,7 @@ fn is_json(answer: &Answer) -> bool {
         .is_some_and(|kind| kind == "application/json")
 }
 
-async fn token(world: &World, name: &str, owner: (&str, &str), scopes: Value) -> String {
+pub(crate) async fn token(world: &World, name: &str, owner: (&str, &str), scopes: Value) -> String {
     let (kind, who) = owner;
     let answer = world
         .operator(json!({ "command": "create-token", "name": name, "scopes": scopes, kind: who }))

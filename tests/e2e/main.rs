@@ -5,6 +5,7 @@ mod assignee;
 mod connections;
 mod events;
 mod failures;
+mod issue_update;
 mod operator;
 mod ordering;
 mod roles;

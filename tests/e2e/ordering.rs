@@ -205,6 +205,7 @@ async fn an_older_revision_that_pauses_between_its_reading_and_its_writing_does_
         email: world.bo().parse().ok(),
         acting_user: None,
         existing: domain::Existing::Replace,
+        leaves: None,
     };
     let decide = |state: &domain::GroupState| domain::assign(state, &bo, &origin);
     let trace = domain::TraceId::new("paused");

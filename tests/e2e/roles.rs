@@ -57,6 +57,16 @@ async fn every_flow(world: &mut World) {
         assert_eq!(answer.status.as_u16(), 200, "{path}");
     }
     assert_eq!(world.assignee().await, None);
+    for body in [
+        json!({ "assignedTo": ana, "isSubscribed": true }),
+        json!({ "assignedTo": null }),
+    ] {
+        let group = world.ready.group_id.clone().expect("a group");
+        let answer = world
+            .put(&format!("/api/0/issues/{group}/"), body.to_string())
+            .await;
+        assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
+    }
     world.activity().await;
     world
         .operator(json!({ "command": "set-sync", "organization": "acme",
@@ -96,13 +106,13 @@ async fn a_call_that_the_role_does_not_allow_is_refused() {
         .outbox_delete(&key)
         .await
         .expect("its role allows it");
-    let error = client("api")
+    let error = client("webhook-ingest")
         .outbox_delete(&key)
         .await
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("api is not authorized to perform: dynamodb:DeleteItem"),
+        error.contains("webhook-ingest is not authorized to perform: dynamodb:DeleteItem"),
         "{error}"
     );
     world.finish().await;

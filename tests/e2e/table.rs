@@ -86,6 +86,9 @@ async fn every_item_is_of_a_kind_in_the_chart_and_every_kind_occurs() {
         .await;
     world.assign(1, world.ana()).await;
     world.settle().await;
+    let group = world.ready.group_id.clone().expect("a group");
+    let choice = json!({ "isSubscribed": true }).to_string();
+    world.put(&format!("/api/0/issues/{group}/"), choice).await;
     // Faults may fail one look for the cache, and the next one finds it.
     for _ in 0..3 {
         let _ = world.stack.step_schedules().await;

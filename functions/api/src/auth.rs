@@ -3,6 +3,7 @@
 use axum::http::{HeaderMap, header};
 use domain::{
     ClientFault, Fault, Member, Organization, OrganizationId, Scope, Token, TokenOwner, User,
+    UserId,
 };
 use store::TokenHash;
 
@@ -13,6 +14,7 @@ pub(crate) const PROJECT_READ: [Scope; 3] =
     [Scope::ProjectRead, Scope::ProjectWrite, Scope::ProjectAdmin];
 pub(crate) const MEMBER_READ: [Scope; 3] =
     [Scope::MemberRead, Scope::MemberWrite, Scope::MemberAdmin];
+pub(crate) const ISSUE_WRITE: [Scope; 2] = [Scope::EventWrite, Scope::EventAdmin];
 pub(crate) const ISSUE_READ: [Scope; 3] = [Scope::EventRead, Scope::EventWrite, Scope::EventAdmin];
 
 /// A caller whose token is known.
@@ -28,6 +30,13 @@ pub(crate) struct Caller {
 pub(crate) struct Seat {
     pub(crate) organization: Organization,
     pub(crate) member: Option<Member>,
+}
+
+impl Seat {
+    /// The person who asks; `None` for an organization's token.
+    pub(crate) fn user(&self) -> Option<UserId> {
+        self.member.as_ref().map(|member| member.user)
+    }
 }
 
 /// Reads `Authorization: Bearer <token>`.

@@ -8,12 +8,12 @@ use axum::{
     response::Response,
 };
 use domain::{
-    Activity, ActivityKind, Actor, Fault, GroupId, GroupStatus, Origin, Project, Substatus, User,
-    UserId,
+    Activity, ActivityKind, Actor, Fault, GroupId, Origin, Project, Scope, SubscriptionReason,
+    Substatus, User, UserId,
 };
 use runtime::{Answer, HttpFault, json};
 use serde_json::{Value, json};
-use store::GroupView;
+use store::{GroupView, Subscription};
 
 use crate::{
     Context,
@@ -28,7 +28,7 @@ pub(crate) async fn show(
     Path(issue): Path<String>,
     headers: HeaderMap,
 ) -> Answer {
-    let (seat, view) = find(&context, &headers, None, &issue).await?;
+    let (seat, view) = find(&context, &headers, None, &issue, &ISSUE_READ).await?;
     show_group(&context, &seat, &view).await
 }
 
@@ -38,7 +38,7 @@ pub(crate) async fn show_in(
     Path((organization, issue)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Answer {
-    let (seat, view) = find(&context, &headers, Some(&organization), &issue).await?;
+    let (seat, view) = find(&context, &headers, Some(&organization), &issue, &ISSUE_READ).await?;
     show_group(&context, &seat, &view).await
 }
 
@@ -49,7 +49,7 @@ pub(crate) async fn activities(
     headers: HeaderMap,
     uri: Uri,
 ) -> Answer {
-    let (_, view) = find(&context, &headers, None, &issue).await?;
+    let (_, view) = find(&context, &headers, None, &issue, &ISSUE_READ).await?;
     list_activities(&context, &uri, view.group.id).await
 }
 
@@ -60,18 +60,19 @@ pub(crate) async fn activities_in(
     headers: HeaderMap,
     uri: Uri,
 ) -> Answer {
-    let (_, view) = find(&context, &headers, Some(&organization), &issue).await?;
+    let (_, view) = find(&context, &headers, Some(&organization), &issue, &ISSUE_READ).await?;
     list_activities(&context, &uri, view.group.id).await
 }
 
-/// The group, if the caller may read issues and can see its organization.
-async fn find(
+/// The group, if the caller has one of the scopes and can see its organization.
+pub(crate) async fn find(
     context: &Context,
     headers: &HeaderMap,
     organization: Option<&str>,
     issue: &str,
+    scopes: &[Scope],
 ) -> Result<(Seat, GroupView), Fault> {
-    let caller = caller_with(context, headers, &ISSUE_READ).await?;
+    let caller = caller_with(context, headers, scopes).await?;
     match organization {
         None => {
             let view = by_id(context, issue).await?;
@@ -110,14 +111,38 @@ async fn by_short_id(context: &Context, seat: &Seat, id: &str) -> Result<GroupVi
     found.ok_or_else(Fault::not_found)
 }
 
-async fn show_group(context: &Context, seat: &Seat, view: &GroupView) -> Answer {
-    let project = context.store.project(view.state.project).await?;
+pub(crate) async fn show_group(context: &Context, seat: &Seat, view: &GroupView) -> Answer {
+    let project = async { Ok::<_, Fault>(context.store.project(view.state.project).await?) };
+    let (project, assignee, subscription) = tokio::try_join!(
+        project,
+        assignee(context, seat, view.state.assignee),
+        subscription(context, seat, view.group.id),
+    )?;
     let project = project.ok_or_else(Fault::not_found)?;
-    let assignee = assignee(context, seat, view.state.assignee).await?;
-    Ok(json(
-        StatusCode::OK,
-        &issue(context, seat, view, &project, assignee),
-    ))
+    let mut body = issue(context, seat, view, &project, assignee);
+    // What somebody chose themselves has no reason that clients know.
+    let reason = |it: &Subscription| it.reason.map_or("unknown", SubscriptionReason::as_str);
+    let active = subscription.filter(|subscription| subscription.active);
+    body["isSubscribed"] = active.is_some().into();
+    body["subscriptionDetails"] = match &active {
+        Some(subscription) => json!({ "reason": reason(subscription) }),
+        None => Value::Null,
+    };
+    Ok(json(StatusCode::OK, &body))
+}
+
+async fn subscription(
+    context: &Context,
+    seat: &Seat,
+    group: GroupId,
+) -> Result<Option<Subscription>, Fault> {
+    let Some(member) = &seat.member else {
+        return Ok(None);
+    };
+    let store = &context.store;
+    Ok(store
+        .subscription(group, member.user, &member.teams)
+        .await?)
 }
 
 async fn assignee(context: &Context, seat: &Seat, actor: Option<Actor>) -> Result<Value, Fault> {
@@ -157,12 +182,10 @@ fn issue(
         "platform": group.platform,
         "type": "default",
         "metadata": { "title": group.title },
-        "status": status(state.status),
-        "substatus": state.substatus.map(substatus),
+        "status": state.status.as_str(),
+        "substatus": state.substatus.map(Substatus::as_str),
         "statusDetails": {},
         "isPublic": false,
-        "isSubscribed": false,
-        "subscriptionDetails": null,
         "project": {
             "id": project.id,
             "slug": project.slug,
@@ -177,21 +200,6 @@ fn issue(
         "numComments": 0,
         "annotations": [],
     })
-}
-
-fn status(status: GroupStatus) -> &'static str {
-    match status {
-        GroupStatus::Unresolved => "unresolved",
-        GroupStatus::Resolved => "resolved",
-        GroupStatus::Ignored => "ignored",
-    }
-}
-
-fn substatus(substatus: Substatus) -> &'static str {
-    match substatus {
-        Substatus::New => "new",
-        Substatus::Ongoing => "ongoing",
-    }
 }
 
 async fn list_activities(
@@ -221,7 +229,12 @@ fn activity(activity: &Activity, people: &BTreeMap<UserId, User>) -> Value {
             };
             json!({ "assignee": id, "assigneeEmail": email, "assigneeType": kind })
         }
-        ActivityKind::Unassigned => json!({}),
+        ActivityKind::SetIgnored { substatus } => {
+            json!({ "substatus": substatus.map(Substatus::as_str) })
+        }
+        ActivityKind::Unassigned | ActivityKind::SetResolved | ActivityKind::SetUnresolved => {
+            json!({})
+        }
     };
     match &activity.origin {
         Origin::Tracker(origin) => {
@@ -232,6 +245,7 @@ fn activity(activity: &Activity, people: &BTreeMap<UserId, User>) -> Value {
                 "revision": origin.revision.map(|revision| revision.to_string()),
             });
         }
+        Origin::Api(origin) => data["cause"] = json!({ "request": origin.request }),
     }
     json!({
         "id": activity.id,

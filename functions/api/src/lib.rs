@@ -4,6 +4,7 @@
 
 mod auth;
 mod cursor;
+mod issue_update;
 mod issues;
 mod organizations;
 
@@ -18,7 +19,7 @@ use axum::{
     routing::get,
 };
 use domain::Fault;
-use runtime::{Answer, Env, Function, StartError, json};
+use runtime::{Answer, Clock, Env, Function, StartError, json};
 use serde_json::json;
 use store::Store;
 
@@ -28,6 +29,7 @@ pub struct Context {
     store: Store,
     /// Where people and clients reach the bundle, without a trailing slash.
     public_url: String,
+    clock: Clock,
 }
 
 /// Builds the function from its environment.
@@ -37,6 +39,7 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
     let context = Context {
         store: Store::new(&aws.service("DYNAMODB"), reader.text("TABLE_NAME")),
         public_url: reader.text("PUBLIC_URL").trim_end_matches('/').to_owned(),
+        clock: reader.clock(),
     };
     reader.finish()?;
     context.store.warm().await;
@@ -61,13 +64,16 @@ fn router(context: Arc<Context>) -> Router {
         )
         .route(
             "/api/0/organizations/{organization}/issues/{issue}/",
-            get(issues::show_in),
+            get(issues::show_in).put(issue_update::update_in),
         )
         .route(
             "/api/0/organizations/{organization}/issues/{issue}/activities/",
             get(issues::activities_in),
         )
-        .route("/api/0/issues/{issue}/", get(issues::show))
+        .route(
+            "/api/0/issues/{issue}/",
+            get(issues::show).put(issue_update::update),
+        )
         .route("/api/0/issues/{issue}/activities/", get(issues::activities))
         .with_state(context)
         .layer(from_fn(always_json))

@@ -231,6 +231,7 @@ fn eligible(
         email: Some(email.clone()),
         acting_user: None,
         existing: Existing::Replace,
+        leaves: None,
     }))
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ActivityId, Actor, Email, Origin, Timestamp, UserId};
+use crate::{ActivityId, Actor, Email, Origin, Substatus, Timestamp, UserId};
 
 /// One line of a group's activity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,15 @@ pub enum ActivityKind {
     },
     /// Nobody works on it now.
     Unassigned,
+    /// It is done.
+    SetResolved,
+    /// It is not done.
+    SetUnresolved,
+    /// It is put away.
+    SetIgnored {
+        /// Until when.
+        substatus: Option<Substatus>,
+    },
 }
 
 impl ActivityKind {
@@ -44,6 +53,9 @@ impl ActivityKind {
         match self {
             Self::Assigned { .. } => "assigned",
             Self::Unassigned => "unassigned",
+            Self::SetResolved => "set_resolved",
+            Self::SetUnresolved => "set_unresolved",
+            Self::SetIgnored { .. } => "set_ignored",
         }
     }
 }

@@ -6,8 +6,8 @@
 //! applied 10.
 
 use crate::{
-    ActivityKind, Actor, Deassign, Email, Facet, GroupState, Message, Origin, Outcome, Position,
-    PositionKey, Reason, UserId,
+    ActivityKind, Actor, Deassign, Email, Facet, GroupState, GroupStatus, Message, Origin, Outcome,
+    Position, PositionKey, Reason, SubscriptionReason, SubscriptionWrite, Substatus, UserId,
 };
 
 /// How a change ends, and what is to be written for it to end so.
@@ -28,10 +28,29 @@ pub struct GroupWrite {
     pub raises_version: bool,
     /// What becomes of the assignee.
     pub assignee: AssigneeWrite,
+    /// The new status; `None` leaves it.
+    pub status: Option<(GroupStatus, Option<Substatus>)>,
+    /// Who hears of the group from now on, and who no longer.
+    pub subscriptions: Vec<SubscriptionWrite>,
     /// What the activity says; its author and origin.
     pub activity: Option<(ActivityKind, Option<UserId>, Origin)>,
     /// What follows, sent in the same transaction.
     pub message: Option<Message>,
+}
+
+impl GroupWrite {
+    /// A write that does no more than to mind the change's place in its order.
+    pub(crate) fn of(position: PositionGuard) -> Self {
+        Self {
+            position,
+            raises_version: false,
+            assignee: AssigneeWrite::Keep,
+            status: None,
+            subscriptions: Vec::new(),
+            activity: None,
+            message: None,
+        }
+    }
 }
 
 /// The condition on a change's place in its tracker's order.
@@ -67,6 +86,9 @@ pub struct Assignment {
     pub acting_user: Option<UserId>,
     /// Whether somebody who is assigned already makes room.
     pub existing: Existing,
+    /// Where a team takes over: the one who worked on it before, if known not to be in the team. Members
+    /// of the team go on hearing of it.
+    pub leaves: Option<UserId>,
 }
 
 /// What becomes of an assignee that a group has already.
@@ -80,12 +102,15 @@ pub enum Existing {
 
 /// Assigns a group.
 pub fn assign(state: &GroupState, assignment: &Assignment, origin: &Origin) -> Decision {
-    let position = match claim(state, origin) {
+    let position = match claim(state, origin, Facet::Assignee) {
         Ok(position) => position,
         Err(reason) => return refuse(reason),
     };
+    let add = SubscriptionWrite::Add(assignment.actor, SubscriptionReason::Assigned);
     match (state.assignee, assignment.existing) {
-        (Some(assignee), _) if assignee == assignment.actor => return already_so(position),
+        (Some(assignee), _) if assignee == assignment.actor => {
+            return already_so(position, vec![add]);
+        }
         (Some(_), Existing::Keep) => {
             let outcome = Outcome::Suppressed(Reason::AlreadyAssigned);
             return Decision {
@@ -99,27 +124,46 @@ pub fn assign(state: &GroupState, assignment: &Assignment, origin: &Origin) -> D
         assignee: assignment.actor,
         email: assignment.email.clone(),
     };
+    let mut subscriptions = vec![add];
+    subscriptions.extend(
+        state
+            .assignee
+            .and_then(|previous| makes_room(previous, assignment)),
+    );
     Decision {
         outcome: Outcome::Applied,
         write: Some(GroupWrite {
-            position,
             raises_version: true,
             assignee: AssigneeWrite::Set(assignment.actor),
+            subscriptions,
             activity: Some((kind, assignment.acting_user, origin.clone())),
-            message: None,
+            ..GroupWrite::of(position)
         }),
     }
+}
+
+/// What becomes of the one who worked on it before. A person in the team that takes over keeps hearing;
+/// so does one of whom it is not known.
+fn makes_room(previous: Actor, assignment: &Assignment) -> Option<SubscriptionWrite> {
+    let stays = match (previous, assignment.actor) {
+        (Actor::User(user), Actor::Team(_)) => assignment.leaves != Some(user),
+        (Actor::User(_), Actor::User(_)) | (Actor::Team(_), _) => false,
+    };
+    (!stays).then_some(SubscriptionWrite::Remove(
+        previous,
+        SubscriptionReason::Assigned,
+    ))
 }
 
 /// Accepts that nobody is assigned any more. The removal itself is the `deassign` function's: this
 /// claims the position and sends it on its way, with the version it was decided on.
 pub fn unassign(state: &GroupState, origin: &Origin) -> Decision {
-    let position = match claim(state, origin) {
+    let position = match claim(state, origin, Facet::Assignee) {
         Ok(position) => position,
         Err(reason) => return refuse(reason),
     };
     if state.assignee.is_none() {
-        return already_so(position);
+        return already_so(position, Vec::new());
     }
     let message = Deassign {
         organization: state.organization,
@@ -131,11 +175,8 @@ pub fn unassign(state: &GroupState, origin: &Origin) -> Decision {
     Decision {
         outcome: Outcome::HandedOver,
         write: Some(GroupWrite {
-            position,
-            raises_version: false,
-            assignee: AssigneeWrite::Keep,
-            activity: None,
             message: Some(Message::Deassign(message)),
+            ..GroupWrite::of(position)
         }),
     }
 }
@@ -156,27 +197,52 @@ pub fn deassign(state: &GroupState, message: &Deassign) -> Decision {
     if state.version != message.seen_version {
         return refuse(Reason::NewerDecision);
     }
-    if state.assignee.is_none() {
+    let Some(previous) = state.assignee else {
         return refuse(Reason::AlreadySo);
-    }
+    };
+    let reason = SubscriptionReason::Assigned;
     Decision {
         outcome: Outcome::Applied,
         write: Some(GroupWrite {
-            position,
             raises_version: true,
             assignee: AssigneeWrite::Clear,
+            subscriptions: vec![SubscriptionWrite::Remove(previous, reason)],
             activity: Some((
                 ActivityKind::Unassigned,
                 message.acting_user,
                 message.origin.clone(),
             )),
-            message: None,
+            ..GroupWrite::of(position)
         }),
     }
 }
 
-fn claim(state: &GroupState, origin: &Origin) -> Result<PositionGuard, Reason> {
-    let Some((key, position)) = origin.position(Facet::Assignee) else {
+/// Removes the assignee at once, whoever it is: for somebody who sees the group and says so.
+pub fn clear_assignee(
+    state: &GroupState,
+    acting_user: Option<UserId>,
+    origin: &Origin,
+) -> Decision {
+    if state.assignee.is_none() {
+        return already_so(PositionGuard::None, Vec::new());
+    }
+    let now = Deassign {
+        organization: state.organization,
+        group: state.group,
+        seen_version: state.version,
+        acting_user,
+        origin: origin.clone(),
+    };
+    deassign(state, &now)
+}
+
+/// Where the change's stream moves to, or why it comes too late.
+pub(crate) fn claim(
+    state: &GroupState,
+    origin: &Origin,
+    facet: Facet,
+) -> Result<PositionGuard, Reason> {
+    let Some((key, position)) = origin.position(facet) else {
         return Ok(PositionGuard::None);
     };
     match state.positions.get(&key) {
@@ -186,7 +252,8 @@ fn claim(state: &GroupState, origin: &Origin) -> Result<PositionGuard, Reason> {
     }
 }
 
-fn refuse(reason: Reason) -> Decision {
+/// Something newer holds.
+pub(crate) fn refuse(reason: Reason) -> Decision {
     Decision {
         outcome: Outcome::Superseded(reason),
         write: None,
@@ -195,15 +262,13 @@ fn refuse(reason: Reason) -> Decision {
 
 /// Nothing to change, but the change counts: were it forgotten, an older revision or a removal on its
 /// way could undo what it confirmed.
-fn already_so(position: PositionGuard) -> Decision {
+fn already_so(position: PositionGuard, subscriptions: Vec<SubscriptionWrite>) -> Decision {
     Decision {
         outcome: Outcome::Suppressed(Reason::AlreadySo),
         write: Some(GroupWrite {
-            position,
             raises_version: true,
-            assignee: AssigneeWrite::Keep,
-            activity: None,
-            message: None,
+            subscriptions,
+            ..GroupWrite::of(position)
         }),
     }
 }
@@ -214,8 +279,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        GroupId, GroupStatus, IntegrationId, MessageId, OrganizationId, ProjectId, Provider,
-        Substatus, Timestamp, TrackerOrigin,
+        GroupId, IntegrationId, MessageId, OrganizationId, ProjectId, Provider, Timestamp,
+        TrackerOrigin,
     };
 
     const ANA: u64 = 71;
@@ -246,6 +311,7 @@ mod tests {
             assignee: assignee.map(|n| Actor::User(user(n))),
             assigned_at: None,
             unassigned_at: None,
+            resolved_at: None,
             version,
             positions: claimed.into_iter().collect::<BTreeMap<_, _>>(),
         }
@@ -257,6 +323,7 @@ mod tests {
             email: "ana@acme.example".parse().ok(),
             acting_user: None,
             existing: Existing::Replace,
+            leaves: None,
         }
     }
 
@@ -375,5 +442,54 @@ mod tests {
         );
         let nobody = state(None, 3, Some(10));
         assert_eq!(outcome(&nobody, &message), superseded(Reason::AlreadySo));
+    }
+
+    fn subscriptions(decision: Decision) -> Vec<SubscriptionWrite> {
+        decision.write.expect("a write").subscriptions
+    }
+
+    #[test]
+    fn whoever_is_assigned_hears_and_whoever_makes_room_does_not() {
+        let (ana_, bo, team) = (
+            Actor::User(user(ANA)),
+            Actor::User(user(BO)),
+            Actor::Team(crate::TeamId::new(5).unwrap()),
+        );
+        let add = |actor| SubscriptionWrite::Add(actor, SubscriptionReason::Assigned);
+        let remove = |actor| SubscriptionWrite::Remove(actor, SubscriptionReason::Assigned);
+        let from = |assignee: Option<Actor>| GroupState {
+            assignee,
+            ..state(None, 3, None)
+        };
+        let to = |actor, leaves| Assignment {
+            actor,
+            leaves,
+            ..ana()
+        };
+        let changed = |previous, actor, leaves| {
+            subscriptions(assign(&from(previous), &to(actor, leaves), &origin(None)))
+        };
+        assert_eq!(changed(None, ana_, None), [add(ana_)]);
+        assert_eq!(
+            changed(Some(ana_), ana_, None),
+            [add(ana_)],
+            "also when it is so already"
+        );
+        assert_eq!(changed(Some(bo), ana_, None), [add(ana_), remove(bo)]);
+        assert_eq!(changed(Some(team), ana_, None), [add(ana_), remove(team)]);
+        assert_eq!(
+            changed(Some(bo), team, None),
+            [add(team)],
+            "bo is in the team"
+        );
+        let bo_is_not = Some(user(BO));
+        assert_eq!(changed(Some(bo), team, bo_is_not), [add(team), remove(bo)]);
+        assert_eq!(
+            changed(Some(ana_), team, bo_is_not),
+            [add(team)],
+            "nobody knows of ana"
+        );
+        let gone = deassign(&state(Some(ANA), 3, Some(10)), &held(3, Some(10)));
+        assert_eq!(subscriptions(gone), [remove(ana_)]);
     }
 }

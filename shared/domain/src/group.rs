@@ -57,6 +57,26 @@ pub enum GroupStatus {
     Ignored,
 }
 
+impl GroupStatus {
+    /// The name clients know.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unresolved => "unresolved",
+            Self::Resolved => "resolved",
+            Self::Ignored => "ignored",
+        }
+    }
+
+    /// The substatus of a group that comes to this status and nothing more is said.
+    pub fn substatus(self) -> Option<Substatus> {
+        match self {
+            Self::Unresolved => Some(Substatus::Ongoing),
+            Self::Resolved => None,
+            Self::Ignored => Some(Substatus::ArchivedUntilEscalating),
+        }
+    }
+}
+
 /// The finer state below a [`GroupStatus`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -64,6 +84,56 @@ pub enum GroupStatus {
 pub enum Substatus {
     New,
     Ongoing,
+    Escalating,
+    Regressed,
+    ArchivedUntilEscalating,
+    ArchivedUntilConditionMet,
+    ArchivedForever,
+}
+
+impl Substatus {
+    /// The name clients know.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Ongoing => "ongoing",
+            Self::Escalating => "escalating",
+            Self::Regressed => "regressed",
+            Self::ArchivedUntilEscalating => "archived_until_escalating",
+            Self::ArchivedUntilConditionMet => "archived_until_condition_met",
+            Self::ArchivedForever => "archived_forever",
+        }
+    }
+
+    /// The one status that it refines.
+    pub fn status(self) -> GroupStatus {
+        match self {
+            Self::New | Self::Ongoing | Self::Escalating | Self::Regressed => {
+                GroupStatus::Unresolved
+            }
+            Self::ArchivedUntilEscalating
+            | Self::ArchivedUntilConditionMet
+            | Self::ArchivedForever => GroupStatus::Ignored,
+        }
+    }
+}
+
+impl FromStr for Substatus {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let all = [
+            Self::New,
+            Self::Ongoing,
+            Self::Escalating,
+            Self::Regressed,
+            Self::ArchivedUntilEscalating,
+            Self::ArchivedUntilConditionMet,
+            Self::ArchivedForever,
+        ];
+        let known = all.into_iter().find(|substatus| substatus.as_str() == text);
+        known.ok_or("Not a substatus of an issue.")
+    }
 }
 
 /// Names one ordered stream of changes: `<integration>/<external issue>/<facet>`.
@@ -120,6 +190,9 @@ pub struct GroupState {
     pub assigned_at: Option<Timestamp>,
     /// When it was last unassigned.
     pub unassigned_at: Option<Timestamp>,
+    /// When it was last resolved; none while it is not.
+    #[serde(default)]
+    pub resolved_at: Option<Timestamp>,
     /// Rises with every accepted decision about the assignee.
     #[serde(rename = "ver")]
     pub version: u64,

@@ -13,14 +13,16 @@ mod organization;
 mod outcome;
 mod secret;
 mod snowflake;
+mod status;
+mod subscription;
 mod time;
 mod token;
 mod tracker;
 
 pub use activity::{Activity, ActivityKind};
 pub use assignment::{
-    AssigneeWrite, Assignment, Decision, Existing, GroupWrite, PositionGuard, assign, deassign,
-    unassign,
+    AssigneeWrite, Assignment, Decision, Existing, GroupWrite, PositionGuard, assign,
+    clear_assignee, deassign, unassign,
 };
 pub use fault::{ClientFault, Fault, FieldErrors};
 pub use group::{
@@ -40,9 +42,11 @@ pub use organization::{
 pub use outcome::{Outcome, Reason};
 pub use secret::Secret;
 pub use snowflake::{Snowflake, SnowflakeError, SnowflakeModel};
+pub use status::{StatusWish, set_status};
+pub use subscription::{SubscriptionReason, SubscriptionWrite};
 pub use time::Timestamp;
 pub use token::{Scope, Token, TokenOwner};
 pub use tracker::{
-    AssigneeChange, AttachedOrganization, ExternalKey, Facet, Integration, IntegrationStatus,
-    Origin, Provider, StatusChange, SyncSwitches, TrackerOrigin,
+    ApiOrigin, AssigneeChange, AttachedOrganization, ExternalKey, Facet, Integration,
+    IntegrationStatus, Origin, Provider, StatusChange, SyncSwitches, TrackerOrigin,
 };

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Email, IntegrationId, MessageId, OrganizationId, Position, PositionKey};
+use crate::{Email, IntegrationId, MessageId, OrganizationId, Position, PositionKey, UserId};
 
 /// A product that Picket talks to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -175,6 +175,17 @@ pub struct StatusChange {
 pub enum Origin {
     /// A webhook of a tracker.
     Tracker(TrackerOrigin),
+    /// A request to the API.
+    Api(ApiOrigin),
+}
+
+/// The request behind a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiOrigin {
+    /// Whose token it was; `None` for an organization's.
+    pub user: Option<UserId>,
+    /// Our id of the request.
+    pub request: MessageId,
 }
 
 /// The delivery behind a change.
@@ -201,6 +212,8 @@ impl Origin {
                 let key = PositionKey::new(origin.integration, &origin.external_issue, facet);
                 (key, Position::revision(revision))
             }),
+            // Whoever asks last wins, as with any form.
+            Self::Api(_) => None,
         }
     }
 }

@@ -246,10 +246,16 @@ impl Store {
                 opposite_at: match kind {
                     domain::ActivityKind::Assigned { .. } => state.unassigned_at,
                     domain::ActivityKind::Unassigned => state.assigned_at,
+                    domain::ActivityKind::SetResolved
+                    | domain::ActivityKind::SetUnresolved
+                    | domain::ActivityKind::SetIgnored { .. } => None,
                 },
             };
             transaction =
                 transaction.put_new(&keys::activity(state.group, &activity), &activity)?;
+        }
+        for subscription in &write.subscriptions {
+            transaction = transaction.subscribe(state.group, *subscription, now)?;
         }
         if let Some(message) = &write.message {
             transaction = transaction.send(message.clone(), trace, now, now)?;
@@ -400,6 +406,28 @@ fn state_change(
                 .insert(":position".into(), text(position.as_str()));
         }
     }
+    if let Some((status, substatus)) = write.status {
+        change
+            .expression
+            .push_str(", #status = :status, substatus = :substatus, resolved_at = :resolved");
+        // A reserved word.
+        change.names.push(("#status".into(), "status".into()));
+        let resolved = (status == GroupStatus::Resolved).then_some(now);
+        change.values.insert(":status".into(), value(&status)?);
+        change
+            .values
+            .insert(":substatus".into(), value(&substatus)?);
+        change.values.insert(":resolved".into(), value(&resolved)?);
+        change
+            .condition
+            .push_str(" AND #status = :before AND substatus = :finer");
+        change
+            .values
+            .insert(":before".into(), value(&state.status)?);
+        change
+            .values
+            .insert(":finer".into(), value(&state.substatus)?);
+    }
     let (assignee, when) = match write.assignee {
         AssigneeWrite::Keep => return Ok(change),
         AssigneeWrite::Set(actor) => (Some(actor), "assigned_at"),
@@ -450,6 +478,7 @@ fn new_view(project: &Project, new: &NewGroup, number: u64, now: Timestamp) -> G
             assignee: None,
             assigned_at: None,
             unassigned_at: None,
+            resolved_at: None,
             version: 0,
             positions: Default::default(),
         },

@@ -4,8 +4,9 @@
 //! partition. A test compares [`CHART`] with docs/table.md and with the items that the flows write.
 
 use domain::{
-    Activity, Email, ExternalKey, GroupId, IntegrationId, MemberId, MessageId, OrganizationId,
-    ProjectId, Provider, ShortId, Slug, TeamId, Timestamp, TokenOwner, UserId,
+    Activity, Actor, Email, ExternalKey, GroupId, IntegrationId, MemberId, MessageId,
+    OrganizationId, ProjectId, Provider, ShortId, Slug, SubscriptionReason, TeamId, Timestamp,
+    TokenOwner, UserId,
 };
 
 use crate::hash::TokenHash;
@@ -49,7 +50,7 @@ const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow
 }
 
 /// Every kind of item in the table.
-pub const CHART: [ChartRow; 29] = [
+pub const CHART: [ChartRow; 31] = [
     row("organization", "ORG#<organization>", "META"),
     row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
     row("team", "TEAM#<team>", "META"),
@@ -105,6 +106,8 @@ pub const CHART: [ChartRow; 29] = [
         "GROUP#<group>",
         "ACT#<milliseconds>#<activity>",
     ),
+    row("subscription", "GROUP#<group>", "SUB#<actor>#<reason>"),
+    row("choice to hear or not", "GROUP#<group>", "CHOICE#<user>"),
     row(
         "outbox message",
         "OUT#<shard>",
@@ -274,6 +277,15 @@ pub(crate) const ACTIVITIES: &str = "ACT#";
 pub(crate) fn activity(group: GroupId, activity: &Activity) -> Key {
     let sk = format!("{ACTIVITIES}{:013}#{}", activity.at.millis(), activity.id);
     Key::new(format!("GROUP#{group}"), sk)
+}
+
+pub(crate) fn subscription(group: GroupId, actor: Actor, reason: SubscriptionReason) -> Key {
+    let sk = format!("SUB#{actor}#{}", reason.as_str());
+    Key::new(format!("GROUP#{group}"), sk)
+}
+
+pub(crate) fn subscription_choice(group: GroupId, user: UserId) -> Key {
+    Key::new(format!("GROUP#{group}"), format!("CHOICE#{user}"))
 }
 
 pub(crate) fn outbox(message: MessageId, due: Timestamp) -> Key {

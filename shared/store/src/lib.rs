@@ -19,6 +19,7 @@ mod projects;
 mod secrets;
 #[cfg(feature = "redis")]
 mod sequences;
+mod subscriptions;
 mod table;
 mod tokens;
 mod transaction;
@@ -36,5 +37,6 @@ pub use outbox::{OutboxItem, Waiting, outbox_due_at};
 pub use secrets::{KeyRing, KeyRingError};
 #[cfg(feature = "redis")]
 pub use sequences::{SequenceError, Sequences};
+pub use subscriptions::Subscription;
 pub use table::{Created, Page, Store};
 pub use users::{KnownAddress, NewMember, UserFields};

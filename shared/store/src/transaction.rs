@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
-    types::{AttributeValue, Put, TransactWriteItem, Update, builders::PutBuilder},
+    types::{AttributeValue, Delete, Put, TransactWriteItem, Update, builders::PutBuilder},
 };
 use serde::Serialize;
 
@@ -115,6 +115,18 @@ impl<'a> Transaction<'a> {
             .map_err(|e| encoding(&e))?;
         self.items
             .push(TransactWriteItem::builder().update(update).build());
+        Ok(self)
+    }
+
+    /// Deletes an item, if it is there.
+    pub(crate) fn delete(mut self, key: &Key) -> Result<Self, StoreError> {
+        let delete = Delete::builder()
+            .table_name(&self.store.table)
+            .set_key(Some(attributes(key)))
+            .build()
+            .map_err(|e| encoding(&e))?;
+        self.items
+            .push(TransactWriteItem::builder().delete(delete).build());
         Ok(self)
     }
 

@@ -1,0 +1,313 @@
+//! `PUT` of an issue: who works on it, whether it is done, and whether the caller wants to hear of it.
+//!
+//! The whole request is read and checked before anything of it is written. Status comes first, then the
+//! assignee, each in a transaction of its own; repeating the request changes nothing more.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{Path, Request, State},
+};
+use domain::{
+    Actor, ApiOrigin, Assignment, Decision, Existing, Fault, GroupState, GroupStatus, Member,
+    MessageId, Origin, Project, StatusWish, Substatus, TraceId, UserId,
+};
+use runtime::{Answer, record_outcome, trace_of};
+use serde_json::{Map, Value};
+use store::GroupView;
+
+use crate::{
+    Context,
+    auth::{ISSUE_WRITE, Seat},
+    issues::{find, show_group},
+};
+
+/// The largest body, in bytes: it holds a handful of short fields.
+const MAX_BODY: usize = 64 * 1024;
+
+/// What the body asks for; what it leaves out stays.
+#[derive(Debug, Default)]
+struct Update {
+    status: Option<StatusWord>,
+    /// `Some(None)`: nobody.
+    assignee: Option<Option<AssigneeWord>>,
+    subscribed: Option<bool>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct StatusWord {
+    status: GroupStatus,
+    substatus: Option<Substatus>,
+}
+
+/// The ways to name an assignee.
+#[derive(Debug)]
+enum AssigneeWord {
+    Actor(Actor),
+    Email(domain::Email),
+}
+
+/// `PUT /issues/{issue}/`
+pub(crate) async fn update(
+    State(context): State<Arc<Context>>,
+    Path(issue): Path<String>,
+    request: Request,
+) -> Answer {
+    put(&context, None, &issue, request).await
+}
+
+/// `PUT /organizations/{organization}/issues/{issue}/`, which takes short ids too.
+pub(crate) async fn update_in(
+    State(context): State<Arc<Context>>,
+    Path((organization, issue)): Path<(String, String)>,
+    request: Request,
+) -> Answer {
+    put(&context, Some(&organization), &issue, request).await
+}
+
+async fn put(
+    context: &Context,
+    organization: Option<&str>,
+    issue: &str,
+    request: Request,
+) -> Answer {
+    let trace = trace_of(&request);
+    let (parts, body) = request.into_parts();
+    let (seat, view) = find(context, &parts.headers, organization, issue, &ISSUE_WRITE).await?;
+    let update = Update::parse(&read(body).await?)?;
+    let project = context.store.project(view.state.project).await?;
+    let project = project.ok_or_else(Fault::not_found)?;
+    let assignment = match &update.assignee {
+        Some(Some(word)) => Some(Some(eligible(context, &seat, &view, &project, word).await?)),
+        Some(None) => Some(None),
+        None => None,
+    };
+
+    let change = Change::new(context, &seat, trace);
+    if let Some(word) = update.status {
+        let wish = StatusWish {
+            status: word.status,
+            substatus: word.substatus,
+            acting_user: seat.user(),
+        };
+        let decide = |state: &GroupState| domain::set_status(state, &wish, &change.origin);
+        change.commit(context, &view, decide).await?;
+    }
+    if let Some(assignment) = assignment {
+        let decide = |state: &GroupState| match &assignment {
+            Some(assignment) => domain::assign(state, assignment, &change.origin),
+            None => domain::clear_assignee(state, seat.user(), &change.origin),
+        };
+        change.commit(context, &view, decide).await?;
+    }
+    if let (Some(subscribed), Some(user)) = (update.subscribed, seat.user()) {
+        let now = context.clock.now();
+        let group = view.group.id;
+        context
+            .store
+            .choose_subscription(group, user, subscribed, now)
+            .await?;
+    }
+    let view = context.store.group(view.group.id).await?;
+    show_group(context, &seat, &view.ok_or_else(Fault::not_found)?).await
+}
+
+async fn read(body: Body) -> Result<Map<String, Value>, Fault> {
+    let bytes = axum::body::to_bytes(body, MAX_BODY).await;
+    let bytes = bytes.map_err(|_| Fault::detail("The request is too large."))?;
+    match serde_json::from_slice(&bytes) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(_) => Err(Fault::detail("Invalid data. Expected a dictionary.")),
+        Err(error) => Err(Fault::detail(format!("JSON parse error - {error}"))),
+    }
+}
+
+/// What both parts of an update have in common.
+struct Change {
+    origin: Origin,
+    trace: TraceId,
+}
+
+impl Change {
+    fn new(context: &Context, seat: &Seat, trace: TraceId) -> Self {
+        let origin = Origin::Api(ApiOrigin {
+            user: seat.user(),
+            request: MessageId::new(context.clock.now(), rand::random()),
+        });
+        Self { origin, trace }
+    }
+
+    async fn commit(
+        &self,
+        context: &Context,
+        view: &GroupView,
+        decide: impl Fn(&GroupState) -> Decision,
+    ) -> Result<(), Fault> {
+        let (state, now) = (Some(view.state.clone()), context.clock.now());
+        let store = &context.store;
+        let decision = store.change_group(state, decide, &self.trace, now).await?;
+        record_outcome(decision.ok_or_else(Fault::not_found)?.outcome);
+        Ok(())
+    }
+}
+
+impl Update {
+    fn parse(fields: &Map<String, Value>) -> Result<Self, Fault> {
+        Ok(Self {
+            status: status(fields)?,
+            assignee: fields.get("assignedTo").map(assignee).transpose()?,
+            subscribed: match fields.get("isSubscribed") {
+                None | Some(Value::Null) => None,
+                Some(Value::Bool(subscribed)) => Some(*subscribed),
+                Some(_) => return Err(Fault::field("isSubscribed", "Must be a valid boolean.")),
+            },
+        })
+    }
+}
+
+fn status(fields: &Map<String, Value>) -> Result<Option<StatusWord>, Fault> {
+    let text = |name: &str| match fields.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.as_str())),
+        Some(other) => Err(Fault::field(
+            name,
+            format!("\"{other}\" is not a valid choice."),
+        )),
+    };
+    let substatus = match text("substatus")? {
+        None => None,
+        Some(word) => {
+            let invalid =
+                |_| Fault::field("substatus", format!("\"{word}\" is not a valid choice."));
+            Some(word.parse::<Substatus>().map_err(invalid)?)
+        }
+    };
+    let status = match text("status")? {
+        Some("resolved") => {
+            // What a resolution in a release or commit would refer to is not kept.
+            let details = fields.get("statusDetails").and_then(Value::as_object);
+            if let Some(name) = details.and_then(|details| details.keys().next()) {
+                return Err(no_release(name));
+            }
+            GroupStatus::Resolved
+        }
+        Some("resolvedInNextRelease") => return Err(no_release("inNextRelease")),
+        Some("unresolved") => GroupStatus::Unresolved,
+        Some("ignored" | "muted") => GroupStatus::Ignored,
+        Some(other) => {
+            let text = format!("\"{other}\" is not a valid choice.");
+            return Err(Fault::field("status", text));
+        }
+        // A substatus alone says the status as well.
+        None => match substatus {
+            Some(substatus) => substatus.status(),
+            None => return Ok(None),
+        },
+    };
+    match substatus {
+        Some(substatus) if substatus.status() != status => {
+            let text = format!(
+                "\"{}\" is not a valid substatus of \"{}\".",
+                substatus.as_str(),
+                status.as_str()
+            );
+            Err(Fault::field("substatus", text))
+        }
+        Some(_) => Ok(Some(StatusWord { status, substatus })),
+        None => Ok(Some(StatusWord {
+            status,
+            substatus: status.substatus(),
+        })),
+    }
+}
+
+fn no_release(detail: &str) -> Fault {
+    let text = format!("{detail}: there is no release data to resolve by.");
+    Fault::field("statusDetails", text)
+}
+
+/// `user:71`, `71`, `team:5`, an address; nobody for null and the empty text.
+fn assignee(value: &Value) -> Result<Option<AssigneeWord>, Fault> {
+    let text = match value {
+        Value::Null => return Ok(None),
+        Value::String(text) => text.trim().to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::Bool(_) | Value::Array(_) | Value::Object(_) => return Err(unknown_actor()),
+    };
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if let Ok(user) = text.parse::<UserId>() {
+        return Ok(Some(AssigneeWord::Actor(Actor::User(user))));
+    }
+    if let Ok(actor) = Actor::try_from(text.clone()) {
+        return Ok(Some(AssigneeWord::Actor(actor)));
+    }
+    let email = text.parse().map_err(|_| unknown_actor())?;
+    Ok(Some(AssigneeWord::Email(email)))
+}
+
+fn unknown_actor() -> Fault {
+    let text = "Unknown actor input. Use user:<id>, team:<id>, a user's id or a primary address.";
+    Fault::field("assignedTo", text)
+}
+
+/// The assignment, if whoever it names has access to the group's project.
+async fn eligible(
+    context: &Context,
+    seat: &Seat,
+    view: &GroupView,
+    project: &Project,
+    word: &AssigneeWord,
+) -> Result<Assignment, Fault> {
+    let store = &context.store;
+    let organization = view.state.organization;
+    let user = match word {
+        AssigneeWord::Email(email) => store.user_by_email(email).await?,
+        AssigneeWord::Actor(Actor::User(id)) => store.user(*id).await?,
+        AssigneeWord::Actor(Actor::Team(id)) => {
+            let teams = store.teams(organization, &[*id]).await?;
+            if teams.is_empty() {
+                return Err(unknown_actor());
+            }
+            if !project.teams.contains(id) {
+                let text = "Cannot assign to a team without access to the project.";
+                return Err(Fault::field("assignedTo", text));
+            }
+            return Ok(Assignment {
+                actor: Actor::Team(*id),
+                email: None,
+                acting_user: seat.user(),
+                existing: Existing::Replace,
+                leaves: leaves(context, view, |member| member.teams.contains(id)).await?,
+            });
+        }
+    };
+    let user = user.filter(|user| user.active).ok_or_else(unknown_actor)?;
+    let member = store.member(organization, user.id).await?;
+    if !member.is_some_and(|member| project.admits(&member)) {
+        let text = "Cannot assign to a user who is in no team of the project.";
+        return Err(Fault::field("assignedTo", text));
+    }
+    Ok(Assignment {
+        actor: Actor::User(user.id),
+        email: Some(user.email),
+        acting_user: seat.user(),
+        existing: Existing::Replace,
+        leaves: None,
+    })
+}
+
+/// The present assignee, if it is a person of whom `stays` does not hold.
+async fn leaves(
+    context: &Context,
+    view: &GroupView,
+    stays: impl Fn(&Member) -> bool,
+) -> Result<Option<UserId>, Fault> {
+    let Some(Actor::User(user)) = view.state.assignee else {
+        return Ok(None);
+    };
+    let member = context.store.member(view.state.organization, user).await?;
+    Ok((!member.is_some_and(|member| stays(&member))).then_some(user))
+}

@@ -1,0 +1,42 @@
+//! Who hears of a group. What somebody said themselves is one item and what follows from their part in
+//! it another, so that neither has to be read before the other is written.
+//!
+//! A team is one subscriber, however many are in it: who of them hears is decided when it is read.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Actor, UserId};
+
+/// Why somebody hears of a group without having asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubscriptionReason {
+    /// Works on it.
+    Assigned,
+    /// Changed its status.
+    StatusChange,
+}
+
+impl SubscriptionReason {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Assigned, Self::StatusChange];
+
+    /// The name clients know.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Assigned => "assigned",
+            Self::StatusChange => "status_change",
+        }
+    }
+}
+
+/// One change of who hears of a group. Each holds whatever is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubscriptionWrite {
+    /// Hears of it for this reason, unless they said that they do not want to.
+    Add(Actor, SubscriptionReason),
+    /// This reason no longer holds; others may.
+    Remove(Actor, SubscriptionReason),
+    /// Says themselves whether they want to hear.
+    Choose(UserId, bool),
+}
