@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bundle import SCRATCH, Acme, Bundle, deploy, eventually
+from acme import Acme
+from bundle import SCRATCH, Bundle, eventually
+from deployment import deploy
 
 STARTS = 5
 

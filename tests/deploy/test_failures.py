@@ -8,7 +8,9 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from bundle import Acme, Bundle, Line, bootstrap, eventually
+from acme import Acme
+from bundle import Bundle, Line, eventually
+from deployment import bootstrap
 
 SOON = "1"
 

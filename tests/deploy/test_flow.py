@@ -1,6 +1,7 @@
 """An assignee change at Azure DevOps, from the webhook to the API."""
 
-from bundle import Acme, Bundle, eventually
+from acme import Acme
+from bundle import Bundle, eventually
 
 
 def test_an_assignment_and_an_unassignment_reach_the_issue_once_however_often_they_are_delivered(

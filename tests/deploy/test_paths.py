@@ -6,7 +6,8 @@ encoded slash is one that parts segments. What a path means is therefore tested 
 here it is that every such path reaches our function, behind its stage, and is answered by it.
 """
 
-from bundle import Acme, Bundle
+from acme import Acme
+from bundle import Bundle
 
 MISSING = {"detail": "The requested resource does not exist"}
 

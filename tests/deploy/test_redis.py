@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from bundle import Acme, Bundle, FunctionError, eventually
+from acme import Acme
+from bundle import Bundle, FunctionError, eventually
 
 UNREACHABLE = "the snowflake sequence cannot be reached"
 

@@ -2,7 +2,8 @@
 
 import re
 
-from bundle import Bundle, functions, template
+from bundle import Bundle
+from deployment import functions, template
 
 
 def test_every_resource_of_the_template_is_made(bundle: Bundle) -> None:
