@@ -1,0 +1,54 @@
+"""An assignee change at Azure DevOps, from the webhook to the API."""
+
+from acme import Acme
+from bundle import Bundle, eventually
+
+
+def test_an_assignment_and_an_unassignment_reach_the_issue_once_however_often_they_are_delivered(
+    acme: Acme,
+) -> None:
+    ana, bo, _ = acme.people
+    acme.assign(1, ana)
+    eventually(lambda: acme.assignee() == ana, "the API shows Ana")
+    acme.assign(2, bo)
+    eventually(lambda: acme.assignee() == bo, "the API shows Bo")
+    acme.unassign(3)
+    eventually(lambda: acme.assignee() is None, "the API shows nobody")
+    acme.bundle.settle()
+    assert acme.activity() == [f"assigned {ana}", f"assigned {bo}", "unassigned"]
+
+
+def test_an_older_revision_after_a_newer_one_changes_nothing(acme: Acme) -> None:
+    ana, bo, _ = acme.people
+    acme.assign(5, ana)
+    acme.bundle.settle()
+    acme.assign(4, bo)
+    acme.unassign(3)
+    acme.bundle.settle()
+    assert acme.assignee() == ana
+    assert acme.activity() == [f"assigned {ana}"]
+
+
+def test_a_person_without_access_changes_nothing(acme: Acme) -> None:
+    acme.assign(1, acme.people[2])
+    acme.bundle.settle()
+    assert acme.assignee() is None
+    assert acme.activity() == []
+
+
+def test_a_wrong_secret_is_refused_and_nothing_is_sent(
+    acme: Acme, bundle: Bundle
+) -> None:
+    body = acme.work_item(1, {"newValue": f"Ana <{acme.people[0]}>"})
+    wrong = ["wrong-and-short", "f" * len(acme.secret)]
+    bundle.secrets |= set(wrong)
+    with bundle.paused("IssueSyncMapping"):
+        for secret in wrong:
+            answer = acme.post(body, secret)
+            assert (answer.status, answer.body) == (401, b""), answer
+        queue = bundle.name("IssueSyncQueue")
+        assert bundle.count(queue) == 0
+        # The same with the right secret is on the queue: what was asked is what would have shown a message.
+        assert acme.post(body).status == 200
+        assert bundle.count(queue) == 1
+    eventually(lambda: acme.assignee() == acme.people[0], "the API shows Ana")
