@@ -1,6 +1,6 @@
 //! The parts put together: started in the order of their dependencies, and stepped or run.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use runtime::{Clock, Env};
@@ -57,6 +57,7 @@ pub struct Stack {
     dynamodb: DynamoDb,
     redis: Mutex<Redis>,
     lambdas: Lambdas,
+    environments: BTreeMap<String, BTreeMap<String, String>>,
     clock: Clock,
     wall: Wall,
     stream: Mutex<StreamPosition>,
@@ -92,8 +93,10 @@ impl Stack {
             ring: &ring,
         };
         let mut lambdas = Lambdas::default();
+        let mut environments = BTreeMap::new();
         for function in &template.functions {
             let variables = world.environment(&template, function)?;
+            environments.insert(function.name.clone(), variables.clone());
             let env = Env::new(variables, clock.clone());
             lambdas.add(&function.name, function.timeout, env).await?;
         }
@@ -105,6 +108,7 @@ impl Stack {
             dynamodb,
             redis: Mutex::new(redis),
             lambdas,
+            environments,
             clock,
             wall,
             stream: Mutex::default(),
@@ -154,6 +158,11 @@ impl Stack {
     /// The clock of all functions.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// The environment of each function by its name, for whoever runs its bootstrap as a process.
+    pub fn environments(&self) -> &BTreeMap<String, BTreeMap<String, String>> {
+        &self.environments
     }
 
     /// What the template asks for and one machine does not have.
