@@ -90,7 +90,7 @@ fn count() {
 }
 
 fn store(world: &World, endpoint: &str) -> Store {
-    let mut variables = world.stack.environment("operator").clone();
+    let mut variables = world.stack.environments()["operator"].clone();
     variables.insert("AWS_ENDPOINT_URL_DYNAMODB".into(), endpoint.into());
     let env = Env::new(variables, Clock::default());
     let aws = env.reader().aws();
@@ -98,7 +98,7 @@ fn store(world: &World, endpoint: &str) -> Store {
 }
 
 fn table(world: &World) -> String {
-    world.stack.environment("operator")["AWS_ENDPOINT_URL_DYNAMODB"].clone()
+    world.stack.environments()["operator"]["AWS_ENDPOINT_URL_DYNAMODB"].clone()
 }
 
 async fn ids(world: &World, line: &Line) -> Sequences {

@@ -93,7 +93,7 @@ async fn every_action_of_every_role_is_used() {
 async fn a_call_that_the_role_does_not_allow_is_refused() {
     let world = World::quiet().await;
     let client = |function: &str| {
-        let variables = world.stack.environment(function).clone();
+        let variables = world.stack.environments()[function].clone();
         let env = runtime::Env::new(variables, runtime::Clock::default());
         let aws = env.reader().aws();
         store::Store::new(&aws.service("DYNAMODB"), "picket")

@@ -141,20 +141,12 @@ impl Stack {
     pub async fn start_functions(&self) -> anyhow::Result<()> {
         let mut lambdas = Lambdas::default();
         for function in &self.template.functions {
-            let variables = self.environment(&function.name).clone();
+            let variables = self.environments[&function.name].clone();
             let env = Env::new(variables, self.clock.clone());
             lambdas.add(&function.name, function.timeout, env).await?;
         }
         *self.lambdas.write().await = Arc::new(lambdas);
         Ok(())
-    }
-
-    /// The variables of a function.
-    ///
-    /// # Panics
-    /// When there is no such function.
-    pub fn environment(&self, function: &str) -> &BTreeMap<String, String> {
-        &self.environments[function]
     }
 
     async fn lambdas(&self) -> Arc<Lambdas> {
@@ -216,6 +208,11 @@ impl Stack {
     /// What the template says.
     pub fn template(&self) -> &Template {
         &self.template
+    }
+
+    /// The environment of each function by its name, for whoever runs its bootstrap as a process.
+    pub fn environments(&self) -> &BTreeMap<String, BTreeMap<String, String>> {
+        &self.environments
     }
 
     /// What the template asks for and one machine does not have.
