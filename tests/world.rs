@@ -1,7 +1,7 @@
 //! The harness: a seeded stack whose messages move when the test says so.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
     thread,
@@ -405,10 +405,15 @@ impl World {
         if self.replay {
             let before = self.state();
             self.deliver_everything_again().await;
-            assert_eq!(
-                before,
-                self.state(),
-                "messages that came again changed something"
+            let after = self.state();
+            let gone: Vec<_> = before.difference(&after).collect();
+            // Settings may have changed since: then a delivery that never came to a group does so now. How it
+            // ends there is recorded; nothing else is.
+            let new = after.difference(&before);
+            let new: Vec<_> = new.filter(|item| !item.contains("\"SYNC#")).collect();
+            assert!(
+                gone.is_empty() && new.is_empty(),
+                "messages that came again changed something: {gone:#?} became {new:#?}"
             );
         }
         for (queue, stats) in self.stack.sqs().stats() {
@@ -447,10 +452,8 @@ impl World {
     }
 
     /// The table as text.
-    fn state(&self) -> Vec<String> {
-        let mut items: Vec<_> = self.items().iter().map(Value::to_string).collect();
-        items.sort();
-        items
+    fn state(&self) -> BTreeSet<String> {
+        self.items().iter().map(Value::to_string).collect()
     }
 }
 

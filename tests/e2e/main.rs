@@ -10,5 +10,6 @@ mod operator;
 mod ordering;
 mod roles;
 mod snowflakes;
+mod sync_trail;
 mod table;
 mod webhook;

@@ -209,8 +209,15 @@ async fn an_older_revision_that_pauses_between_its_reading_and_its_writing_does_
     };
     let decide = |state: &domain::GroupState| domain::assign(state, &bo, &origin);
     let trace = domain::TraceId::new("paused");
+    let cause = store::Cause {
+        origin: &origin,
+        facet: domain::Facet::Assignee,
+        rule: None,
+        trace: &trace,
+        now,
+    };
     let decision = store
-        .change_group(read_by_9, decide, &trace, now)
+        .change_group(read_by_9, decide, &cause)
         .await
         .unwrap()
         .unwrap();

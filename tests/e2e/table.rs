@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 use store::{CHART, ChartRow};
-use tests::World;
+use tests::{World, assigned_to};
 
 const PAGE: &str = include_str!("../../docs/table.md");
 
@@ -93,6 +93,10 @@ async fn every_item_is_of_a_kind_in_the_chart_and_every_kind_occurs() {
     for _ in 0..3 {
         let _ = world.stack.step_schedules().await;
     }
+    let mut unlinked = world.work_item(1, assigned_to(world.ana()));
+    unlinked["resource"]["workItemId"] = 99.into();
+    world.deliver(&unlinked).await;
+    world.settle().await;
     world.unassign(2).await;
     world.drain("issue-sync").await;
     let kinds = |item: &serde_json::Value| -> Vec<ChartRow> {

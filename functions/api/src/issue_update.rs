@@ -10,12 +10,12 @@ use axum::{
     extract::{Path, Request, State},
 };
 use domain::{
-    Actor, ApiOrigin, Assignment, Decision, Existing, Fault, GroupState, GroupStatus, Member,
-    MessageId, Origin, Project, StatusWish, Substatus, TraceId, UserId,
+    Actor, ApiOrigin, Assignment, Decision, Existing, Facet, Fault, GroupState, GroupStatus,
+    Member, MessageId, Origin, Project, StatusWish, Substatus, TraceId, UserId,
 };
 use runtime::{Answer, record_outcome, trace_of};
 use serde_json::{Map, Value};
-use store::GroupView;
+use store::{Cause, GroupView};
 
 use crate::{
     Context,
@@ -92,14 +92,16 @@ async fn put(
             acting_user: seat.user(),
         };
         let decide = |state: &GroupState| domain::set_status(state, &wish, &change.origin);
-        change.commit(context, &view, decide).await?;
+        change.commit(context, &view, Facet::Status, decide).await?;
     }
     if let Some(assignment) = assignment {
         let decide = |state: &GroupState| match &assignment {
             Some(assignment) => domain::assign(state, assignment, &change.origin),
             None => domain::clear_assignee(state, seat.user(), &change.origin),
         };
-        change.commit(context, &view, decide).await?;
+        change
+            .commit(context, &view, Facet::Assignee, decide)
+            .await?;
     }
     if let (Some(subscribed), Some(user)) = (update.subscribed, seat.user()) {
         let now = context.clock.now();
@@ -142,11 +144,18 @@ impl Change {
         &self,
         context: &Context,
         view: &GroupView,
+        facet: Facet,
         decide: impl Fn(&GroupState) -> Decision,
     ) -> Result<(), Fault> {
-        let (state, now) = (Some(view.state.clone()), context.clock.now());
-        let store = &context.store;
-        let decision = store.change_group(state, decide, &self.trace, now).await?;
+        let cause = Cause {
+            origin: &self.origin,
+            facet,
+            rule: None,
+            trace: &self.trace,
+            now: context.clock.now(),
+        };
+        let state = Some(view.state.clone());
+        let decision = context.store.change_group(state, decide, &cause).await?;
         record_outcome(decision.ok_or_else(Fault::not_found)?.outcome);
         Ok(())
     }

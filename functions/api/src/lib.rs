@@ -7,6 +7,7 @@ mod cursor;
 mod issue_update;
 mod issues;
 mod organizations;
+mod sync_trail;
 
 use std::sync::Arc;
 
@@ -75,6 +76,11 @@ fn router(context: Arc<Context>) -> Router {
             get(issues::show).put(issue_update::update),
         )
         .route("/api/0/issues/{issue}/activities/", get(issues::activities))
+        .route(
+            "/api/0/organizations/{organization}/issues/{issue}/sync/",
+            get(sync_trail::list_in),
+        )
+        .route("/api/0/issues/{issue}/sync/", get(sync_trail::list))
         .with_state(context)
         .layer(from_fn(always_json))
 }

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use domain::{Fault, Message, Outcome, Queue, Reason};
+use domain::{Facet, Fault, Message, Outcome, Queue, Reason};
 use runtime::{Clock, Delivery, Env, Function, StartError, record_outcome};
-use store::Store;
+use store::{Cause, Store};
 use tracing::Span;
 
 /// What this function may touch.
@@ -49,11 +49,14 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
 
     let state = context.store.group_state(message.group).await?;
     let decide = |state: &_| domain::deassign(state, &message);
-    let now = context.clock.now();
-    let decision = context
-        .store
-        .change_group(state, decide, &envelope.trace, now)
-        .await?;
+    let cause = Cause {
+        origin: &message.origin,
+        facet: Facet::Assignee,
+        rule: None,
+        trace: &envelope.trace,
+        now: context.clock.now(),
+    };
+    let decision = context.store.change_group(state, decide, &cause).await?;
 
     let gone = Outcome::Suppressed(Reason::NoGroup);
     record_outcome(decision.map_or(gone, |decision| decision.outcome));

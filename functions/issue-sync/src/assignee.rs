@@ -1,11 +1,12 @@
 //! The assignee of a tracker's issue becomes the assignee of the groups linked to it.
 
 use domain::{
-    Actor, AssigneeChange, Assignment, Existing, Fault, Feature, GroupCursor, GroupState, Message,
-    OrganizationId, Origin, Outcome, Reason, SyncIssue, TraceId, UserId,
+    Actor, AssigneeChange, Assignment, Existing, Facet, Fault, Feature, GroupCursor, GroupId,
+    GroupState, Message, OrganizationId, Origin, Outcome, Reason, Rule, SyncIssue, SyncRecord,
+    TraceId, UserId,
 };
 use runtime::record_outcome;
-use store::{Assignables, LinkedGroup, StoreError};
+use store::{Assignables, Cause, LinkedGroup, StoreError};
 use tracing::{Instrument, info_span};
 
 use crate::Context;
@@ -35,7 +36,10 @@ pub(crate) async fn sync(
     )?;
     if targets.groups.is_empty() {
         if !organizations.is_empty() && change.after.is_none() {
-            record_outcome(Outcome::Suppressed(Reason::NoLinkedGroup));
+            for organization in organizations {
+                let reason = Reason::NoLinkedGroup;
+                record(context, change, Some(organization), None, reason).await?;
+            }
         }
         return Ok(());
     }
@@ -52,8 +56,17 @@ pub(crate) async fn sync(
         let state = loaded.states.remove(&target.1.group).transpose();
         let actor = eligible(assignee, &users, &loaded, target);
         let work = async {
-            record_outcome(sync_group(context, change, actor, state?, trace).await?);
-            Ok::<(), StoreError>(())
+            match actor {
+                Ok(assignment) => {
+                    let outcome = sync_group(context, change, assignment, state?, trace).await?;
+                    record_outcome(outcome);
+                    Ok(())
+                }
+                Err(reason) => {
+                    let (organization, group) = (Some(target.0), Some(target.1.group));
+                    record(context, change, organization, group, reason).await
+                }
+            }
         };
         // One group's trouble does not keep the others from changing; the message comes back for it.
         if let Err(error) = work.instrument(span.clone()).await {
@@ -87,7 +100,7 @@ async fn organizations(
         .collect();
     let organizations = context.store.organizations(&ids).await?;
     if organizations.is_empty() {
-        record_outcome(Outcome::Suppressed(Reason::NoOrganization));
+        record(context, change, None, None, Reason::NoOrganization).await?;
     }
     let first = change.after.map(|after| after.organization);
     let mut allowed = Vec::new();
@@ -106,7 +119,10 @@ async fn organizations(
             None => allowed.push(organization.id),
             Some(reason) if first.is_none() => {
                 let span = info_span!("organization", org.id = organization.id.number());
-                span.in_scope(|| record_outcome(Outcome::Suppressed(reason)));
+                let organization = Some(organization.id);
+                record(context, change, organization, None, reason)
+                    .instrument(span)
+                    .await?;
             }
             Some(_) => {}
         }
@@ -174,28 +190,51 @@ async fn users(context: &Context, assignee: &AssigneeChange) -> Result<Vec<UserI
         .collect())
 }
 
-/// Decides and commits for one group. `actor` is whom to assign, nobody, or why nothing is to be done.
+/// Says in the log and in the trail why nothing is to be done.
+async fn record(
+    context: &Context,
+    change: &SyncIssue,
+    organization: Option<OrganizationId>,
+    group: Option<GroupId>,
+    reason: Reason,
+) -> Result<(), StoreError> {
+    let outcome = Outcome::Suppressed(reason);
+    let record = SyncRecord {
+        origin: change.origin.clone(),
+        organization,
+        group,
+        facet: Facet::Assignee,
+        at: context.clock.now(),
+        outcome,
+        rule: None,
+        change: None,
+    };
+    context.store.record_sync(&record).await?;
+    record_outcome(outcome);
+    Ok(())
+}
+
+/// Decides and commits for one group. Without an assignment nobody is to work on it any more.
 async fn sync_group(
     context: &Context,
     change: &SyncIssue,
-    actor: Result<Option<Assignment>, Reason>,
+    assignment: Option<Assignment>,
     state: Option<GroupState>,
     trace: &TraceId,
 ) -> Result<Outcome, StoreError> {
     let origin = Origin::Tracker(change.origin.clone());
-    let assignment = match actor {
-        Ok(assignment) => assignment,
-        Err(reason) => return Ok(Outcome::Suppressed(reason)),
-    };
     let decide = |state: &GroupState| match &assignment {
         Some(assignment) => domain::assign(state, assignment, &origin),
         None => domain::unassign(state, &origin),
     };
-    let now = context.clock.now();
-    let decision = context
-        .store
-        .change_group(state, decide, trace, now)
-        .await?;
+    let cause = Cause {
+        origin: &origin,
+        facet: Facet::Assignee,
+        rule: assignment.as_ref().map(|_| Rule::VerifiedEmail),
+        trace,
+        now: context.clock.now(),
+    };
+    let decision = context.store.change_group(state, decide, &cause).await?;
     let gone = Outcome::Suppressed(Reason::NoGroup);
     Ok(decision.map_or(gone, |decision| decision.outcome))
 }

@@ -4,10 +4,10 @@ use domain::Fault;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::{Context, issues, organizations, sync, tokens};
+use crate::{Context, explain, issues, organizations, sync, tokens};
 
 /// Every command: its name, its fields (`?` marks those that may be left out) and what it does.
-pub const HELP: [(&str, &str, &str); 12] = [
+pub const HELP: [(&str, &str, &str); 13] = [
     ("help", "", "lists the commands"),
     (
         "create-organization",
@@ -64,6 +64,11 @@ pub const HELP: [(&str, &str, &str); 12] = [
         "organization, integration (id), switches (inbound_assignee, outbound_assignee, inbound_status, outbound_status, comments: true or false)",
         "sets what an organization lets an integration do; switches left out stay",
     ),
+    (
+        "explain",
+        "organization, issue | integration (id) and key, delivery?",
+        "tells how the deliveries about an issue ended, and why",
+    ),
 ];
 
 pub(crate) async fn run(context: &Context, payload: &str) -> Result<Value, Fault> {
@@ -92,6 +97,7 @@ pub(crate) async fn run(context: &Context, payload: &str) -> Result<Value, Fault
         "link-external-issue" => issues::link(context, read(fields)?).await,
         "set-feature" => sync::set_feature(context, read(fields)?).await,
         "set-sync" => sync::set_sync(context, read(fields)?).await,
+        "explain" => explain::explain(context, read(fields)?).await,
         other => {
             let known: Vec<_> = HELP.iter().map(|(name, _, _)| *name).collect();
             let text = format!(

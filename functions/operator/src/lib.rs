@@ -5,6 +5,7 @@
 //! it finds what is there by its natural key and tells whether it made something.
 
 mod command;
+mod explain;
 mod fields;
 mod issues;
 mod organizations;

@@ -4,7 +4,7 @@
 //! minute takes what is overdue: what the stream gave up on, and what was meant for later. A message
 //! is deleted after SQS has accepted it; a crash in between sends it twice, which every receiver takes.
 //!
-//! The same schedule looks where the cache is, see [`discovery`].
+//! The same schedule looks where the cache is.
 
 mod discovery;
 

@@ -39,7 +39,7 @@ pub use message::{
 pub use organization::{
     Email, Feature, Member, Organization, Project, Role, Slug, Team, User, names,
 };
-pub use outcome::{Outcome, Reason};
+pub use outcome::{AssigneeMove, Outcome, Reason, Rule, SyncRecord};
 pub use secret::Secret;
 pub use snowflake::{Snowflake, SnowflakeError, SnowflakeModel};
 pub use status::{StatusWish, set_status};

@@ -52,10 +52,13 @@ impl StoreError {
         E: Error + ProvideErrorMetadata + Send + Sync + 'static,
         R: std::fmt::Debug + Send + Sync + 'static,
     {
-        let code = error
-            .as_service_error()
-            .and_then(|e| e.code().map(str::to_owned));
-        let cause = DisplayErrorContext(error).to_string();
+        let service = error.as_service_error();
+        let code = service.and_then(|e| e.code().map(str::to_owned));
+        // What the table says names what is wrong; the chain around it only says it once more.
+        let cause = match service.and_then(ProvideErrorMetadata::message) {
+            Some(message) => format!("{}: {message}", code.as_deref().unwrap_or("no code")),
+            None => DisplayErrorContext(error).to_string(),
+        };
         match code.as_deref() {
             Some("ValidationException" | "AccessDeniedException" | "SerializationException") => {
                 Self::Refused { operation, cause }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use domain::{
     Activity, ActivityId, AssigneeWrite, Decision, ExternalKey, Group, GroupId, GroupState,
     GroupStats, GroupStatus, GroupWrite, IntegrationId, Level, Member, OrganizationId,
-    PositionGuard, Project, ProjectId, ShortId, Substatus, Timestamp, TraceId, UserId,
+    PositionGuard, Project, ProjectId, ShortId, Substatus, SyncRecord, Timestamp, UserId,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -13,6 +13,7 @@ use crate::{
     error::StoreError,
     hash::sha256_hex,
     keys::{self, Key},
+    sync_trail::{Cause, LinkedIssue},
     table::{
         ATTEMPTS, Created, Item, Page, Query, Sort, Store, key_of, read, step_aside, text, value,
     },
@@ -76,13 +77,6 @@ struct Counters {
     groups: u64,
 }
 
-#[derive(Serialize)]
-struct Link<'a> {
-    organization: OrganizationId,
-    integration: IntegrationId,
-    external_issue: &'a ExternalKey,
-}
-
 impl Store {
     /// The state of a group.
     pub async fn group_state(&self, id: GroupId) -> Result<Option<GroupState>, StoreError> {
@@ -142,7 +136,7 @@ impl Store {
         after: Option<GroupId>,
         limit: u16,
     ) -> Result<Page<LinkedGroup>, StoreError> {
-        let pk = keys::external_issue(organization, integration, issue);
+        let pk = keys::external_issue(Some(organization), integration, issue);
         let query = Query::prefix(&pk, keys::EXTERNAL_GROUPS);
         let start = after.map(|group| {
             let key = keys::external_group(organization, integration, issue, group);
@@ -199,13 +193,12 @@ impl Store {
     /// Commits what `decide` makes of a group's state. When the state has changed since it was read,
     /// it is read again and decided again; nothing is written on an old decision.
     ///
-    /// `Ok(None)`: the group is gone.
+    /// A change that a tracker told of is recorded with how it ended. `Ok(None)`: the group is gone.
     pub async fn change_group(
         &self,
         loaded: Option<GroupState>,
         decide: impl Fn(&GroupState) -> Decision,
-        trace: &TraceId,
-        now: Timestamp,
+        cause: &Cause<'_>,
     ) -> Result<Option<Decision>, StoreError> {
         let mut loaded = loaded;
         for attempt in 0..ATTEMPTS {
@@ -214,10 +207,15 @@ impl Store {
                 return Ok(None);
             };
             let decision = decide(&state);
+            let record = cause.record(&state, &decision);
             let Some(write) = &decision.write else {
+                if let Some(record) = &record {
+                    self.record_sync(record).await?;
+                }
                 return Ok(Some(decision));
             };
-            if self.commit_group(&state, write, trace, now).await? == Commit::Done {
+            let commit = self.commit_group(&state, write, record.as_ref(), cause);
+            if commit.await? == Commit::Done {
                 return Ok(Some(decision));
             }
             loaded = self.group_state(state.group).await?;
@@ -229,9 +227,10 @@ impl Store {
         &self,
         state: &GroupState,
         write: &GroupWrite,
-        trace: &TraceId,
-        now: Timestamp,
+        record: Option<&SyncRecord>,
+        cause: &Cause<'_>,
     ) -> Result<Commit, StoreError> {
+        let (trace, now) = (cause.trace, cause.now);
         let key = keys::group_state(state.group);
         let mut transaction = self
             .transaction()
@@ -256,6 +255,9 @@ impl Store {
         }
         for subscription in &write.subscriptions {
             transaction = transaction.subscribe(state.group, *subscription, now)?;
+        }
+        if let Some(record) = record {
+            transaction = transaction.record(record)?;
         }
         if let Some(message) = &write.message {
             transaction = transaction.send(message.clone(), trace, now, now)?;
@@ -333,10 +335,10 @@ impl Store {
             group: state.group,
             project: state.project,
         };
-        let link = Link {
+        let link = LinkedIssue {
             organization,
             integration,
-            external_issue: issue,
+            external_issue: issue.clone(),
         };
         let commit = self
             .transaction()

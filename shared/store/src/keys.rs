@@ -4,7 +4,7 @@
 //! partition. A test compares [`CHART`] with docs/table.md and with the items that the flows write.
 
 use domain::{
-    Activity, Actor, Email, ExternalKey, GroupId, IntegrationId, MemberId, MessageId,
+    Activity, Actor, Email, ExternalKey, Facet, GroupId, IntegrationId, MemberId, MessageId,
     OrganizationId, ProjectId, Provider, ShortId, Slug, SubscriptionReason, TeamId, Timestamp,
     TokenOwner, UserId,
 };
@@ -50,7 +50,7 @@ const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow
 }
 
 /// Every kind of item in the table.
-pub const CHART: [ChartRow; 31] = [
+pub const CHART: [ChartRow; 33] = [
     row("organization", "ORG#<organization>", "META"),
     row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
     row("team", "TEAM#<team>", "META"),
@@ -108,6 +108,16 @@ pub const CHART: [ChartRow; 31] = [
     ),
     row("subscription", "GROUP#<group>", "SUB#<actor>#<reason>"),
     row("choice to hear or not", "GROUP#<group>", "CHOICE#<user>"),
+    row(
+        "end of a change",
+        "GROUP#<group>",
+        "SYNC#<delivery>#<facet>",
+    ),
+    row(
+        "end of a change without a group",
+        "EXTERNAL#<organization>#<integration>#<external issue>",
+        "SYNC#<delivery>#<facet>",
+    ),
     row(
         "outbox message",
         "OUT#<shard>",
@@ -234,17 +244,37 @@ pub(crate) fn external_group(
     group: GroupId,
 ) -> Key {
     Key::new(
-        external_issue(organization, integration, issue),
+        external_issue(Some(organization), integration, issue),
         format!("{EXTERNAL_GROUPS}{group}"),
     )
 }
 
+/// The partition of a tracker's issue, for each organization that it serves; one for none.
 pub(crate) fn external_issue(
-    organization: OrganizationId,
+    organization: Option<OrganizationId>,
     integration: IntegrationId,
     issue: &ExternalKey,
 ) -> String {
+    let organization = organization.map_or_else(|| "none".to_owned(), |id| id.to_string());
     format!("EXTERNAL#{organization}#{integration}#{issue}")
+}
+
+pub(crate) const SYNC_RECORDS: &str = "SYNC#";
+
+pub(crate) fn sync_of_group(group: GroupId, delivery: MessageId, facet: Facet) -> Key {
+    let sk = format!("{SYNC_RECORDS}{delivery}#{}", facet.as_str());
+    Key::new(format!("GROUP#{group}"), sk)
+}
+
+pub(crate) fn sync_of_issue(
+    organization: Option<OrganizationId>,
+    integration: IntegrationId,
+    issue: &ExternalKey,
+    delivery: MessageId,
+    facet: Facet,
+) -> Key {
+    let sk = format!("{SYNC_RECORDS}{delivery}#{}", facet.as_str());
+    Key::new(external_issue(organization, integration, issue), sk)
 }
 
 const META: &str = "META";
@@ -265,10 +295,12 @@ pub(crate) fn group_stat(id: GroupId, shard: u8) -> Key {
     Key::new(format!("GROUP#{id}"), format!("STAT#{shard}"))
 }
 
+pub(crate) const GROUP_LINKS: &str = "LINK#";
+
 pub(crate) fn group_link(group: GroupId, integration: IntegrationId, issue: &ExternalKey) -> Key {
     Key::new(
         format!("GROUP#{group}"),
-        format!("LINK#{integration}#{issue}"),
+        format!("{GROUP_LINKS}{integration}#{issue}"),
     )
 }
 

@@ -20,6 +20,7 @@ mod secrets;
 #[cfg(feature = "redis")]
 mod sequences;
 mod subscriptions;
+mod sync_trail;
 mod table;
 mod tokens;
 mod transaction;
@@ -38,5 +39,6 @@ pub use secrets::{KeyRing, KeyRingError};
 #[cfg(feature = "redis")]
 pub use sequences::{SequenceError, Sequences};
 pub use subscriptions::Subscription;
+pub use sync_trail::{Cause, LinkedIssue};
 pub use table::{Created, Page, Store};
 pub use users::{KnownAddress, NewMember, UserFields};

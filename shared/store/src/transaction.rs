@@ -10,7 +10,7 @@ use crate::{
     PARTITION_KEY,
     error::StoreError,
     keys::Key,
-    table::{Item, Store, attributes, value, write},
+    table::{ATTEMPTS, Item, Store, attributes, step_aside, value, write},
 };
 
 /// Below DynamoDB's 100 items and 4 MB, so that an entity may grow without surprise.
@@ -136,13 +136,21 @@ impl<'a> Transaction<'a> {
             return Err(StoreError::TooLarge { items, bytes });
         }
         let request = self.store.client.transact_write_items();
-        match request.set_transact_items(Some(self.items)).send().await {
-            Ok(_) => Ok(Commit::Done),
-            Err(error) => match error.as_service_error().and_then(refused) {
-                Some(indexes) => Ok(Commit::Refused(indexes)),
-                None => Err(StoreError::sdk("TransactWriteItems", error)),
-            },
+        let request = request.set_transact_items(Some(self.items));
+        for attempt in 0.. {
+            step_aside(attempt).await;
+            let Err(error) = request.clone().send().await else {
+                return Ok(Commit::Done);
+            };
+            match error.as_service_error().and_then(cancelled) {
+                Some(Cancelled::Refused(indexes)) => return Ok(Commit::Refused(indexes)),
+                Some(Cancelled::Collided) if attempt + 1 < ATTEMPTS => {}
+                Some(Cancelled::Collided) | None => {
+                    return Err(StoreError::sdk("TransactWriteItems", error));
+                }
+            }
         }
+        unreachable!("the loop ends by returning")
     }
 }
 
@@ -155,18 +163,30 @@ pub(crate) struct Change {
     pub(crate) values: Item,
 }
 
-/// The writes whose conditions failed, if that is why the transaction was cancelled.
-fn refused(error: &TransactWriteItemsError) -> Option<Vec<usize>> {
+/// Why a transaction was cancelled.
+enum Cancelled {
+    /// The conditions of these writes did not hold.
+    Refused(Vec<usize>),
+    /// Another transaction was under way on one of the items. Nothing is known to have changed, so the
+    /// same may be sent again.
+    Collided,
+}
+
+fn cancelled(error: &TransactWriteItemsError) -> Option<Cancelled> {
     let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else {
         return None;
     };
+    let codes = || {
+        let reasons = cancelled.cancellation_reasons().iter();
+        reasons.map(|reason| reason.code())
+    };
     let failed = |(index, code)| (code == Some("ConditionalCheckFailed")).then_some(index);
-    let codes = cancelled
-        .cancellation_reasons()
-        .iter()
-        .map(|reason| reason.code());
-    let indexes: Vec<usize> = codes.enumerate().filter_map(failed).collect();
-    (!indexes.is_empty()).then_some(indexes)
+    let indexes: Vec<usize> = codes().enumerate().filter_map(failed).collect();
+    if !indexes.is_empty() {
+        return Some(Cancelled::Refused(indexes));
+    }
+    let harmless = |code| matches!(code, None | Some("None" | "TransactionConflict"));
+    codes().all(harmless).then_some(Cancelled::Collided)
 }
 
 fn encoding(error: &(impl std::error::Error + ?Sized)) -> StoreError {

@@ -70,13 +70,16 @@ impl Process {
         self.started
     }
 
-    /// The CPU time of all its threads since the start. It waits until they sleep: the kernel does not
-    /// count what a running thread has used since its last switch.
+    /// The CPU time of all its threads since the start. It waits until they sleep, because the kernel does
+    /// not count what a running thread has used since its last switch, and until two looks in a row see the
+    /// same: now and then, one in some thousands, a time is counted late although the thread sleeps.
     pub(crate) async fn cpu_at_rest(&self) -> anyhow::Result<Duration> {
+        let mut last = None;
         for _ in 0..LOOKS {
             sleep(BETWEEN_LOOKS).await;
-            if let Some(cpu) = self.cpu_if_resting()? {
-                return Ok(cpu);
+            match self.cpu_if_resting()? {
+                Some(cpu) if last == Some(cpu) => return Ok(cpu),
+                cpu => last = cpu,
             }
         }
         bail!("the process does not come to rest")

@@ -1,0 +1,68 @@
+//! `GET` of an issue's sync trail: how the changes that trackers told of ended, and why.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode, Uri},
+};
+use domain::{GroupId, Outcome, Reason, Rule, SyncRecord};
+use runtime::{Answer, json};
+use serde_json::{Value, json};
+
+use crate::{Context, auth::ISSUE_READ, cursor::Paging, issues::find};
+
+/// `GET /issues/{issue}/sync/`
+pub(crate) async fn list(
+    State(context): State<Arc<Context>>,
+    Path(issue): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Answer {
+    let (_, view) = find(&context, &headers, None, &issue, &ISSUE_READ).await?;
+    answer(&context, &uri, view.group.id).await
+}
+
+/// `GET /organizations/{organization}/issues/{issue}/sync/`
+pub(crate) async fn list_in(
+    State(context): State<Arc<Context>>,
+    Path((organization, issue)): Path<(String, String)>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Answer {
+    let organization = Some(organization.as_str());
+    let (_, view) = find(&context, &headers, organization, &issue, &ISSUE_READ).await?;
+    answer(&context, &uri, view.group.id).await
+}
+
+async fn answer(context: &Context, uri: &Uri, group: GroupId) -> Answer {
+    let paging = Paging::of(uri)?;
+    let page = context
+        .store
+        .sync_trail(group, paging.skip, paging.limit)
+        .await?;
+    let rows: Vec<_> = page.rows.iter().map(row).collect();
+    Ok(paging.link(context, page.more, json(StatusCode::OK, &rows)))
+}
+
+fn row(record: &SyncRecord) -> Value {
+    let (origin, outcome) = (&record.origin, record.outcome);
+    json!({
+        "id": origin.delivery,
+        "at": record.at.to_string(),
+        "direction": "inbound",
+        "provider": origin.provider.as_str(),
+        "integrationId": origin.integration,
+        "externalIssue": origin.external_issue,
+        "facet": record.facet.as_str(),
+        "outcome": Outcome::as_str(outcome),
+        "reason": outcome.reason().map(Reason::as_str),
+        "explanation": outcome.reason().map(Reason::explanation),
+        "rule": record.rule.map(Rule::as_str),
+        "cause": {
+            "delivery": origin.delivery,
+            "revision": origin.revision.map(|revision| revision.to_string()),
+        },
+        "change": record.change.map(|change| json!({ "from": change.from, "to": change.to })),
+    })
+}

@@ -1,0 +1,186 @@
+//! How deliveries of trackers ended, kept for those who ask why.
+//!
+//! A row lies with its group, or with the tracker's issue where no group came into it. What changes a
+//! group is recorded in the same transaction; what changes nothing is put if absent, so that a delivery
+//! that comes again does not hide how it ended.
+
+use domain::{
+    AssigneeMove, AssigneeWrite, Decision, ExternalKey, Facet, GroupId, GroupState, IntegrationId,
+    OrganizationId, Origin, Outcome, Rule, SyncRecord, Timestamp, TraceId,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::StoreError,
+    keys::{self, Key},
+    table::{Page, Query, Sort, Store},
+    transaction::{Commit, Transaction},
+};
+
+/// For how long a row is kept, in seconds.
+const KEPT: i64 = 90 * 24 * 60 * 60;
+
+/// What brings a change of a group about.
+#[derive(Debug, Clone, Copy)]
+pub struct Cause<'a> {
+    /// Where it comes from.
+    pub origin: &'a Origin,
+    /// What it is about.
+    pub facet: Facet,
+    /// By which rule it was decided.
+    pub rule: Option<Rule>,
+    /// What it belongs to.
+    pub trace: &'a TraceId,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// One of the tracker's issues that a group is linked to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkedIssue {
+    /// Whose.
+    pub organization: OrganizationId,
+    /// Through which integration.
+    pub integration: IntegrationId,
+    /// Which.
+    pub external_issue: ExternalKey,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    #[serde(flatten)]
+    record: &'a SyncRecord,
+    ttl: i64,
+}
+
+fn key(record: &SyncRecord) -> Key {
+    let (delivery, facet) = (record.origin.delivery, record.facet);
+    match record.group {
+        Some(group) => keys::sync_of_group(group, delivery, facet),
+        None => {
+            let origin = &record.origin;
+            keys::sync_of_issue(
+                record.organization,
+                origin.integration,
+                &origin.external_issue,
+                delivery,
+                facet,
+            )
+        }
+    }
+}
+
+fn row(record: &SyncRecord) -> Row<'_> {
+    let ttl = record.at.seconds() + KEPT;
+    Row { record, ttl }
+}
+
+impl Transaction<'_> {
+    /// Records the end of what this transaction does.
+    pub(crate) fn record(self, record: &SyncRecord) -> Result<Self, StoreError> {
+        self.put(&key(record), &row(record))
+    }
+}
+
+impl Store {
+    /// Records an end that changed nothing, unless the delivery has one already.
+    pub async fn record_sync(&self, record: &SyncRecord) -> Result<(), StoreError> {
+        let transaction = self.transaction().put_new(&key(record), &row(record))?;
+        match transaction.commit().await? {
+            Commit::Done | Commit::Refused(_) => Ok(()),
+        }
+    }
+
+    /// The tracker's issues that a group is linked to.
+    pub async fn linked_issues(&self, group: GroupId) -> Result<Vec<LinkedIssue>, StoreError> {
+        let pk = keys::group_meta(group).pk;
+        self.query_all(Query::prefix(&pk, keys::GROUP_LINKS)).await
+    }
+
+    /// How the changes that concern a group ended, the newest first: its own, and those of the issues it
+    /// is linked to that never came to a group.
+    pub async fn sync_trail(
+        &self,
+        group: GroupId,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Page<SyncRecord>, StoreError> {
+        let most = skip + limit;
+        let mut partitions = vec![keys::group_meta(group).pk];
+        for issue in self.linked_issues(group).await? {
+            let organization = Some(issue.organization);
+            let (integration, key) = (issue.integration, &issue.external_issue);
+            partitions.push(keys::external_issue(organization, integration, key));
+        }
+        let (mut rows, mut more) = (Vec::new(), false);
+        for pk in partitions {
+            let page = self.trail_of(&pk, most).await?;
+            rows.extend(page.rows);
+            more |= page.more;
+        }
+        rows.sort_by_key(|row: &SyncRecord| std::cmp::Reverse((row.origin.delivery, row.facet)));
+        more |= rows.len() > most;
+        let rows = rows.into_iter().skip(skip).take(limit).collect();
+        Ok(Page { rows, more })
+    }
+
+    /// How the changes of a tracker's issue that never came to a group ended, the newest first.
+    /// Without an organization: those of an integration that serves nobody.
+    pub async fn sync_trail_of_issue(
+        &self,
+        organization: Option<OrganizationId>,
+        integration: IntegrationId,
+        issue: &ExternalKey,
+        limit: usize,
+    ) -> Result<Vec<SyncRecord>, StoreError> {
+        let pk = keys::external_issue(organization, integration, issue);
+        Ok(self.trail_of(&pk, limit).await?.rows)
+    }
+
+    async fn trail_of(&self, pk: &str, limit: usize) -> Result<Page<SyncRecord>, StoreError> {
+        let sort = Sort::Prefix(keys::SYNC_RECORDS);
+        let descending = true;
+        self.list(
+            Query {
+                pk,
+                sort,
+                descending,
+            },
+            0,
+            limit,
+        )
+        .await
+    }
+}
+
+impl Cause<'_> {
+    /// The record of a change that a tracker told of; other changes have none.
+    pub(crate) fn record(&self, state: &GroupState, decision: &Decision) -> Option<SyncRecord> {
+        let Origin::Tracker(origin) = self.origin else {
+            return None;
+        };
+        // It ends where it was handed over to.
+        if decision.outcome == Outcome::HandedOver {
+            return None;
+        }
+        let to = decision.write.as_ref().map(|write| write.assignee);
+        let to = match to {
+            Some(AssigneeWrite::Set(actor)) => Some(Some(actor)),
+            Some(AssigneeWrite::Clear) => Some(None),
+            Some(AssigneeWrite::Keep) | None => None,
+        };
+        Some(SyncRecord {
+            origin: origin.clone(),
+            organization: Some(state.organization),
+            group: Some(state.group),
+            facet: self.facet,
+            at: self.now,
+            outcome: decision.outcome,
+            rule: self.rule,
+            change: to.map(|to| AssigneeMove {
+                from: state.assignee,
+                to,
+            }),
+        })
+    }
+}
