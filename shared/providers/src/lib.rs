@@ -10,6 +10,8 @@ mod error;
 mod guard;
 #[cfg(feature = "client")]
 mod http;
+#[cfg(feature = "client")]
+pub mod jira_server;
 pub mod vsts;
 
 #[cfg(feature = "client")]
