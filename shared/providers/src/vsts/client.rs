@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use domain::{Email, ExternalKey, Secret};
-use http::{HeaderName, Method, header};
+use http::{HeaderName, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -130,7 +130,7 @@ impl Client {
         let mut next = users.clone();
         for _ in 0..MAX_PAGES {
             let call = self.call(Method::GET, next, PREVIEW);
-            let answer = self.outside.send(call).await?;
+            let answer = self.send(call).await?;
             let token = answer.header(CONTINUATION).filter(|text| !text.is_empty());
             let following =
                 token.map(|token| format!("{users}?continuationToken={}", encode(token)));
@@ -154,7 +154,7 @@ impl Client {
     /// Reads a work item.
     pub async fn work_item(&self, key: &ExternalKey) -> Result<WorkItem, CallError> {
         let call = self.call(Method::GET, self.work_item_url(key)?, VERSION);
-        let item: Item = self.outside.send(call).await?.json()?;
+        let item: Item = self.send(call).await?.json()?;
         Ok(WorkItem {
             revision: item.rev,
             assignee: item.fields.assigned_to.as_ref().and_then(shown),
@@ -175,10 +175,19 @@ impl Client {
             .call(Method::PATCH, self.work_item_url(key)?, VERSION)
             .hiding(assignee.unwrap_or_default())
             .json(&[operation]);
-        let answer = self.outside.send(call).await?.accepted()?;
+        let answer = self.send(call).await?.accepted()?;
         Ok(Written {
             revision: revision(&answer),
         })
+    }
+
+    /// Azure may answer a token that it does not take with 203 and a page to sign in, which is no success.
+    async fn send(&self, call: Call) -> Result<Response, CallError> {
+        let answer = self.outside.send(call).await?;
+        match answer.status() {
+            StatusCode::NON_AUTHORITATIVE_INFORMATION => Err(CallError::Unauthorized),
+            _ => Ok(answer),
+        }
     }
 
     fn work_item_url(&self, key: &ExternalKey) -> Result<String, CallError> {

@@ -6,7 +6,7 @@ use domain::{ExternalKey, Secret};
 use providers::{CallError, Limits, Outside, OutsideConfig, Remedy, vsts::client::Client};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
 };
 use tokio_rustls::{
     TlsAcceptor,
@@ -174,9 +174,10 @@ async fn an_answer_ends_where_the_limit_is() {
 
 #[tokio::test]
 async fn a_host_that_is_not_there_and_one_that_is_forbidden_look_the_same() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let closed = free.local_addr().unwrap().to_string();
-    drop(free);
+    // Bound and not listening: the port stays ours and stays closed.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let closed = socket.local_addr().unwrap().to_string();
     let allowed = guarded(std::slice::from_ref(&closed));
     let got = call(allowed, &format!("http://{closed}/")).await;
     assert_eq!(got, Err(host("127.0.0.1")));

@@ -210,6 +210,18 @@ async fn an_assignee_is_removed_without_a_value() {
 }
 
 #[tokio::test]
+async fn a_page_to_sign_in_is_no_success() {
+    let page = || reply(203, "<html>Sign in</html>");
+    let server = Server::start([page(), page(), page()]).await;
+    let (client, key) = (client(&server), key("412"));
+    let refused = CallError::Unauthorized;
+    assert_eq!(client.work_item(&key).await, Err(refused.clone()));
+    assert_eq!(client.find_assignee(&[]).await, Err(refused.clone()));
+    assert_eq!(client.set_assignee(&key, None).await, Err(refused));
+    assert_eq!(server.finish().len(), 3);
+}
+
+#[tokio::test]
 async fn a_key_cannot_lead_to_another_resource() {
     let server = Server::start([reply(404, "")]).await;
     let client = client(&server);
