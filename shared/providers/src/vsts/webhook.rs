@@ -214,7 +214,7 @@ fn assignee(change: &Change) -> Result<Option<AssigneeChange>, Reason> {
 }
 
 /// `Name <address>` in version 1.0 of the resource, an identity object in later ones.
-fn address(value: &Value) -> Option<Email> {
+pub(super) fn address(value: &Value) -> Option<Email> {
     match value {
         Value::String(text) => {
             let (_, rest) = text.split_once('<')?;

@@ -1,0 +1,7 @@
+//! What goes over the wire to trackers, and what every kind of answer becomes.
+
+mod jira_server;
+mod outside;
+mod server;
+mod tokens;
+mod vsts;
