@@ -334,7 +334,10 @@ impl World {
             let sqs = self.stack.sqs();
             if let Some(wait) = queues.iter().filter_map(|q| sqs.next_visible_in(q)).min() {
                 sqs.advance(wait);
-            } else if self.outbox() > 0 {
+            } else if let Some(due) = self.next_due() {
+                // What was put off is due at once, by the stack's clock.
+                let wait = due - self.stack.clock().now().millis();
+                self.stack.clock().advance(wait.max(0));
                 // Faults may fail a sweep; the next one goes on.
                 let _ = self.stack.step_schedules().await;
             } else {
@@ -348,12 +351,18 @@ impl World {
         );
     }
 
-    fn outbox(&self) -> usize {
+    /// When the next message of the outbox is due, in milliseconds.
+    fn next_due(&self) -> Option<i64> {
         let items = self.items();
-        items
+        let waiting = items
             .iter()
-            .filter(|item| partition(item).starts_with("OUT#"))
-            .count()
+            .filter(|item| partition(item).starts_with("OUT#"));
+        let due = |item: &Value| {
+            let key = item["SK"]["S"].as_str().unwrap_or_default();
+            let (due, _) = key.split_once('#').unwrap_or_default();
+            due.parse().unwrap_or(0)
+        };
+        waiting.map(due).min()
     }
 
     /// Every item of the table.
@@ -425,7 +434,7 @@ impl World {
                 "visible, in flight, delayed, dead of {queue}"
             );
         }
-        assert_eq!(self.outbox(), 0, "messages left in the outbox");
+        assert_eq!(self.next_due(), None, "messages left in the outbox");
         assert_eq!(
             self.stack.border_violations(),
             0,

@@ -6,7 +6,7 @@ use axum::{
     extract::{Path, State},
     http::{HeaderMap, StatusCode, Uri},
 };
-use domain::{GroupId, Outcome, Reason, Rule, SyncRecord};
+use domain::{GroupId, Origin, Outcome, Provider, Reason, Rule, SyncRecord};
 use runtime::{Answer, json};
 use serde_json::{Value, json};
 
@@ -46,23 +46,31 @@ async fn answer(context: &Context, uri: &Uri, group: GroupId) -> Answer {
 }
 
 fn row(record: &SyncRecord) -> Value {
-    let (origin, outcome) = (&record.origin, record.outcome);
+    let outcome = record.outcome;
+    let cause = match &record.origin {
+        Origin::Tracker(origin) => json!({
+            "delivery": origin.delivery,
+            "integrationId": origin.integration,
+            "externalIssue": origin.external_issue,
+            "revision": origin.revision.map(|revision| revision.to_string()),
+        }),
+        Origin::Api(origin) => json!({ "request": origin.request, "user": origin.user }),
+    };
     json!({
-        "id": origin.delivery,
+        "id": record.origin.cause(),
         "at": record.at.to_string(),
-        "direction": "inbound",
-        "provider": origin.provider.as_str(),
-        "integrationId": origin.integration,
-        "externalIssue": origin.external_issue,
+        "direction": record.direction.as_str(),
+        "provider": record.provider.map(Provider::as_str),
+        "integrationId": record.link.integration,
+        "externalIssue": record.link.external_issue,
+        "revision": record.revision.map(|revision| revision.to_string()),
         "facet": record.facet.as_str(),
         "outcome": Outcome::as_str(outcome),
         "reason": outcome.reason().map(Reason::as_str),
         "explanation": outcome.reason().map(Reason::explanation),
         "rule": record.rule.map(Rule::as_str),
-        "cause": {
-            "delivery": origin.delivery,
-            "revision": origin.revision.map(|revision| revision.to_string()),
-        },
+        "detail": record.detail,
+        "cause": cause,
         "change": record.change.map(|change| json!({ "from": change.from, "to": change.to })),
     })
 }

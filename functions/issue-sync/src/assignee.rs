@@ -2,14 +2,21 @@
 
 use domain::{
     Actor, AssigneeChange, Assignment, Existing, Facet, Fault, Feature, GroupCursor, GroupId,
-    GroupState, Message, OrganizationId, Origin, Outcome, Reason, Rule, SyncIssue, SyncRecord,
-    TraceId, UserId,
+    GroupState, LinkState, Message, OrganizationId, Origin, Outcome, Reason, Rule, Settled,
+    SyncIssue, SyncRecord, TraceId, TrackerAssignee, UserId,
 };
 use runtime::record_outcome;
-use store::{Assignables, Cause, LinkedGroup, StoreError};
+use store::{Assignables, Cause, Ending, LinkedGroup, StoreError};
 use tracing::{Instrument, info_span};
 
 use crate::Context;
+
+/// An organization that lets the change in.
+struct Allowed {
+    id: OrganizationId,
+    /// Whether its own identity made the change, where that can be told.
+    ours: Option<bool>,
+}
 
 /// How many groups one message handles. An issue linked to more goes on in a message of its own.
 const GROUPS: u16 = 25;
@@ -38,7 +45,7 @@ pub(crate) async fn sync(
         if !organizations.is_empty() && change.after.is_none() {
             for organization in organizations {
                 let reason = Reason::NoLinkedGroup;
-                record(context, change, Some(organization), None, reason).await?;
+                record(context, change, Some(organization.id), None, reason).await?;
             }
         }
         return Ok(());
@@ -55,14 +62,20 @@ pub(crate) async fn sync(
         );
         let state = loaded.states.remove(&target.1.group).transpose();
         let actor = eligible(assignee, &users, &loaded, target);
+        let mut from = organizations.iter().filter(|from| from.id == target.0);
+        let ours = from.next().and_then(|from| from.ours);
         let work = async {
             match actor {
                 Ok(assignment) => {
-                    let outcome = sync_group(context, change, assignment, state?, trace).await?;
+                    let outcome =
+                        sync_group(context, change, assignment, ours, state?, trace).await?;
                     record_outcome(outcome);
                     Ok(())
                 }
                 Err(reason) => {
+                    if let Some(state) = state? {
+                        forget(context, change, &state).await?;
+                    }
                     let (organization, group) = (Some(target.0), Some(target.1.group));
                     record(context, change, organization, group, reason).await
                 }
@@ -86,10 +99,7 @@ pub(crate) async fn sync(
 }
 
 /// The organizations that the integration serves and that let its assignees in.
-async fn organizations(
-    context: &Context,
-    change: &SyncIssue,
-) -> Result<Vec<OrganizationId>, Fault> {
+async fn organizations(context: &Context, change: &SyncIssue) -> Result<Vec<Allowed>, Fault> {
     let attached = context
         .store
         .attached_organizations(change.origin.integration)
@@ -105,18 +115,22 @@ async fn organizations(
     let first = change.after.map(|after| after.organization);
     let mut allowed = Vec::new();
     for organization in organizations {
-        let on = |attached: &domain::AttachedOrganization| {
-            attached.organization == organization.id && attached.switches.inbound_assignee
-        };
+        let mut own = attached
+            .iter()
+            .filter(|a| a.organization == organization.id);
+        let own = own.next().filter(|own| own.switches.inbound_assignee);
         let reason = if !organization.has(Feature::IntegrationsIssueSync) {
             Some(Reason::FeatureOff)
-        } else if !attached.iter().any(on) {
+        } else if own.is_none() {
             Some(Reason::SwitchOff)
         } else {
             None
         };
         match reason {
-            None => allowed.push(organization.id),
+            None => allowed.push(Allowed {
+                id: organization.id,
+                ours: own.and_then(|own| Some(own.acts_as.as_ref()? == change.author.as_ref()?)),
+            }),
             Some(reason) if first.is_none() => {
                 let span = info_span!("organization", org.id = organization.id.number());
                 let organization = Some(organization.id);
@@ -127,8 +141,8 @@ async fn organizations(
             Some(_) => {}
         }
     }
-    allowed.retain(|organization| first.is_none_or(|first| *organization >= first));
-    allowed.sort();
+    allowed.retain(|organization| first.is_none_or(|first| organization.id >= first));
+    allowed.sort_by_key(|organization| organization.id);
     Ok(allowed)
 }
 
@@ -136,10 +150,10 @@ async fn organizations(
 async fn targets(
     context: &Context,
     change: &SyncIssue,
-    organizations: &[OrganizationId],
+    organizations: &[Allowed],
 ) -> Result<Targets, Fault> {
     let mut groups: Vec<Target> = Vec::new();
-    for organization in organizations {
+    for organization in organizations.iter().map(|organization| &organization.id) {
         let left = GROUPS - u16::try_from(groups.len()).unwrap_or(GROUPS);
         if left == 0 {
             return Ok(cut(groups));
@@ -199,15 +213,11 @@ async fn record(
     reason: Reason,
 ) -> Result<(), StoreError> {
     let outcome = Outcome::Suppressed(reason);
+    let now = context.clock.now();
     let record = SyncRecord {
-        origin: change.origin.clone(),
         organization,
         group,
-        facet: Facet::Assignee,
-        at: context.clock.now(),
-        outcome,
-        rule: None,
-        change: None,
+        ..SyncRecord::of_delivery(&change.origin, Facet::Assignee, outcome, now)
     };
     context.store.record_sync(&record).await?;
     record_outcome(outcome);
@@ -219,13 +229,22 @@ async fn sync_group(
     context: &Context,
     change: &SyncIssue,
     assignment: Option<Assignment>,
+    ours: Option<bool>,
     state: Option<GroupState>,
     trace: &TraceId,
 ) -> Result<Outcome, StoreError> {
     let origin = Origin::Tracker(change.origin.clone());
-    let decide = |state: &GroupState| match &assignment {
-        Some(assignment) => domain::assign(state, assignment, &origin),
-        None => domain::unassign(state, &origin),
+    let told = match assignment.as_ref().map(|assignment| assignment.actor) {
+        Some(Actor::User(user)) => Some(TrackerAssignee::User(user)),
+        Some(Actor::Team(_)) => None,
+        None => Some(TrackerAssignee::Nobody),
+    };
+    let decide = |state: &GroupState| {
+        let echo = told.and_then(|told| domain::echo(state, &change.origin, told, ours));
+        echo.unwrap_or_else(|| match &assignment {
+            Some(assignment) => domain::assign(state, assignment, &origin),
+            None => domain::unassign(state, &origin),
+        })
     };
     let cause = Cause {
         origin: &origin,
@@ -237,6 +256,32 @@ async fn sync_group(
     let decision = context.store.change_group(state, decide, &cause).await?;
     let gone = Outcome::Suppressed(Reason::NoGroup);
     Ok(decision.map_or(gone, |decision| decision.outcome))
+}
+
+/// The tracker has somebody of whom nothing is known here: whoever is decided on next is to be told to it,
+/// even if it is the one whom it had before.
+async fn forget(
+    context: &Context,
+    change: &SyncIssue,
+    state: &GroupState,
+) -> Result<(), StoreError> {
+    let link = change.origin.link();
+    let at = state.links.get(&link).filter(|at| at.known.is_some());
+    if let Some(at) = at {
+        let settled = Settled {
+            link: LinkState {
+                known: None,
+                ..at.clone()
+            },
+            position: None,
+        };
+        // Whoever changes it at the same time knows better.
+        let store = &context.store;
+        store
+            .settle_link(state, &link, &settled, Ending::None)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Whom to assign: the first of the users who has access to the group's project.
@@ -287,7 +332,7 @@ async fn go_on(
     let now = context.clock.now();
     context
         .store
-        .outbox_send(Message::SyncIssue(rest), trace, now)
+        .outbox_send(Message::SyncIssue(rest), trace, now, now)
         .await?;
     tracing::info!(
         groups = GROUPS,

@@ -4,10 +4,10 @@ use domain::Fault;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::{Context, explain, issues, organizations, sync, tokens};
+use crate::{Context, explain, identity, issues, organizations, sync, tokens};
 
 /// Every command: its name, its fields (`?` marks those that may be left out) and what it does.
-pub const HELP: [(&str, &str, &str); 13] = [
+pub const HELP: [(&str, &str, &str); 14] = [
     ("help", "", "lists the commands"),
     (
         "create-organization",
@@ -41,7 +41,7 @@ pub const HELP: [(&str, &str, &str); 13] = [
     ),
     (
         "create-integration",
-        "organization, provider (vsts), external_id, name, domain_name, shared_secret?, subscription_id?, status? (active)",
+        "organization, provider (vsts, jira_server), external_id, name, domain_name, shared_secret?, subscription_id?, status? (active)",
         "connects a tracker to an organization; what is left out stays as it is, and a secret is made where there is none",
     ),
     (
@@ -63,6 +63,11 @@ pub const HELP: [(&str, &str, &str); 13] = [
         "set-sync",
         "organization, integration (id), switches (inbound_assignee, outbound_assignee, inbound_status, outbound_status, comments: true or false)",
         "sets what an organization lets an integration do; switches left out stay",
+    ),
+    (
+        "set-identity",
+        "organization, integration (id), identity ({\"vsts\": {access_token, refresh_token?, expires}} | {\"jira_server\": {consumer_key, private_key, access_token}}), acts_as? (the address that the tracker shows for it)",
+        "gives what an organization writes to a tracker with; it is kept sealed and never shown",
     ),
     (
         "explain",
@@ -97,6 +102,7 @@ pub(crate) async fn run(context: &Context, payload: &str) -> Result<Value, Fault
         "link-external-issue" => issues::link(context, read(fields)?).await,
         "set-feature" => sync::set_feature(context, read(fields)?).await,
         "set-sync" => sync::set_sync(context, read(fields)?).await,
+        "set-identity" => identity::set_identity(context, read(fields)?).await,
         "explain" => explain::explain(context, read(fields)?).await,
         other => {
             let known: Vec<_> = HELP.iter().map(|(name, _, _)| *name).collect();

@@ -41,10 +41,10 @@ pub(crate) async fn explain(context: &Context, asked: Explain) -> Result<Value, 
             for linked in linked.rows {
                 let page = store.sync_trail(linked.group, 0, MOST).await?;
                 let own = page.rows.into_iter().filter(|row| row.group.is_some());
-                rows.extend(own.filter(|row| row.origin.integration == id));
+                rows.extend(own.filter(|row| row.link.integration == id));
             }
-            rows.retain(|row| row.origin.external_issue == key);
-            rows.sort_by_key(|row| std::cmp::Reverse(row.origin.delivery));
+            rows.retain(|row| row.link.external_issue == key);
+            rows.sort_by_key(|row| std::cmp::Reverse(row.origin.cause()));
             rows
         }
         (Some(_), _, _) | (None, _, _) => {
@@ -53,7 +53,7 @@ pub(crate) async fn explain(context: &Context, asked: Explain) -> Result<Value, 
         }
     };
     if let Some(delivery) = asked.delivery {
-        trail.retain(|row| row.origin.delivery == delivery);
+        trail.retain(|row| row.origin.cause() == delivery);
     }
     let trail: Result<Vec<_>, _> = trail.iter().map(explained).collect();
     let trail = trail.map_err(|error| Fault::Poison(error.to_string()))?;

@@ -1,9 +1,9 @@
 //! Issues and their links to trackers.
 
-use domain::{ExternalKey, Fault, IntegrationId, Level, Provider};
+use domain::{ExternalKey, Fault, IntegrationId, Level, Link, Provider};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::NewGroup;
+use store::{Linked, MOST_LINKS, NewGroup};
 
 use crate::{
     Context,
@@ -64,12 +64,20 @@ pub(crate) async fn link(context: &Context, link: LinkExternalIssue) -> Result<V
     let view = issue(context, organization.id, &link.issue).await?;
     let integration = integration(context, organization.id, link.integration).await?;
     check_key(integration.provider, &link.key)?;
-    let created = context
+    let target = Link {
+        integration: integration.id,
+        external_issue: link.key.clone(),
+    };
+    let linked = context
         .store
-        .link_external_issue(&view.state, integration.id, &link.key)
+        .link_external_issue(&view.state, &target)
         .await?;
+    if linked == Linked::TooMany {
+        let text = format!("The issue has {MOST_LINKS} links, and can have no more.");
+        return Err(Fault::field("issue", text));
+    }
     Ok(json!({
-        "created": created,
+        "created": linked == Linked::New,
         "link": {
             "issue": view.group.short_id, "integration": integration.id,
             "provider": integration.provider.as_str(), "key": link.key,
@@ -87,5 +95,21 @@ fn check_key(provider: Provider, key: &ExternalKey) -> Result<(), Fault> {
                 "A work item's key is its number, like 31.",
             )),
         },
+        Provider::JiraServer => {
+            let parts = key.as_str().rsplit_once('-');
+            let legal = |(project, number): (&str, &str)| {
+                let mut letters = project.bytes();
+                letters.next().is_some_and(|b| b.is_ascii_uppercase())
+                    && letters.all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+                    && number.parse::<u64>().is_ok_and(|n| n.to_string() == number)
+            };
+            match parts.is_some_and(legal) {
+                true => Ok(()),
+                false => Err(Fault::field(
+                    "key",
+                    "A Jira issue's key is its project and its number, like WEB-7.",
+                )),
+            }
+        }
     }
 }

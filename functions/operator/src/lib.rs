@@ -7,6 +7,7 @@
 mod command;
 mod explain;
 mod fields;
+mod identity;
 mod issues;
 mod organizations;
 mod sync;

@@ -139,6 +139,7 @@ fn message(
         origin,
         assignee,
         status,
+        author: update.author,
         after: None,
     }))
 }

@@ -7,7 +7,8 @@
 
 use crate::{
     ActivityKind, Actor, Deassign, Email, Facet, GroupState, GroupStatus, Message, Origin, Outcome,
-    Position, PositionKey, Reason, SubscriptionReason, SubscriptionWrite, Substatus, UserId,
+    Position, PositionKey, PushAssignee, Reason, SubscriptionReason, SubscriptionWrite, Substatus,
+    Told, TrackerAssignee, UserId,
 };
 
 /// How a change ends, and what is to be written for it to end so.
@@ -34,8 +35,10 @@ pub struct GroupWrite {
     pub subscriptions: Vec<SubscriptionWrite>,
     /// What the activity says; its author and origin.
     pub activity: Option<(ActivityKind, Option<UserId>, Origin)>,
+    /// What the tracker that this comes from has now.
+    pub told: Option<Told>,
     /// What follows, sent in the same transaction.
-    pub message: Option<Message>,
+    pub messages: Vec<Message>,
 }
 
 impl GroupWrite {
@@ -48,7 +51,8 @@ impl GroupWrite {
             status: None,
             subscriptions: Vec::new(),
             activity: None,
-            message: None,
+            told: None,
+            messages: Vec::new(),
         }
     }
 }
@@ -109,7 +113,8 @@ pub fn assign(state: &GroupState, assignment: &Assignment, origin: &Origin) -> D
     let add = SubscriptionWrite::Add(assignment.actor, SubscriptionReason::Assigned);
     match (state.assignee, assignment.existing) {
         (Some(assignee), _) if assignee == assignment.actor => {
-            return already_so(position, vec![add]);
+            let told = told(state, origin, state.assignee);
+            return already_so(position, vec![add], told);
         }
         (Some(_), Existing::Keep) => {
             let outcome = Outcome::Suppressed(Reason::AlreadyAssigned);
@@ -137,9 +142,52 @@ pub fn assign(state: &GroupState, assignment: &Assignment, origin: &Origin) -> D
             assignee: AssigneeWrite::Set(assignment.actor),
             subscriptions,
             activity: Some((kind, assignment.acting_user, origin.clone())),
+            told: told(state, origin, Some(assignment.actor)),
+            messages: match assignment.actor {
+                Actor::User(_) => pushes(state, origin),
+                // No tracker knows our teams.
+                Actor::Team(_) => Vec::new(),
+            },
             ..GroupWrite::of(position)
         }),
     }
+}
+
+/// One message for every linked issue but those of the installation that the change comes from.
+fn pushes(state: &GroupState, origin: &Origin) -> Vec<Message> {
+    let others = state
+        .links
+        .keys()
+        .filter(|link| Some(link.integration) != origin.integration());
+    let push = |link: &crate::Link| {
+        Message::PushAssignee(PushAssignee {
+            organization: state.organization,
+            group: state.group,
+            link: link.clone(),
+            version: state.version + 1,
+            origin: origin.clone(),
+            failing: None,
+        })
+    };
+    others.map(push).collect()
+}
+
+/// What the change says of the linked issue that it comes from.
+fn told(state: &GroupState, origin: &Origin, assignee: Option<Actor>) -> Option<Told> {
+    let Origin::Tracker(tracker) = origin else {
+        return None;
+    };
+    let link = tracker.link();
+    let assignee = match assignee {
+        None => TrackerAssignee::Nobody,
+        Some(Actor::User(user)) => TrackerAssignee::User(user),
+        Some(Actor::Team(_)) => return None,
+    };
+    state.links.contains_key(&link).then_some(Told {
+        link,
+        assignee,
+        settles: true,
+    })
 }
 
 /// What becomes of the one who worked on it before. A person in the team that takes over keeps hearing;
@@ -162,8 +210,9 @@ pub fn unassign(state: &GroupState, origin: &Origin) -> Decision {
         Ok(position) => position,
         Err(reason) => return refuse(reason),
     };
+    let told = told(state, origin, None);
     if state.assignee.is_none() {
-        return already_so(position, Vec::new());
+        return already_so(position, Vec::new(), told);
     }
     let message = Deassign {
         organization: state.organization,
@@ -175,7 +224,8 @@ pub fn unassign(state: &GroupState, origin: &Origin) -> Decision {
     Decision {
         outcome: Outcome::HandedOver,
         write: Some(GroupWrite {
-            message: Some(Message::Deassign(message)),
+            told,
+            messages: vec![Message::Deassign(message)],
             ..GroupWrite::of(position)
         }),
     }
@@ -212,6 +262,8 @@ pub fn deassign(state: &GroupState, message: &Deassign) -> Decision {
                 message.acting_user,
                 message.origin.clone(),
             )),
+            told: told(state, &message.origin, None),
+            messages: pushes(state, &message.origin),
             ..GroupWrite::of(position)
         }),
     }
@@ -224,7 +276,7 @@ pub fn clear_assignee(
     origin: &Origin,
 ) -> Decision {
     if state.assignee.is_none() {
-        return already_so(PositionGuard::None, Vec::new());
+        return already_so(PositionGuard::None, Vec::new(), None);
     }
     let now = Deassign {
         organization: state.organization,
@@ -262,12 +314,17 @@ pub(crate) fn refuse(reason: Reason) -> Decision {
 
 /// Nothing to change, but the change counts: were it forgotten, an older revision or a removal on its
 /// way could undo what it confirmed.
-fn already_so(position: PositionGuard, subscriptions: Vec<SubscriptionWrite>) -> Decision {
+fn already_so(
+    position: PositionGuard,
+    subscriptions: Vec<SubscriptionWrite>,
+    told: Option<Told>,
+) -> Decision {
     Decision {
         outcome: Outcome::Suppressed(Reason::AlreadySo),
         write: Some(GroupWrite {
             raises_version: true,
             subscriptions,
+            told,
             ..GroupWrite::of(position)
         }),
     }
@@ -314,6 +371,7 @@ mod tests {
             resolved_at: None,
             version,
             positions: claimed.into_iter().collect::<BTreeMap<_, _>>(),
+            links: BTreeMap::new(),
         }
     }
 
@@ -363,7 +421,7 @@ mod tests {
         ] {
             assert_eq!(decision.outcome, Outcome::Suppressed(Reason::AlreadySo));
             let write = decision.write.unwrap();
-            assert!(write.raises_version && write.activity.is_none() && write.message.is_none());
+            assert!(write.raises_version && write.activity.is_none() && write.messages.is_empty());
             assert!(matches!(write.position, PositionGuard::Claim(..)));
         }
     }
@@ -415,7 +473,7 @@ mod tests {
             .write
             .unwrap();
         assert_eq!(write.assignee, AssigneeWrite::Keep);
-        let Some(Message::Deassign(message)) = write.message else {
+        let [Message::Deassign(message)] = &write.messages[..] else {
             panic!("no Deassign")
         };
         assert_eq!(message.seen_version, 3);

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ExternalKey, Facet, GroupId, IntegrationId, OrganizationId, ProjectId, Slug, TeamId, Timestamp,
-    UserId,
+    ExternalKey, Facet, GroupId, IntegrationId, Link, LinkState, OrganizationId, ProjectId, Slug,
+    TeamId, Timestamp, UserId,
 };
 
 /// Whom a group can be assigned to: `user:71` or `team:5`.
@@ -199,6 +199,8 @@ pub struct GroupState {
     /// The newest accepted place of each tracker stream.
     #[serde(rename = "pos")]
     pub positions: BTreeMap<PositionKey, Position>,
+    /// The linked issues of trackers.
+    pub links: BTreeMap<Link, LinkState>,
 }
 
 /// The severity that clients show.

@@ -10,6 +10,7 @@ mod group;
 mod ids;
 mod message;
 mod organization;
+mod outbound;
 mod outcome;
 mod secret;
 mod snowflake;
@@ -39,7 +40,11 @@ pub use message::{
 pub use organization::{
     Email, Feature, Member, Organization, Project, Role, Slug, Team, User, names,
 };
-pub use outcome::{AssigneeMove, Outcome, Reason, Rule, SyncRecord};
+pub use outbound::{
+    Failing, Lease, Link, LinkState, Push, PushAssignee, Sent, Settled, Told, TrackerAssignee,
+    echo, push, settle,
+};
+pub use outcome::{AssigneeMove, Direction, Outcome, Reason, Rule, SyncRecord};
 pub use secret::Secret;
 pub use snowflake::{Snowflake, SnowflakeError, SnowflakeModel};
 pub use status::{StatusWish, set_status};
@@ -47,6 +52,7 @@ pub use subscription::{SubscriptionReason, SubscriptionWrite};
 pub use time::Timestamp;
 pub use token::{Scope, Token, TokenOwner};
 pub use tracker::{
-    ApiOrigin, AssigneeChange, AttachedOrganization, ExternalKey, Facet, Integration,
-    IntegrationStatus, Origin, Provider, StatusChange, SyncSwitches, TrackerOrigin,
+    ApiOrigin, AssigneeChange, AttachedOrganization, ExternalKey, Facet, Identity, Integration,
+    IntegrationStatus, JiraServerIdentity, Origin, Provider, StatusChange, SyncSwitches,
+    TrackerOrigin, VstsIdentity,
 };

@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AssigneeChange, GroupId, MessageId, OrganizationId, Origin, StatusChange, TrackerOrigin, UserId,
+    AssigneeChange, Email, GroupId, MessageId, OrganizationId, Origin, PushAssignee, StatusChange,
+    TrackerOrigin, UserId,
 };
 
 /// The largest message, in bytes of JSON: SQS's classic limit, which every tool around it knows.
@@ -69,6 +70,9 @@ pub enum Message {
     /// Remove a group's assignee, if nothing newer has been decided.
     #[serde(rename = "Deassign.v1")]
     Deassign(Deassign),
+    /// Bring a linked issue's assignee in step.
+    #[serde(rename = "PushAssignee.v1")]
+    PushAssignee(PushAssignee),
 }
 
 impl Message {
@@ -77,6 +81,7 @@ impl Message {
         match self {
             Self::SyncIssue(_) => Queue::IssueSync,
             Self::Deassign(_) => Queue::Deassign,
+            Self::PushAssignee(_) => Queue::OutboundSync,
         }
     }
 
@@ -85,6 +90,7 @@ impl Message {
         match self {
             Self::SyncIssue(_) => "SyncIssue",
             Self::Deassign(_) => "Deassign",
+            Self::PushAssignee(_) => "PushAssignee",
         }
     }
 }
@@ -97,17 +103,20 @@ pub enum Queue {
     IssueSync,
     /// Unassignments.
     Deassign,
+    /// What trackers are told.
+    OutboundSync,
 }
 
 impl Queue {
     /// Every queue.
-    pub const ALL: [Self; 2] = [Self::IssueSync, Self::Deassign];
+    pub const ALL: [Self; 3] = [Self::IssueSync, Self::Deassign, Self::OutboundSync];
 
     /// The queue's and the consumer's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::IssueSync => "issue-sync",
             Self::Deassign => "deassign",
+            Self::OutboundSync => "outbound-sync",
         }
     }
 
@@ -116,6 +125,7 @@ impl Queue {
         match self {
             Self::IssueSync => "ISSUE_SYNC_QUEUE_URL",
             Self::Deassign => "DEASSIGN_QUEUE_URL",
+            Self::OutboundSync => "OUTBOUND_SYNC_QUEUE_URL",
         }
     }
 }
@@ -129,6 +139,9 @@ pub struct SyncIssue {
     pub assignee: Option<AssigneeChange>,
     /// What it says about the state.
     pub status: Option<StatusChange>,
+    /// Who made the change at the tracker, where the delivery tells.
+    #[serde(default)]
+    pub author: Option<Email>,
     /// Where to go on, when the issue is linked to more groups than one message handles.
     pub after: Option<GroupCursor>,
 }
@@ -180,6 +193,7 @@ mod tests {
             origin,
             assignee: None,
             status,
+            author: None,
             after: None,
         };
         Envelope {

@@ -3,7 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Actor, Facet, GroupId, OrganizationId, Timestamp, TrackerOrigin};
+use crate::{
+    Actor, Facet, GroupId, Link, OrganizationId, Origin, Provider, PushAssignee, Timestamp,
+    TrackerOrigin,
+};
 
 /// How one change to one group ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +20,10 @@ pub enum Outcome {
     Superseded(Reason),
     /// A rule says that nothing is to be done.
     Suppressed(Reason),
+    /// Not yet: it is tried again.
+    Deferred(Reason),
+    /// It cannot be done, or could not for a day.
+    Dead(Reason),
 }
 
 impl Outcome {
@@ -27,6 +34,8 @@ impl Outcome {
             Self::HandedOver => "handed_over",
             Self::Superseded(_) => "superseded",
             Self::Suppressed(_) => "suppressed",
+            Self::Deferred(_) => "deferred",
+            Self::Dead(_) => "dead",
         }
     }
 
@@ -34,7 +43,10 @@ impl Outcome {
     pub fn reason(self) -> Option<Reason> {
         match self {
             Self::Applied | Self::HandedOver => None,
-            Self::Superseded(reason) | Self::Suppressed(reason) => Some(reason),
+            Self::Superseded(reason)
+            | Self::Suppressed(reason)
+            | Self::Deferred(reason)
+            | Self::Dead(reason) => Some(reason),
         }
     }
 }
@@ -79,6 +91,26 @@ pub enum Reason {
     NewerDecision,
     /// The group is gone.
     NoGroup,
+    /// The tracker told of our own write.
+    Echo,
+    /// The group is not linked to the issue, or no longer.
+    NotLinked,
+    /// A team is assigned, and trackers know people only.
+    TeamAssigned,
+    /// The integration is gone or disabled.
+    IntegrationOff,
+    /// Nobody has let Picket write to the tracker.
+    NoIdentity,
+    /// The tracker does not take the identity, or no longer.
+    InvalidIdentity,
+    /// The tracker knows nobody with the assignee's address.
+    UnknownAtTracker,
+    /// The tracker asks for fewer calls.
+    RateLimited,
+    /// The tracker does not answer, or with an error that may pass.
+    TrackerUnavailable,
+    /// The tracker refused the write.
+    TrackerRefused,
 }
 
 impl Reason {
@@ -103,6 +135,16 @@ impl Reason {
             Self::AlreadyAssigned => "already_assigned",
             Self::NewerDecision => "newer_decision",
             Self::NoGroup => "no_group",
+            Self::Echo => "echo",
+            Self::NotLinked => "not_linked",
+            Self::TeamAssigned => "team_assigned",
+            Self::IntegrationOff => "integration_off",
+            Self::NoIdentity => "no_identity",
+            Self::InvalidIdentity => "invalid_identity",
+            Self::UnknownAtTracker => "unknown_at_tracker",
+            Self::RateLimited => "rate_limited",
+            Self::TrackerUnavailable => "tracker_unavailable",
+            Self::TrackerRefused => "tracker_refused",
         }
     }
 
@@ -143,6 +185,24 @@ impl Reason {
             Self::AlreadyAssigned => "Somebody is assigned, and this takes nothing away from them.",
             Self::NewerDecision => "The assignee was decided anew while this was on its way.",
             Self::NoGroup => "The issue is gone.",
+            Self::Echo => "The tracker told of what Picket had written itself.",
+            Self::NotLinked => "The issue is not linked to this one of the tracker any more.",
+            Self::TeamAssigned => "A team is assigned, and trackers know people only.",
+            Self::IntegrationOff => {
+                "The integration is gone or disabled. create-integration enables it."
+            }
+            Self::NoIdentity => "Nobody has let Picket write to this tracker. set-identity does.",
+            Self::InvalidIdentity => {
+                "The tracker does not take Picket's credentials. set-identity gives new ones."
+            }
+            Self::UnknownAtTracker => {
+                "The tracker knows nobody with the assignee's address, or the address is not verified."
+            }
+            Self::RateLimited => "The tracker asks for fewer calls; it is tried again.",
+            Self::TrackerUnavailable => {
+                "The tracker does not answer, or with an error that may pass; it is tried for a day."
+            }
+            Self::TrackerRefused => "The tracker refused the change.",
         }
     }
 }
@@ -164,12 +224,19 @@ impl Rule {
     }
 }
 
-/// How a change that a tracker told of ended, for one group; or before any group was looked at. Each
-/// delivery has one for each facet and group.
+/// How a change ended: one that a tracker told of, for one group or before any group was looked at; or one
+/// that a tracker was to be told of. Each delivery has one for each facet and group, and each accepted
+/// change one for each other linked issue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncRecord {
-    /// The delivery, and what it is about.
-    pub origin: TrackerOrigin,
+    /// From the tracker, or to it.
+    pub direction: Direction,
+    /// What set it off.
+    pub origin: Origin,
+    /// Which product the other side is; `None` where an integration is gone.
+    pub provider: Option<Provider>,
+    /// The tracker's issue.
+    pub link: Link,
     /// Whose group, or whose settings; `None`: the integration serves nobody.
     pub organization: Option<OrganizationId>,
     /// The group; `None` where no group came into it.
@@ -185,6 +252,80 @@ pub struct SyncRecord {
     pub rule: Option<Rule>,
     /// What it did to the assignee.
     pub change: Option<AssigneeMove>,
+    /// The tracker's revision: of what it told, or of what it took.
+    pub revision: Option<u64>,
+    /// What the tracker said to it.
+    pub detail: Option<String>,
+}
+
+impl SyncRecord {
+    /// How a delivery ended, without what only a group adds.
+    pub fn of_delivery(
+        origin: &TrackerOrigin,
+        facet: Facet,
+        outcome: Outcome,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            direction: Direction::Inbound,
+            origin: Origin::Tracker(origin.clone()),
+            provider: Some(origin.provider),
+            link: origin.link(),
+            organization: None,
+            group: None,
+            facet,
+            at,
+            outcome,
+            rule: None,
+            change: None,
+            revision: origin.revision,
+            detail: None,
+        }
+    }
+
+    /// How telling a tracker ended, without what a write adds.
+    pub fn of_push(
+        push: &PushAssignee,
+        provider: Option<Provider>,
+        outcome: Outcome,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            direction: Direction::Outbound,
+            origin: push.origin.clone(),
+            provider,
+            link: push.link.clone(),
+            organization: Some(push.organization),
+            group: Some(push.group),
+            facet: Facet::Assignee,
+            at,
+            outcome,
+            rule: None,
+            change: None,
+            revision: None,
+            detail: None,
+        }
+    }
+}
+
+/// Which way a change went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// From a tracker.
+    Inbound,
+    /// To a tracker.
+    Outbound,
+}
+
+impl Direction {
+    /// The name in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
 }
 
 /// From whom to whom.

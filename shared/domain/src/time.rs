@@ -25,6 +25,12 @@ impl Timestamp {
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1000)
     }
+
+    /// So many milliseconds later.
+    #[must_use]
+    pub fn plus(self, millis: i64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
 }
 
 impl fmt::Display for Timestamp {

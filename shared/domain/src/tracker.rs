@@ -4,7 +4,9 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Email, IntegrationId, MessageId, OrganizationId, Position, PositionKey, UserId};
+use crate::{
+    Email, IntegrationId, Link, MessageId, OrganizationId, Position, PositionKey, Secret, UserId,
+};
 
 /// A product that Picket talks to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -12,6 +14,8 @@ use crate::{Email, IntegrationId, MessageId, OrganizationId, Position, PositionK
 pub enum Provider {
     /// Azure DevOps, under the key that Sentry's clients know.
     Vsts,
+    /// Jira Server and Data Center.
+    JiraServer,
 }
 
 impl Provider {
@@ -19,6 +23,7 @@ impl Provider {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Vsts => "vsts",
+            Self::JiraServer => "jira_server",
         }
     }
 }
@@ -46,7 +51,8 @@ pub struct Integration {
     pub id: IntegrationId,
     /// Which product.
     pub provider: Provider,
-    /// What the tracker calls itself: for Azure DevOps the collection's id. Unique for the provider.
+    /// What the tracker calls itself: for Azure DevOps the collection's id, for Jira Server its host and
+    /// consumer key. Unique for the provider.
     pub external_id: String,
     /// Shown to people.
     pub name: String,
@@ -56,6 +62,50 @@ pub struct Integration {
     pub subscription_id: Option<String>,
     /// Whether it takes part.
     pub status: IntegrationStatus,
+}
+
+/// What an organization's writes to a tracker are made with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Identity {
+    /// Tokens of Azure DevOps.
+    Vsts(VstsIdentity),
+    /// An OAuth 1.0a access token of Jira Server.
+    JiraServer(JiraServerIdentity),
+}
+
+impl Identity {
+    /// Which product takes it.
+    pub fn provider(&self) -> Provider {
+        match self {
+            Self::Vsts(_) => Provider::Vsts,
+            Self::JiraServer(_) => Provider::JiraServer,
+        }
+    }
+}
+
+/// Tokens of Azure DevOps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VstsIdentity {
+    /// Goes with every call.
+    pub access_token: Secret,
+    /// Is exchanged for new tokens when the access token ends; none with a personal access token.
+    pub refresh_token: Option<Secret>,
+    /// When the access token ends, in seconds since 1970 UTC.
+    pub expires: i64,
+}
+
+/// An OAuth 1.0a access token of Jira Server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JiraServerIdentity {
+    /// The name that the application link has in Jira.
+    pub consumer_key: String,
+    /// An RSA key in PEM, PKCS #1 or #8, without a passphrase.
+    pub private_key: Secret,
+    /// The token that somebody granted.
+    pub access_token: Secret,
 }
 
 /// What an organization lets an integration do. The names in the table are Sentry's configuration keys.
@@ -86,6 +136,9 @@ pub struct AttachedOrganization {
     pub organization: OrganizationId,
     /// What it allows.
     pub switches: SyncSwitches,
+    /// Whom the tracker shows as the author of what Picket writes, where that is known.
+    #[serde(default)]
+    pub acts_as: Option<Email>,
 }
 
 /// The tracker's own key of an issue: a work item's number, "OPS-12". Never empty, at most 256
@@ -203,7 +256,33 @@ pub struct TrackerOrigin {
     pub delivery: MessageId,
 }
 
+impl TrackerOrigin {
+    /// The issue that the delivery is about.
+    pub fn link(&self) -> Link {
+        Link {
+            integration: self.integration,
+            external_issue: self.external_issue.clone(),
+        }
+    }
+}
+
 impl Origin {
+    /// Our id of what set the change off.
+    pub fn cause(&self) -> MessageId {
+        match self {
+            Self::Tracker(origin) => origin.delivery,
+            Self::Api(origin) => origin.request,
+        }
+    }
+
+    /// The installation that the change comes from, which is never told of it.
+    pub fn integration(&self) -> Option<IntegrationId> {
+        match self {
+            Self::Tracker(origin) => Some(origin.integration),
+            Self::Api(_) => None,
+        }
+    }
+
     /// Where this change stands in its tracker's order, for one facet. `None`: it has no order but the
     /// group's version.
     pub fn position(&self, facet: Facet) -> Option<(PositionKey, Position)> {

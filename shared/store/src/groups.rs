@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
     Activity, ActivityId, AssigneeWrite, Decision, ExternalKey, Group, GroupId, GroupState,
-    GroupStats, GroupStatus, GroupWrite, IntegrationId, Level, Member, OrganizationId,
-    PositionGuard, Project, ProjectId, ShortId, Substatus, SyncRecord, Timestamp, UserId,
+    GroupStats, GroupStatus, GroupWrite, IntegrationId, Level, Link, LinkState, Member,
+    OrganizationId, PositionGuard, Project, ProjectId, ShortId, Substatus, SyncRecord, Timestamp,
+    UserId,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -17,7 +19,7 @@ use crate::{
     table::{
         ATTEMPTS, Created, Item, Page, Query, Sort, Store, key_of, read, step_aside, text, value,
     },
-    transaction::{Change, Commit},
+    transaction::{Change, Commit, claim},
 };
 
 /// Everything that shows a group.
@@ -65,6 +67,20 @@ pub struct Assignables {
     pub projects: HashMap<ProjectId, Project>,
     /// By organization and user.
     pub members: HashMap<(OrganizationId, UserId), Member>,
+}
+
+/// How many external issues one group can be linked to: a change of its assignee tells all of them.
+pub const MOST_LINKS: usize = 8;
+
+/// What became of a wish to link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Linked {
+    /// The group is linked now.
+    New,
+    /// It was before.
+    Already,
+    /// It has [`MOST_LINKS`] links.
+    TooMany,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -259,7 +275,7 @@ impl Store {
         if let Some(record) = record {
             transaction = transaction.record(record)?;
         }
-        if let Some(message) = &write.message {
+        for message in &write.messages {
             transaction = transaction.send(message.clone(), trace, now, now)?;
         }
         transaction.commit().await
@@ -323,22 +339,32 @@ impl Store {
         Err(StoreError::Contended(format!("project {}", project.id)))
     }
 
-    /// Links a group to an external issue, seen from both sides. `false`: it is linked already.
+    /// Links a group to an external issue, seen from both sides and in its state.
     pub async fn link_external_issue(
         &self,
         state: &GroupState,
-        integration: IntegrationId,
-        issue: &ExternalKey,
-    ) -> Result<bool, StoreError> {
+        link: &Link,
+    ) -> Result<Linked, StoreError> {
         let organization = state.organization;
+        let (integration, issue) = (link.integration, &link.external_issue);
         let linked = LinkedGroup {
             group: state.group,
             project: state.project,
         };
-        let link = LinkedIssue {
+        let row = LinkedIssue {
             organization,
             integration,
             external_issue: issue.clone(),
+        };
+        let change = Change {
+            expression: "SET links.#link = :new".into(),
+            condition: "size(links) < :most".into(),
+            names: vec![("#link".into(), link.to_string())],
+            values: [
+                (":new".into(), value(&LinkState::default())?),
+                (":most".into(), value(&MOST_LINKS)?),
+            ]
+            .into(),
         };
         let commit = self
             .transaction()
@@ -346,10 +372,15 @@ impl Store {
                 &keys::external_group(organization, integration, issue, state.group),
                 &linked,
             )?
-            .put(&keys::group_link(state.group, integration, issue), &link)?
+            .put(&keys::group_link(state.group, integration, issue), &row)?
+            .update(&keys::group_state(state.group), change)?
             .commit()
             .await?;
-        Ok(commit == Commit::Done)
+        Ok(match commit {
+            Commit::Done => Linked::New,
+            Commit::Refused(refused) if refused.contains(&0) => Linked::Already,
+            Commit::Refused(_) => Linked::TooMany,
+        })
     }
 }
 
@@ -390,22 +421,28 @@ fn state_change(
     };
     match &write.position {
         PositionGuard::None => {}
-        PositionGuard::Claim(key, position) => {
-            change.expression.push_str(", pos.#stream = :position");
-            change
-                .condition
-                .push_str(" AND (attribute_not_exists(pos.#stream) OR pos.#stream < :position)");
-            change.names.push(("#stream".into(), key.as_str().into()));
-            change
-                .values
-                .insert(":position".into(), text(position.as_str()));
-        }
+        PositionGuard::Claim(key, position) => claim(&mut change, key, position),
         PositionGuard::Holds(key, position) => {
             change.condition.push_str(" AND pos.#stream = :position");
             change.names.push(("#stream".into(), key.as_str().into()));
             change
                 .values
                 .insert(":position".into(), text(position.as_str()));
+        }
+    }
+    if let Some(told) = &write.told {
+        change.expression.push_str(", links.#link.known = :known");
+        change.names.push(("#link".into(), told.link.to_string()));
+        change
+            .values
+            .insert(":known".into(), value(&told.assignee)?);
+        change.expression.push_str(match told.settles {
+            true => ", links.#link.settled = :version",
+            false => ", links.#link.sending = :none",
+        });
+        if !told.settles {
+            let none = AttributeValue::Null(true);
+            change.values.insert(":none".into(), none);
         }
     }
     if let Some((status, substatus)) = write.status {
@@ -483,6 +520,7 @@ fn new_view(project: &Project, new: &NewGroup, number: u64, now: Timestamp) -> G
             resolved_at: None,
             version: 0,
             positions: Default::default(),
+            links: Default::default(),
         },
         stats: GroupStats {
             times_seen: 0,

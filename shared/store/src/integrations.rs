@@ -1,8 +1,8 @@
 //! Integrations, the organizations they serve, and their shared secrets.
 
 use domain::{
-    AttachedOrganization, Fault, Integration, IntegrationId, IntegrationStatus, OrganizationId,
-    Provider, Secret, SyncSwitches, Timestamp,
+    AttachedOrganization, Email, Fault, Integration, IntegrationId, IntegrationStatus,
+    OrganizationId, Provider, Secret, SyncSwitches, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -184,6 +184,7 @@ impl Store {
         let row = AttachedOrganization {
             organization,
             switches: SyncSwitches::default(),
+            acts_as: None,
         };
         Ok(self.transaction().put_new(&key, &row)?.commit().await? == Commit::Done)
     }
@@ -206,6 +207,24 @@ impl Store {
     ) -> Result<Option<AttachedOrganization>, StoreError> {
         self.get(&keys::attached_organization(integration, organization))
             .await
+    }
+
+    /// Sets whom the tracker shows as the author of an organization's writes. `false`: the integration does
+    /// not serve the organization.
+    pub async fn set_author(
+        &self,
+        integration: IntegrationId,
+        organization: OrganizationId,
+        author: Option<&Email>,
+    ) -> Result<bool, StoreError> {
+        let key = keys::attached_organization(integration, organization);
+        let change = Change {
+            expression: "SET acts_as = :author".into(),
+            condition: "attribute_exists(switches)".into(),
+            names: Vec::new(),
+            values: [(":author".into(), value(&author)?)].into(),
+        };
+        Ok(self.transaction().update(&key, change)?.commit().await? == Commit::Done)
     }
 
     /// Sets an organization's switches to what `set` makes of the ones there are. `Ok(None)`: the

@@ -4,7 +4,7 @@
 //! partition. A test compares [`CHART`] with docs/table.md and with the items that the flows write.
 
 use domain::{
-    Activity, Actor, Email, ExternalKey, Facet, GroupId, IntegrationId, MemberId, MessageId,
+    Activity, Actor, Email, ExternalKey, Facet, GroupId, IntegrationId, Link, MemberId, MessageId,
     OrganizationId, ProjectId, Provider, ShortId, Slug, SubscriptionReason, TeamId, Timestamp,
     TokenOwner, UserId,
 };
@@ -50,7 +50,7 @@ const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow
 }
 
 /// Every kind of item in the table.
-pub const CHART: [ChartRow; 33] = [
+pub const CHART: [ChartRow; 35] = [
     row("organization", "ORG#<organization>", "META"),
     row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
     row("team", "TEAM#<team>", "META"),
@@ -84,6 +84,11 @@ pub const CHART: [ChartRow; 33] = [
         "ORG#<organization>",
     ),
     row(
+        "identity at a tracker",
+        "INTEGRATION#<integration>",
+        "IDENTITY#<organization>",
+    ),
+    row(
         "external id",
         "INTEGRATION_KEY#<provider>#<external id>",
         "INTEGRATION",
@@ -111,12 +116,17 @@ pub const CHART: [ChartRow; 33] = [
     row(
         "end of a change",
         "GROUP#<group>",
-        "SYNC#<delivery>#<facet>",
+        "SYNC#<delivery>#<facet>#in",
+    ),
+    row(
+        "end of telling a tracker",
+        "GROUP#<group>",
+        "SYNC#<cause>#<facet>#out#<integration>/<external issue>",
     ),
     row(
         "end of a change without a group",
         "EXTERNAL#<organization>#<integration>#<external issue>",
-        "SYNC#<delivery>#<facet>",
+        "SYNC#<delivery>#<facet>#in",
     ),
     row(
         "outbox message",
@@ -228,6 +238,13 @@ pub(crate) fn attached_organization(
     )
 }
 
+pub(crate) fn identity(integration: IntegrationId, organization: OrganizationId) -> Key {
+    Key::new(
+        format!("INTEGRATION#{integration}"),
+        format!("IDENTITY#{organization}"),
+    )
+}
+
 pub(crate) fn integration_key(provider: Provider, external_id: &str) -> Key {
     Key::new(
         format!("INTEGRATION_KEY#{provider}#{external_id}"),
@@ -261,8 +278,17 @@ pub(crate) fn external_issue(
 
 pub(crate) const SYNC_RECORDS: &str = "SYNC#";
 
-pub(crate) fn sync_of_group(group: GroupId, delivery: MessageId, facet: Facet) -> Key {
-    let sk = format!("{SYNC_RECORDS}{delivery}#{}", facet.as_str());
+/// An end of what a delivery set off; for a tracker that was to be told of it, with the link.
+pub(crate) fn sync_of_group(
+    group: GroupId,
+    cause: MessageId,
+    facet: Facet,
+    told: Option<&Link>,
+) -> Key {
+    let sk = match told {
+        None => format!("{SYNC_RECORDS}{cause}#{}#in", facet.as_str()),
+        Some(link) => format!("{SYNC_RECORDS}{cause}#{}#out#{link}", facet.as_str()),
+    };
     Key::new(format!("GROUP#{group}"), sk)
 }
 
@@ -273,7 +299,7 @@ pub(crate) fn sync_of_issue(
     delivery: MessageId,
     facet: Facet,
 ) -> Key {
-    let sk = format!("{SYNC_RECORDS}{delivery}#{}", facet.as_str());
+    let sk = format!("{SYNC_RECORDS}{delivery}#{}#in", facet.as_str());
     Key::new(external_issue(organization, integration, issue), sk)
 }
 

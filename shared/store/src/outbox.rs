@@ -112,16 +112,18 @@ impl Store {
         Ok(())
     }
 
-    /// Sends a message that follows from no change of state: the rest of a long piece of work.
+    /// Sends a message that follows from no change of state, at `due` or soon after: the rest of a long
+    /// piece of work, or what has to wait.
     pub async fn outbox_send(
         &self,
         message: Message,
         trace: &TraceId,
         now: Timestamp,
+        due: Timestamp,
     ) -> Result<(), StoreError> {
         match self
             .transaction()
-            .send(message, trace, now, now)?
+            .send(message, trace, now, due)?
             .commit()
             .await?
         {

@@ -5,8 +5,8 @@
 //! that comes again does not hide how it ended.
 
 use domain::{
-    AssigneeMove, AssigneeWrite, Decision, ExternalKey, Facet, GroupId, GroupState, IntegrationId,
-    OrganizationId, Origin, Outcome, Rule, SyncRecord, Timestamp, TraceId,
+    AssigneeMove, AssigneeWrite, Decision, Direction, ExternalKey, Facet, GroupId, GroupState,
+    IntegrationId, Link, OrganizationId, Origin, Outcome, Rule, SyncRecord, Timestamp, TraceId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,9 @@ use crate::{
 
 /// For how long a row is kept, in seconds.
 const KEPT: i64 = 90 * 24 * 60 * 60;
+
+/// The outcome that another one may take the place of.
+const DEFERRED: &str = "deferred";
 
 /// What brings a change of a group about.
 #[derive(Debug, Clone, Copy)]
@@ -54,16 +57,22 @@ struct Row<'a> {
 }
 
 fn key(record: &SyncRecord) -> Key {
-    let (delivery, facet) = (record.origin.delivery, record.facet);
-    match record.group {
-        Some(group) => keys::sync_of_group(group, delivery, facet),
-        None => {
-            let origin = &record.origin;
+    let (cause, facet) = (record.origin.cause(), record.facet);
+    match (record.group, record.direction) {
+        (Some(group), Direction::Inbound) => keys::sync_of_group(group, cause, facet, None),
+        (Some(group), Direction::Outbound) => {
+            keys::sync_of_group(group, cause, facet, Some(&record.link))
+        }
+        (None, Direction::Inbound | Direction::Outbound) => {
+            let Link {
+                integration,
+                external_issue,
+            } = &record.link;
             keys::sync_of_issue(
                 record.organization,
-                origin.integration,
-                &origin.external_issue,
-                delivery,
+                *integration,
+                external_issue,
+                cause,
                 facet,
             )
         }
@@ -83,9 +92,11 @@ impl Transaction<'_> {
 }
 
 impl Store {
-    /// Records an end that changed nothing, unless the delivery has one already.
+    /// Records an end that changed nothing, unless there is one already. That it is tried again is no end.
     pub async fn record_sync(&self, record: &SyncRecord) -> Result<(), StoreError> {
-        let transaction = self.transaction().put_new(&key(record), &row(record))?;
+        let transaction = self.transaction();
+        let transaction =
+            transaction.put_unless(&key(record), &row(record), "outcome", DEFERRED)?;
         match transaction.commit().await? {
             Commit::Done | Commit::Refused(_) => Ok(()),
         }
@@ -118,7 +129,7 @@ impl Store {
             rows.extend(page.rows);
             more |= page.more;
         }
-        rows.sort_by_key(|row: &SyncRecord| std::cmp::Reverse((row.origin.delivery, row.facet)));
+        rows.sort_by_key(|row: &SyncRecord| std::cmp::Reverse((row.origin.cause(), row.facet)));
         more |= rows.len() > most;
         let rows = rows.into_iter().skip(skip).take(limit).collect();
         Ok(Page { rows, more })
@@ -170,17 +181,15 @@ impl Cause<'_> {
             Some(AssigneeWrite::Keep) | None => None,
         };
         Some(SyncRecord {
-            origin: origin.clone(),
             organization: Some(state.organization),
             group: Some(state.group),
-            facet: self.facet,
-            at: self.now,
             outcome: decision.outcome,
             rule: self.rule,
             change: to.map(|to| AssigneeMove {
                 from: state.assignee,
                 to,
             }),
+            ..SyncRecord::of_delivery(origin, self.facet, decision.outcome, self.now)
         })
     }
 }

@@ -4,13 +4,14 @@ use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
     types::{AttributeValue, Delete, Put, TransactWriteItem, Update, builders::PutBuilder},
 };
+use domain::{Position, PositionKey};
 use serde::Serialize;
 
 use crate::{
     PARTITION_KEY,
     error::StoreError,
     keys::Key,
-    table::{ATTEMPTS, Item, Store, attributes, step_aside, value, write},
+    table::{ATTEMPTS, Item, Store, attributes, step_aside, text, value, write},
 };
 
 /// Below DynamoDB's 100 items and 4 MB, so that an entity may grow without surprise.
@@ -79,6 +80,22 @@ impl<'a> Transaction<'a> {
             put.condition_expression("#seen = :seen")
                 .expression_attribute_names("#seen", attribute)
                 .expression_attribute_values(":seen", seen)
+        })
+    }
+
+    /// Writes an item where there is none, or over one whose `attribute` is `value`.
+    pub(crate) fn put_unless(
+        self,
+        key: &Key,
+        entity: &impl Serialize,
+        attribute: &str,
+        value: &str,
+    ) -> Result<Self, StoreError> {
+        self.put_where(key, entity, |put| {
+            put.condition_expression("attribute_not_exists(#pk) OR #attribute = :value")
+                .expression_attribute_names("#pk", PARTITION_KEY)
+                .expression_attribute_names("#attribute", attribute)
+                .expression_attribute_values(":value", text(value))
         })
     }
 
@@ -161,6 +178,18 @@ pub(crate) struct Change {
     pub(crate) condition: String,
     pub(crate) names: Vec<(String, String)>,
     pub(crate) values: Item,
+}
+
+/// Moves a stream to a place, where it has not come so far yet.
+pub(crate) fn claim(change: &mut Change, key: &PositionKey, position: &Position) {
+    change.expression.push_str(", pos.#stream = :position");
+    change
+        .condition
+        .push_str(" AND (attribute_not_exists(pos.#stream) OR pos.#stream < :position)");
+    change.names.push(("#stream".into(), key.as_str().into()));
+    change
+        .values
+        .insert(":position".into(), text(position.as_str()));
 }
 
 /// Why a transaction was cancelled.

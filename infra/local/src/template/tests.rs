@@ -87,6 +87,7 @@ fn the_real_template_names_its_functions_like_their_crates() {
         ("deassign", 30, true),
         ("issue-sync", 30, false),
         ("operator", 60, true),
+        ("outbound-sync", 90, false),
         ("outbox-relay", 60, false),
         ("webhook-ingest", 25, false),
     ];
@@ -115,6 +116,8 @@ fn the_real_queues_wait_six_times_the_function_and_have_a_dead_letter_queue() {
             "deassign",
             "issue-sync-dlq",
             "issue-sync",
+            "outbound-sync-dlq",
+            "outbound-sync",
             "outbox-relay-dlq"
         ]
     );
@@ -133,16 +136,20 @@ fn the_real_queues_wait_six_times_the_function_and_have_a_dead_letter_queue() {
 #[test]
 fn the_real_triggers_are_read() {
     let template = real();
-    let mapping = |name: &str| QueueMapping {
+    let mapping = |name: &str, batch_size| QueueMapping {
         queue: name.to_owned(),
         function: name.to_owned(),
-        batch_size: 10,
+        batch_size,
         report_batch_item_failures: true,
         maximum_concurrency: Some(10),
     };
     assert_eq!(
         template.queue_mappings,
-        [mapping("deassign"), mapping("issue-sync")]
+        [
+            mapping("deassign", 10),
+            mapping("issue-sync", 10),
+            mapping("outbound-sync", 1)
+        ]
     );
     let stream = StreamMapping {
         function: "outbox-relay".to_owned(),
@@ -209,8 +216,8 @@ fn what_is_not_emulated_is_said_in_lines() {
     for line in [
         "VPC, subnets and security groups (9 resources)",
         "API Gateway account settings (1 resource)",
-        "LoggingConfig of functions (6)",
-        "MemorySize of functions (6)",
+        "LoggingConfig of functions (7)",
+        "MemorySize of functions (7)",
         "AccessLogSetting of REST stages (1)",
         "DestinationConfig of event source mappings (1)",
     ] {

@@ -33,6 +33,8 @@ pub struct WorkItemUpdate {
     pub work_item: Option<ExternalKey>,
     /// Its revision.
     pub revision: Option<u64>,
+    /// Who changed it, where the delivery shows an address.
+    pub author: Option<Email>,
     /// What it says about the assignee, or why that cannot be told. `Ok(None)`: nothing.
     pub assignee: Result<Option<AssigneeChange>, Reason>,
     /// What it says about the state, or why that cannot be told. `Ok(None)`: nothing.
@@ -75,6 +77,7 @@ pub fn work_item_update(body: &[u8]) -> Result<WorkItemUpdate, Malformed> {
     Ok(WorkItemUpdate {
         work_item: work_item(&resource.work_item_id),
         revision: resource.rev.as_u64(),
+        author: author(&resource.revised_by),
         assignee: fields
             .assigned_to
             .map_or(Ok(None), |change| assignee(&change)),
@@ -141,6 +144,7 @@ struct Containers {
 struct Resource {
     work_item_id: Value,
     rev: Value,
+    revised_by: Value,
     #[serde(deserialize_with = "lenient")]
     fields: Option<Fields>,
 }
@@ -211,6 +215,11 @@ fn assignee(change: &Change) -> Result<Option<AssigneeChange>, Reason> {
             Ok(Some(AssigneeChange::Assigned(email)))
         }
     }
+}
+
+/// An identity object, with the address in `uniqueName` or, in older versions, in the name.
+fn author(revised_by: &Value) -> Option<Email> {
+    address(revised_by).or_else(|| address(revised_by.get("name")?))
 }
 
 /// `Name <address>` in version 1.0 of the resource, an identity object in later ones.

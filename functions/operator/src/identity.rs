@@ -1,0 +1,83 @@
+//! What organizations write to trackers with.
+
+use domain::{Email, Fault, Identity, IntegrationId, JiraServerIdentity, Secret, VstsIdentity};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    Context,
+    fields::{bounded, integration, organization},
+};
+
+/// No token and no key is longer.
+const MOST: usize = 16 * 1024;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SetIdentity {
+    organization: String,
+    integration: IntegrationId,
+    identity: Identity,
+    acts_as: Option<Email>,
+}
+
+pub(crate) async fn set_identity(context: &Context, set: SetIdentity) -> Result<Value, Fault> {
+    let organization = organization(context, &set.organization).await?;
+    let integration = integration(context, organization.id, set.integration).await?;
+    check(&set.identity)?;
+    if set.identity.provider() != integration.provider {
+        let text = format!("The integration is one of {}.", integration.provider);
+        return Err(Fault::field("identity", text));
+    }
+    let (store, ring) = (&context.store, &context.ring);
+    let before = store
+        .identity(ring, integration.id, organization.id)
+        .await?;
+    store
+        .replace_identity(ring, integration.id, organization.id, &set.identity)
+        .await?;
+    store
+        .set_author(integration.id, organization.id, set.acts_as.as_ref())
+        .await?;
+    // Never what it holds: an identity goes in and does not come out.
+    Ok(json!({
+        "created": before.is_none(),
+        "integration": integration.id,
+        "organization": organization.slug,
+        "acts_as": set.acts_as,
+    }))
+}
+
+fn check(identity: &Identity) -> Result<(), Fault> {
+    let secret = |field: &str, secret: &Secret| bounded(field, secret.reveal(), MOST).map(|_| ());
+    match identity {
+        Identity::Vsts(VstsIdentity {
+            access_token,
+            refresh_token,
+            expires: _,
+        }) => {
+            secret("access_token", access_token)?;
+            refresh_token
+                .iter()
+                .try_for_each(|token| secret("refresh_token", token))
+        }
+        Identity::JiraServer(JiraServerIdentity {
+            consumer_key,
+            private_key,
+            access_token,
+        }) => {
+            bounded("consumer_key", consumer_key, 200)?;
+            secret("access_token", access_token)?;
+            let pem = private_key.reveal();
+            let key = pem.contains("-----BEGIN PRIVATE KEY-----")
+                || pem.contains("-----BEGIN RSA PRIVATE KEY-----");
+            match key && !pem.contains("ENCRYPTED") && pem.len() <= MOST {
+                true => Ok(()),
+                false => Err(Fault::field(
+                    "private_key",
+                    "Enter an RSA private key in PEM, without a passphrase.",
+                )),
+            }
+        }
+    }
+}

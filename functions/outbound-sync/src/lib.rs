@@ -1,0 +1,97 @@
+//! `outbound-sync`: tells a tracker who works on a linked issue.
+//!
+//! A message is only a reason to look: what is sent is the assignee that the group has when the link's
+//! lease is taken. What fails for a reason that may pass is put off through the outbox, so that neither
+//! a slow tracker nor a long Retry-After brings good messages to the dead-letter queue.
+
+mod push;
+mod tracker;
+
+use std::sync::Arc;
+
+use domain::{Fault, Message, Queue, Secret};
+use providers::{Outside, OutsideConfig, vsts::tokens::TokenEndpoint};
+use runtime::{Clock, Delivery, Env, Function, StartError};
+use store::{KeyRing, Store};
+use tracing::Span;
+
+/// What this function may touch.
+#[derive(Debug)]
+pub struct Context {
+    store: Store,
+    ring: KeyRing,
+    outside: Outside,
+    azure: AzureApplication,
+    clock: Clock,
+}
+
+/// What Azure DevOps knows this installation by.
+#[derive(Debug)]
+struct AzureApplication {
+    endpoint: TokenEndpoint,
+    client_secret: Option<Secret>,
+    redirect_uri: String,
+}
+
+/// Builds the function from its environment.
+pub async fn function(env: Env) -> Result<Function, StartError> {
+    let mut reader = env.reader();
+    let aws = reader.aws();
+    let store = Store::new(&aws.service("DYNAMODB"), reader.text("TABLE_NAME"));
+    let ring = KeyRing::parse(&reader.secret("KEY_RING"));
+    let ring = reader.check("KEY_RING", ring);
+    let hosts = env.optional("TRACKER_HOSTS").unwrap_or_default();
+    let config = OutsideConfig {
+        via: env.optional("OUTSIDE_VIA").map(str::to_owned),
+        allowed_hosts: hosts
+            .split(',')
+            .map(str::trim)
+            .filter(|host| !host.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        ..OutsideConfig::default()
+    };
+    let outside = reader.check("TRACKER_HOSTS", Outside::new(config));
+    let public_url = reader.text("PUBLIC_URL");
+    let client_id = env.optional("VSTS_CLIENT_ID").map(str::to_owned);
+    let azure = AzureApplication {
+        endpoint: match client_id {
+            Some(client_id) => TokenEndpoint::Entra { client_id },
+            None => TokenEndpoint::AzureDevOps,
+        },
+        client_secret: env.optional("VSTS_CLIENT_SECRET").map(Secret::new),
+        redirect_uri: format!(
+            "{}/extensions/vsts/setup/",
+            public_url.trim_end_matches('/')
+        ),
+    };
+    let clock = reader.clock();
+    reader.finish()?;
+    let context = Arc::new(Context {
+        store,
+        ring: ring.expect("the reader would have said that the ring is not valid"),
+        outside: outside.expect("the reader would have said that the hosts are not valid"),
+        azure,
+        clock,
+    });
+    context.store.warm().await;
+    Ok(Function::queue(Queue::OutboundSync, move |delivery| {
+        let context = context.clone();
+        async move { handle(&context, delivery).await }
+    }))
+}
+
+/// Handles one message.
+pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> {
+    let envelope = delivery.envelope;
+    let Message::PushAssignee(push) = envelope.message else {
+        return Err(Fault::Poison(format!(
+            "{} is not for outbound-sync",
+            envelope.message.name()
+        )));
+    };
+    Span::current()
+        .record("org.id", push.organization.number())
+        .record("group.id", push.group.number());
+    push::push(context, &push, &envelope.trace).await
+}

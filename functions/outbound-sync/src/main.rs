@@ -1,0 +1,7 @@
+//! The bootstrap of the `outbound-sync` function.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    runtime::main(outbound_sync::function)
+}

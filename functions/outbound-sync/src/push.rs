@@ -1,0 +1,287 @@
+//! One push: load, decide, write to the tracker under a lease, keep what became of it.
+
+use domain::{
+    AssigneeMove, Fault, Feature, GroupState, Integration, IntegrationStatus, Lease, Message,
+    MessageId, Outcome, Provider, Push, PushAssignee, Reason, Sent, SyncRecord, Timestamp, TraceId,
+    TrackerAssignee,
+};
+use runtime::record_outcome;
+use store::{Ending, Outbound};
+
+use crate::{
+    Context,
+    tracker::{Failure, Tracker, Wait},
+};
+
+/// How long a lease lasts, in milliseconds: longer than a call may take.
+const LEASE: i64 = 30_000;
+/// How often a group that keeps changing is looked at again before others have their turn.
+const ROUNDS: u32 = 5;
+/// When it is looked at again then, in milliseconds.
+const SOON: i64 = 1_000;
+
+/// What a round comes to.
+enum Round {
+    /// The message is done.
+    Ended,
+    /// The group changed meanwhile.
+    Again,
+}
+
+/// How a push ends, or does not yet.
+enum End {
+    Recorded(SyncRecord),
+    Again(SyncRecord, PushAssignee, Timestamp),
+}
+
+/// A message under work.
+struct Job<'a> {
+    context: &'a Context,
+    push: &'a PushAssignee,
+    trace: &'a TraceId,
+}
+
+pub(crate) async fn push(
+    context: &Context,
+    push: &PushAssignee,
+    trace: &TraceId,
+) -> Result<(), Fault> {
+    let job = Job {
+        context,
+        push,
+        trace,
+    };
+    for _ in 0..ROUNDS {
+        match job.round().await? {
+            Round::Ended => return Ok(()),
+            Round::Again => {}
+        }
+    }
+    let soon = context.clock.now().plus(SOON);
+    job.put_off(push.clone(), soon).await
+}
+
+impl Job<'_> {
+    async fn round(&self) -> Result<Round, Fault> {
+        let found = self.context.store.outbound(self.push).await?;
+        let provider = found.integration.as_ref().map(|found| found.provider);
+        let Some(state) = &found.state else {
+            return self.nothing(provider, Reason::NoGroup).await;
+        };
+        let (link, now) = (&self.push.link, self.context.clock.now());
+        let wanted = match domain::push(state, link, now) {
+            Push::Ended(outcome) => {
+                let record = SyncRecord::of_push(self.push, provider, outcome, now);
+                return self.end(End::Recorded(record)).await;
+            }
+            Push::Held(until) => {
+                self.put_off(self.push.clone(), until).await?;
+                return Ok(Round::Ended);
+            }
+            Push::Write(wanted) => wanted,
+        };
+        let integration = match allowed(&found) {
+            Ok(integration) => integration,
+            Err(reason) => return self.nothing(provider, reason).await,
+        };
+        let (tracker, name) = match self.reach(integration, &found, wanted).await? {
+            Ok(Reached::Known(tracker, name)) => (tracker, name),
+            Ok(Reached::Nothing(reason)) => return self.nothing(provider, reason).await,
+            Err(failure) => return self.end(self.failed(provider, failure)).await,
+        };
+
+        let now = self.context.clock.now();
+        let lease = Lease {
+            owner: MessageId::new(now, rand::random()),
+            until: now.plus(LEASE),
+        };
+        let taken = self.context.store.take_lease(state, link, lease, wanted);
+        let Some(leased) = taken.await? else {
+            return Ok(Round::Again);
+        };
+        let answer = tracker.assign(&link.external_issue, name.as_deref()).await;
+        let sent = match &answer {
+            Ok(revision) => Sent::Taken(*revision),
+            Err(failure) => failure.sent,
+        };
+        let end = match answer {
+            Ok(revision) => {
+                let now = self.context.clock.now();
+                let before = state.links.get(link).and_then(|at| at.known);
+                End::Recorded(SyncRecord {
+                    revision,
+                    change: Some(AssigneeMove {
+                        from: before.and_then(TrackerAssignee::actor),
+                        to: wanted.actor(),
+                    }),
+                    ..SyncRecord::of_push(self.push, provider, Outcome::Applied, now)
+                })
+            }
+            Err(failure) => self.failed(provider, failure),
+        };
+        self.keep(state, leased, lease, wanted, sent, end).await
+    }
+
+    /// Finds out whether the tracker can be told, and by which name it knows the assignee.
+    async fn reach(
+        &self,
+        integration: &Integration,
+        found: &Outbound,
+        wanted: TrackerAssignee,
+    ) -> Result<Result<Reached, Failure>, Fault> {
+        let known = match found.identity(&self.context.ring) {
+            None => return Ok(Ok(Reached::Nothing(Reason::NoIdentity))),
+            Some(Err(error)) => return Ok(Err(error.into())),
+            Some(Ok(known)) => known,
+        };
+        let organization = self.push.organization;
+        let tracker = match Tracker::open(self.context, integration, organization, known).await? {
+            Ok(tracker) => tracker,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let TrackerAssignee::User(user) = wanted else {
+            return Ok(Ok(Reached::Known(tracker, None)));
+        };
+        let user = self.context.store.user(user).await?;
+        // Anybody can put an address into a profile; only a verified one is theirs.
+        let Some(user) = user.filter(|user| user.verified && user.active) else {
+            return Ok(Ok(Reached::Nothing(Reason::UnknownAtTracker)));
+        };
+        Ok(match tracker.find(&self.push.link, &[user.email]).await {
+            Ok(Some(name)) => Ok(Reached::Known(tracker, Some(name))),
+            Ok(None) => Ok(Reached::Nothing(Reason::UnknownAtTracker)),
+            Err(failure) => Err(failure),
+        })
+    }
+
+    /// Keeps what became of the write, whatever the tracker told meanwhile.
+    async fn keep(
+        &self,
+        before: &GroupState,
+        leased: GroupState,
+        lease: Lease,
+        wanted: TrackerAssignee,
+        sent: Sent,
+        end: End,
+    ) -> Result<Round, Fault> {
+        let (store, link) = (&self.context.store, &self.push.link);
+        let mut state = leased;
+        loop {
+            let settled = domain::settle(before, &state, link, lease, wanted, sent);
+            let Some(settled) = settled else {
+                return self.end(end).await;
+            };
+            let ending = match &end {
+                End::Recorded(record) => Ending::Recorded(record),
+                End::Again(_, push, due) => {
+                    let now = self.context.clock.now();
+                    Ending::Again(push.clone(), self.trace, now, *due)
+                }
+            };
+            if store.settle_link(&state, link, &settled, ending).await? {
+                state.links.insert(link.clone(), settled.link);
+                break;
+            }
+            match store.group_state(self.push.group).await? {
+                Some(now) => state = now,
+                None => return self.end(end).await,
+            }
+        }
+        match end {
+            End::Recorded(record) => record_outcome(record.outcome),
+            End::Again(record, _, _) => {
+                record_outcome(record.outcome);
+                store.record_sync(&record).await?;
+                return Ok(Round::Ended);
+            }
+        }
+        // What the tracker told meanwhile may have to be undone there: nobody else knows of that.
+        Ok(match domain::push(&state, link, self.context.clock.now()) {
+            Push::Write(_) if matches!(sent, Sent::Taken(_)) => Round::Again,
+            Push::Write(_) | Push::Ended(_) | Push::Held(_) => Round::Ended,
+        })
+    }
+
+    /// Ends a push that wrote nothing.
+    async fn end(&self, end: End) -> Result<Round, Fault> {
+        let record = match end {
+            End::Recorded(record) => record,
+            End::Again(record, push, due) => {
+                self.put_off(push, due).await?;
+                record
+            }
+        };
+        record_outcome(record.outcome);
+        self.context.store.record_sync(&record).await?;
+        Ok(Round::Ended)
+    }
+
+    async fn nothing(&self, provider: Option<Provider>, reason: Reason) -> Result<Round, Fault> {
+        let (outcome, now) = (Outcome::Suppressed(reason), self.context.clock.now());
+        let record = SyncRecord::of_push(self.push, provider, outcome, now);
+        self.end(End::Recorded(record)).await
+    }
+
+    /// Decides whether a failure is worth another attempt.
+    fn failed(&self, provider: Option<Provider>, failure: Failure) -> End {
+        let now = self.context.clock.now();
+        tracing::warn!(
+            reason = failure.reason.as_str(),
+            detail = failure.detail,
+            "the tracker could not be told"
+        );
+        let record = |outcome| SyncRecord {
+            detail: failure.detail.clone(),
+            ..SyncRecord::of_push(self.push, provider, outcome, now)
+        };
+        let again = match failure.wait {
+            Wait::Never => None,
+            Wait::Any => self.push.again(now, None),
+            Wait::AtLeast(wait) => self.push.again(now, Some(wait)),
+        };
+        match again {
+            Some((push, due)) => End::Again(record(Outcome::Deferred(failure.reason)), push, due),
+            None => End::Recorded(record(Outcome::Dead(failure.reason))),
+        }
+    }
+
+    async fn put_off(&self, push: PushAssignee, due: Timestamp) -> Result<(), Fault> {
+        let (message, now) = (Message::PushAssignee(push), self.context.clock.now());
+        let store = &self.context.store;
+        Ok(store.outbox_send(message, self.trace, now, due).await?)
+    }
+}
+
+enum Reached {
+    /// The tracker, and the name of whom it is to have; `None` is nobody.
+    Known(Tracker, Option<String>),
+    Nothing(Reason),
+}
+
+/// The integration, if the organization lets it be told.
+fn allowed(found: &Outbound) -> Result<&Integration, Reason> {
+    let sync =
+        |organization: &&domain::Organization| organization.has(Feature::IntegrationsIssueSync);
+    found
+        .organization
+        .as_ref()
+        .filter(sync)
+        .ok_or(Reason::FeatureOff)?;
+    let active = |integration: &&Integration| match integration.status {
+        IntegrationStatus::Active => true,
+        IntegrationStatus::Disabled => false,
+    };
+    let integration = found
+        .integration
+        .as_ref()
+        .filter(active)
+        .ok_or(Reason::IntegrationOff)?;
+    let on = found
+        .attached
+        .as_ref()
+        .is_some_and(|attached| attached.switches.outbound_assignee);
+    match on {
+        true => Ok(integration),
+        false => Err(Reason::SwitchOff),
+    }
+}

@@ -1,0 +1,248 @@
+//! The trackers as this function sees them: who can be told, by which name, and how it failed.
+
+use std::time::Duration;
+
+use domain::{
+    Email, ExternalKey, Fault, Identity, Integration, JiraServerIdentity, Link, OrganizationId,
+    Reason, Sent, VstsIdentity,
+};
+use providers::{
+    CallError, Remedy, jira_server,
+    vsts::{
+        self,
+        tokens::{RefreshError, RefreshRequest, Tokens},
+    },
+};
+use store::{KeyRingError, KnownIdentity};
+
+use crate::Context;
+
+/// One tracker, as the holder of an identity.
+pub(crate) enum Tracker {
+    Vsts(vsts::client::Client),
+    JiraServer(jira_server::client::Client),
+}
+
+/// Why a tracker could not be told.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) reason: Reason,
+    /// Whether it may pass, and after how many milliseconds at the earliest, where that is known.
+    pub(crate) wait: Wait,
+    /// What became of a write that failed so.
+    pub(crate) sent: Sent,
+    /// What the tracker said.
+    pub(crate) detail: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wait {
+    Never,
+    Any,
+    AtLeast(i64),
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        let (reason, wait) = match error.remedy() {
+            Remedy::Later(wait) => {
+                let limited = matches!(error, CallError::RateLimited { .. });
+                let reason = match limited {
+                    true => Reason::RateLimited,
+                    false => Reason::TrackerUnavailable,
+                };
+                (reason, wait.map_or(Wait::Any, Wait::at_least))
+            }
+            Remedy::InvalidIdentity => (Reason::InvalidIdentity, Wait::Any),
+            Remedy::Never => (Reason::TrackerRefused, Wait::Never),
+        };
+        let sent = match &error {
+            CallError::Unauthorized
+            | CallError::RateLimited { .. }
+            | CallError::Conflict
+            | CallError::Host { .. } => Sent::Refused,
+            CallError::Api { status, .. } if *status < 500 => Sent::Refused,
+            CallError::Api { .. }
+            | CallError::Timeout { .. }
+            | CallError::Reset
+            | CallError::Unsupported => Sent::Unanswered,
+        };
+        Self {
+            reason,
+            wait,
+            sent,
+            detail: Some(error.to_string()),
+        }
+    }
+}
+
+impl Wait {
+    fn at_least(wait: Duration) -> Self {
+        Self::AtLeast(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+impl Failure {
+    /// Heals when somebody gives new credentials.
+    fn identity(detail: impl ToString) -> Self {
+        Self {
+            reason: Reason::InvalidIdentity,
+            wait: Wait::Any,
+            sent: Sent::Refused,
+            detail: Some(detail.to_string()),
+        }
+    }
+}
+
+impl From<KeyRingError> for Failure {
+    fn from(error: KeyRingError) -> Self {
+        Self::identity(error)
+    }
+}
+
+impl Tracker {
+    /// The tracker of an integration, with tokens that have not ended.
+    pub(crate) async fn open(
+        context: &Context,
+        integration: &Integration,
+        organization: OrganizationId,
+        known: KnownIdentity,
+    ) -> Result<Result<Self, Failure>, Fault> {
+        match known.identity {
+            Identity::JiraServer(identity) => Ok(jira(context, integration, identity)),
+            Identity::Vsts(identity) => {
+                let tokens = fresh(context, integration, organization, identity, known.version);
+                Ok(match tokens.await? {
+                    Ok(tokens) => azure(context, integration, tokens),
+                    Err(failure) => Err(failure),
+                })
+            }
+        }
+    }
+
+    /// Whom the tracker knows by one of the addresses, by the name that it takes.
+    pub(crate) async fn find(
+        &self,
+        link: &Link,
+        addresses: &[Email],
+    ) -> Result<Option<String>, Failure> {
+        let found = match self {
+            Self::Vsts(client) => client.find_assignee(addresses).await,
+            Self::JiraServer(client) => client.find_assignee(&link.external_issue, addresses).await,
+        };
+        Ok(found?)
+    }
+
+    /// Gives the issue to somebody, or takes it from whoever has it. The revision, where the tracker says.
+    pub(crate) async fn assign(
+        &self,
+        key: &ExternalKey,
+        name: Option<&str>,
+    ) -> Result<Option<u64>, Failure> {
+        match self {
+            Self::Vsts(client) => Ok(client.set_assignee(key, name).await?.revision),
+            Self::JiraServer(client) => {
+                client.set_assignee(key, name).await?;
+                Ok(None)
+            }
+        }
+    }
+}
+
+fn jira(
+    context: &Context,
+    integration: &Integration,
+    identity: JiraServerIdentity,
+) -> Result<Tracker, Failure> {
+    let key = jira_server::oauth::SigningKey::parse(&identity.private_key);
+    let credentials = jira_server::oauth::Credentials {
+        consumer_key: identity.consumer_key,
+        private_key: key.map_err(Failure::identity)?,
+        access_token: identity.access_token,
+    };
+    let (outside, now) = (context.outside.clone(), context.clock.now());
+    let client =
+        jira_server::client::Client::new(outside, &*integration.domain_name, credentials, now);
+    Ok(Tracker::JiraServer(client))
+}
+
+fn azure(
+    context: &Context,
+    integration: &Integration,
+    identity: VstsIdentity,
+) -> Result<Tracker, Failure> {
+    let account = integration.name.parse().map_err(Failure::identity)?;
+    Ok(Tracker::Vsts(vsts::client::Client::new(
+        context.outside.clone(),
+        &*integration.domain_name,
+        account,
+        identity.access_token,
+    )))
+}
+
+/// Tokens that have not ended. A refresh token is spent by its exchange, so the new ones are kept before
+/// they are used, over the very identity that was read: who loses takes the winner's.
+async fn fresh(
+    context: &Context,
+    integration: &Integration,
+    organization: OrganizationId,
+    identity: VstsIdentity,
+    version: u64,
+) -> Result<Result<VstsIdentity, Failure>, Fault> {
+    let now = context.clock.now();
+    let (Some(refresh_token), Some(client_secret)) =
+        (identity.refresh_token.clone(), &context.azure.client_secret)
+    else {
+        return Ok(match identity.expires <= now.seconds() {
+            false => Ok(identity),
+            true => Err(Failure::identity("the access token has ended")),
+        });
+    };
+    let tokens = Tokens {
+        access_token: identity.access_token.clone(),
+        refresh_token: refresh_token.clone(),
+        expires: identity.expires,
+    };
+    if !tokens.expired(now) {
+        return Ok(Ok(identity));
+    }
+    let request = RefreshRequest {
+        endpoint: context.azure.endpoint.clone(),
+        client_secret: client_secret.clone(),
+        refresh_token,
+        redirect_uri: context.azure.redirect_uri.clone(),
+    };
+    let failed = match vsts::tokens::refresh(&context.outside, &request, now).await {
+        Ok(tokens) => {
+            let new = VstsIdentity {
+                access_token: tokens.access_token,
+                refresh_token: Some(tokens.refresh_token),
+                expires: tokens.expires,
+            };
+            let (store, ring) = (&context.store, &context.ring);
+            let identity = Identity::Vsts(new.clone());
+            let kept = store.put_identity(ring, integration.id, organization, &identity, version);
+            if kept.await? {
+                return Ok(Ok(new));
+            }
+            None
+        }
+        Err(error) => Some(error),
+    };
+    let (store, ring) = (&context.store, &context.ring);
+    let now_there = store.identity(ring, integration.id, organization).await?;
+    Ok(match (now_there, failed) {
+        (
+            Some(Ok(KnownIdentity {
+                identity: Identity::Vsts(new),
+                version: other,
+            })),
+            _,
+        ) if other != version => Ok(new),
+        (_, Some(RefreshError::Call(error))) => Err(Failure::from(error)),
+        (_, Some(error @ RefreshError::InvalidIdentity)) => Err(Failure::identity(error)),
+        (_, None) => Err(Failure::identity(
+            "the identity changed while it was refreshed",
+        )),
+    })
+}

@@ -1,0 +1,387 @@
+//! What linked trackers are told, and what is known of them.
+//!
+//! A push names a link and is only a reason to look: what is sent is the assignee that the group has when
+//! the link's lease is taken. So pushes that come late, twice or in another order send nothing that is
+//! no longer so. What a tracker has is known from what it told last or took last; while a write is under
+//! way, or after its answer was lost, it is not known, and the same may be written once more.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Actor, Decision, ExternalKey, Facet, GroupId, GroupState, GroupWrite, IntegrationId, MessageId,
+    OrganizationId, Origin, Outcome, Position, PositionKey, Reason, Timestamp, TrackerOrigin,
+    UserId, assignment::claim,
+};
+
+/// A tracker's issue that a group is linked to: `<integration>/<external issue>`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Link {
+    /// Through which integration.
+    pub integration: IntegrationId,
+    /// Which of its issues.
+    pub external_issue: ExternalKey,
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.integration, self.external_issue)
+    }
+}
+
+impl From<Link> for String {
+    fn from(link: Link) -> Self {
+        link.to_string()
+    }
+}
+
+impl TryFrom<String> for Link {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let invalid = "a link is <integration>/<external issue>";
+        let (integration, external_issue) = text.split_once('/').ok_or(invalid)?;
+        Ok(Self {
+            integration: integration.parse().map_err(|_| invalid)?,
+            external_issue: external_issue.parse()?,
+        })
+    }
+}
+
+/// Whom a tracker has assigned, in our terms: `nobody` or `user:71`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum TrackerAssignee {
+    /// Nobody.
+    Nobody,
+    /// A person.
+    User(UserId),
+}
+
+impl TrackerAssignee {
+    /// The same as the assignee of a group.
+    pub fn actor(self) -> Option<Actor> {
+        match self {
+            Self::Nobody => None,
+            Self::User(user) => Some(Actor::User(user)),
+        }
+    }
+}
+
+impl From<TrackerAssignee> for String {
+    fn from(assignee: TrackerAssignee) -> Self {
+        match assignee {
+            TrackerAssignee::Nobody => "nobody".into(),
+            TrackerAssignee::User(user) => Actor::User(user).into(),
+        }
+    }
+}
+
+impl TryFrom<String> for TrackerAssignee {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text == "nobody" {
+            return Ok(Self::Nobody);
+        }
+        match Actor::try_from(text)? {
+            Actor::User(user) => Ok(Self::User(user)),
+            Actor::Team(_) => Err("no tracker knows a team"),
+        }
+    }
+}
+
+/// What is known of one linked issue.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LinkState {
+    /// The group's version that `known` belongs to: decisions up to it need not be sent.
+    pub settled: u64,
+    /// Whom the tracker has; `None` while that is not known.
+    pub known: Option<TrackerAssignee>,
+    /// What is being written, or was when the answer was lost.
+    pub sending: Option<TrackerAssignee>,
+    /// Who writes.
+    pub lease: Option<Lease>,
+}
+
+/// The right to write to one linked issue, for a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Whose; made up anew for every attempt.
+    pub owner: MessageId,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+/// "The assignee changed: bring this tracker's issue in step."
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushAssignee {
+    /// The organization that owns the group.
+    pub organization: OrganizationId,
+    /// Which group.
+    pub group: GroupId,
+    /// Which of the linked issues.
+    pub link: Link,
+    /// The group's version with the change.
+    pub version: u64,
+    /// What brought the change about.
+    pub origin: Origin,
+    /// When the first attempt failed, and how many did; `None` before.
+    pub failing: Option<Failing>,
+}
+
+/// How long an effect has been failing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    /// Since when.
+    pub since: Timestamp,
+    /// How often.
+    pub attempts: u32,
+}
+
+/// How long an effect is tried again, in milliseconds: a day.
+const PATIENCE: i64 = 24 * 60 * 60 * 1000;
+/// The first wait and the longest one, in milliseconds.
+const FIRST_WAIT: i64 = 15_000;
+const LONGEST_WAIT: i64 = 60 * 60 * 1000;
+
+impl PushAssignee {
+    /// The same for a later attempt, and when that is: after `wait` if the tracker named one, else after
+    /// twice the wait before. `None`: it has failed for a day.
+    pub fn again(&self, now: Timestamp, wait: Option<i64>) -> Option<(Self, Timestamp)> {
+        let failing = match self.failing {
+            Some(before) => Failing {
+                attempts: before.attempts + 1,
+                ..before
+            },
+            None => Failing {
+                since: now,
+                attempts: 1,
+            },
+        };
+        let doubled = FIRST_WAIT << (failing.attempts - 1).min(16);
+        let due = now.plus(wait.unwrap_or_else(|| doubled.min(LONGEST_WAIT)));
+        let given_up = due.millis() - failing.since.millis() > PATIENCE;
+        let again = Self {
+            failing: Some(failing),
+            ..self.clone()
+        };
+        (!given_up).then_some((again, due))
+    }
+}
+
+/// What a push comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Push {
+    /// Nothing is to be sent.
+    Ended(Outcome),
+    /// Somebody else is writing, at most until then.
+    Held(Timestamp),
+    /// This is to be written.
+    Write(TrackerAssignee),
+}
+
+/// Decides what a link is to be told.
+pub fn push(state: &GroupState, link: &Link, now: Timestamp) -> Push {
+    let Some(at) = state.links.get(link) else {
+        return Push::Ended(Outcome::Suppressed(Reason::NotLinked));
+    };
+    let wanted = match state.assignee {
+        None => TrackerAssignee::Nobody,
+        Some(Actor::User(user)) => TrackerAssignee::User(user),
+        Some(Actor::Team(_)) => return Push::Ended(Outcome::Suppressed(Reason::TeamAssigned)),
+    };
+    if state.version <= at.settled {
+        return Push::Ended(Outcome::Superseded(Reason::NewerDecision));
+    }
+    if at.known == Some(wanted) {
+        return Push::Ended(Outcome::Suppressed(Reason::AlreadySo));
+    }
+    match at.lease {
+        Some(lease) if lease.until > now => Push::Held(lease.until),
+        Some(_) | None => Push::Write(wanted),
+    }
+}
+
+/// How a write ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// The tracker took it, and gave it this revision where it tells.
+    Taken(Option<u64>),
+    /// It was certainly not carried out.
+    Refused,
+    /// Nobody knows.
+    Unanswered,
+}
+
+/// What is to be kept of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// What is known of the link from now on.
+    pub link: LinkState,
+    /// The place of the write in the tracker's order, where that is the newest.
+    pub position: Option<(PositionKey, Position)>,
+}
+
+/// Decides what to keep of a write that was made from `leased`, now that the group is in `state`: the
+/// tracker may have told of something earlier or later than the write. `None`: the lease is another's,
+/// who knows better.
+pub fn settle(
+    leased: &GroupState,
+    state: &GroupState,
+    link: &Link,
+    lease: Lease,
+    value: TrackerAssignee,
+    sent: Sent,
+) -> Option<Settled> {
+    let at = state
+        .links
+        .get(link)
+        .filter(|at| at.lease == Some(lease))?
+        .clone();
+    let before = leased.links.get(link).cloned().unwrap_or_default();
+    let told = at.known.is_some();
+    let free = LinkState { lease: None, ..at };
+    Some(match sent {
+        Sent::Unanswered => Settled {
+            link: free,
+            position: None,
+        },
+        Sent::Refused if told => Settled {
+            link: LinkState {
+                sending: before.sending,
+                ..free
+            },
+            position: None,
+        },
+        Sent::Refused => Settled {
+            link: LinkState {
+                sending: before.sending,
+                known: before.known,
+                ..free
+            },
+            position: None,
+        },
+        Sent::Taken(revision) => {
+            let position = revision.map(|revision| {
+                let key = PositionKey::new(link.integration, &link.external_issue, Facet::Assignee);
+                (key, Position::revision(revision))
+            });
+            let position = position.filter(|(key, position)| {
+                let newest = state.positions.get(key);
+                newest.is_none_or(|newest| newest < position)
+            });
+            let latest = match revision {
+                Some(_) => position.is_some(),
+                None => !told,
+            };
+            let link = match latest {
+                true => LinkState {
+                    sending: None,
+                    known: Some(value),
+                    settled: leased.version,
+                    ..free
+                },
+                false => LinkState {
+                    sending: None,
+                    ..free
+                },
+            };
+            Settled { link, position }
+        }
+    })
+}
+
+/// Whether a tracker tells of our own write, and then what to keep of that. Only a write without an
+/// answer so far can be met like this: the answer claims the revision, and then the same one is stale.
+/// It changes nothing here, whatever has been decided since.
+///
+/// `ours` says whether the author is the identity that our writes show, where the delivery tells.
+pub fn echo(
+    state: &GroupState,
+    origin: &TrackerOrigin,
+    told: TrackerAssignee,
+    ours: Option<bool>,
+) -> Option<Decision> {
+    let link = origin.link();
+    let sending = state.links.get(&link)?.sending?;
+    if sending != told || ours == Some(false) {
+        return None;
+    }
+    let position = claim(state, &Origin::Tracker(origin.clone()), Facet::Assignee).ok()?;
+    Some(Decision {
+        outcome: Outcome::Suppressed(Reason::Echo),
+        write: Some(GroupWrite {
+            told: Some(Told {
+                link,
+                assignee: told,
+                settles: false,
+            }),
+            ..GroupWrite::of(position)
+        }),
+    })
+}
+
+/// What a tracker told of its issue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Of which issue.
+    pub link: Link,
+    /// Whom it has.
+    pub assignee: TrackerAssignee,
+    /// Whether that is the latest decision, so that none before it is sent; an echo is not, and ends
+    /// the wait for an answer.
+    pub settles: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_reads_as_it_is_written_even_with_a_slash_in_the_key() {
+        let link = Link {
+            integration: IntegrationId::new(9).unwrap(),
+            external_issue: "acme/web#7".parse().unwrap(),
+        };
+        assert_eq!(link.to_string(), "9/acme/web#7");
+        assert_eq!(Link::try_from(link.to_string()), Ok(link));
+        for bad in ["", "9", "9/", "x/7"] {
+            assert!(Link::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_failing_push_waits_longer_each_time_and_no_longer_than_a_day_in_all() {
+        let start = Timestamp::from_millis(0);
+        let id = MessageId::new(start, 0);
+        let mut push = PushAssignee {
+            organization: OrganizationId::new(1).unwrap(),
+            group: GroupId::new(5).unwrap(),
+            link: Link::try_from("9/31".to_owned()).unwrap(),
+            version: 1,
+            origin: Origin::Api(crate::ApiOrigin {
+                user: None,
+                request: id,
+            }),
+            failing: None,
+        };
+        assert_eq!(
+            push.again(start, Some(7_000)).map(|(_, due)| due.millis()),
+            Some(7_000)
+        );
+        let (mut now, mut waits) = (start, Vec::new());
+        while let Some((again, due)) = push.again(now, None) {
+            waits.push((due.millis() - now.millis()) / 1000);
+            (push, now) = (again, due);
+        }
+        assert_eq!(waits[..4], [15, 30, 60, 120]);
+        assert_eq!(waits.iter().max(), Some(&3600));
+        let whole: i64 = waits.iter().sum();
+        assert!((23 * 3600..=24 * 3600).contains(&whole), "{whole}");
+        assert_eq!(push.again(now, Some(2 * 60 * 60 * 1000)), None);
+    }
+}

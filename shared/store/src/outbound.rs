@@ -1,0 +1,154 @@
+//! What a tracker is told: what decides about it, the right to write, and what is kept of a write.
+//!
+//! What is known of a link lies in the group's state and is replaced as a whole, where it still is as it
+//! was seen: whatever the tracker tells meanwhile makes the replacement decide again.
+
+use std::collections::HashMap;
+
+use domain::{
+    AttachedOrganization, GroupState, Integration, Lease, Link, LinkState, Message, Organization,
+    PushAssignee, Settled, SyncRecord, Timestamp, TraceId, TrackerAssignee,
+};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    KeyRing, KeyRingError, KnownIdentity,
+    error::StoreError,
+    identities::Row,
+    keys::{self, Key},
+    table::{Item, Store, read, value},
+    transaction::{Change, Commit, claim},
+};
+
+/// Everything that decides whether and how a linked issue is told.
+#[derive(Debug)]
+pub struct Outbound {
+    /// The group.
+    pub state: Option<GroupState>,
+    /// Its organization.
+    pub organization: Option<Organization>,
+    /// The link's integration.
+    pub integration: Option<Integration>,
+    /// What the organization lets it do.
+    pub attached: Option<AttachedOrganization>,
+    identity: Option<Row>,
+}
+
+impl Outbound {
+    /// What the organization writes to the tracker with.
+    pub fn identity(&self, ring: &KeyRing) -> Option<Result<KnownIdentity, KeyRingError>> {
+        self.identity.as_ref().map(|row| row.open(ring))
+    }
+}
+
+impl Store {
+    /// Reads, in one batch, what decides about a push.
+    pub async fn outbound(&self, push: &PushAssignee) -> Result<Outbound, StoreError> {
+        let (organization, integration) = (push.organization, push.link.integration);
+        let wanted = [
+            keys::group_state(push.group),
+            keys::organization(organization),
+            keys::integration(integration),
+            keys::attached_organization(integration, organization),
+            keys::identity(integration, organization),
+        ];
+        let mut found = self.get_all(wanted.to_vec()).await?;
+        let [state, org, tracker, attached, identity] = &wanted;
+        Ok(Outbound {
+            state: take(&mut found, state)?,
+            organization: take(&mut found, org)?,
+            integration: take(&mut found, tracker)?,
+            attached: take(&mut found, attached)?,
+            identity: take(&mut found, identity)?,
+        })
+    }
+
+    /// Takes the right to write to a linked issue, and gives the state with it. `None`: the group or the
+    /// link has changed since.
+    pub async fn take_lease(
+        &self,
+        state: &GroupState,
+        link: &Link,
+        lease: Lease,
+        sending: TrackerAssignee,
+    ) -> Result<Option<GroupState>, StoreError> {
+        let new = LinkState {
+            known: None,
+            sending: Some(sending),
+            lease: Some(lease),
+            ..state.links.get(link).cloned().unwrap_or_default()
+        };
+        let mut change = replace(state, link, &new)?;
+        change.condition.push_str(" AND ver = :version");
+        change
+            .values
+            .insert(":version".into(), value(&state.version)?);
+        let transaction = self.transaction();
+        let commit = transaction.update(&keys::group_state(state.group), change)?;
+        let done = commit.commit().await? == Commit::Done;
+        Ok(done.then(|| {
+            let mut leased = state.clone();
+            leased.links.insert(link.clone(), new);
+            leased
+        }))
+    }
+
+    /// Keeps what became of a write, gives the lease back, and sends the push once more where it is to be
+    /// tried again. `false`: the link has changed since it was seen.
+    pub async fn settle_link(
+        &self,
+        state: &GroupState,
+        link: &Link,
+        settled: &Settled,
+        ending: Ending<'_>,
+    ) -> Result<bool, StoreError> {
+        let mut change = replace(state, link, &settled.link)?;
+        if let Some((key, position)) = &settled.position {
+            claim(&mut change, key, position);
+        }
+        let transaction = self
+            .transaction()
+            .update(&keys::group_state(state.group), change)?;
+        let transaction = match ending {
+            Ending::None => transaction,
+            Ending::Recorded(record) => transaction.record(record)?,
+            Ending::Again(push, trace, now, due) => {
+                transaction.send(Message::PushAssignee(push), trace, now, due)?
+            }
+        };
+        Ok(transaction.commit().await? == Commit::Done)
+    }
+}
+
+/// What goes with the end of a write.
+#[derive(Debug, Clone)]
+pub enum Ending<'a> {
+    /// Nothing.
+    None,
+    /// How it ended.
+    Recorded(&'a SyncRecord),
+    /// The same once more: its trace, the time now, and when it is due.
+    Again(PushAssignee, &'a TraceId, Timestamp, Timestamp),
+}
+
+/// The update that replaces what is known of a link, where it still is as it was seen.
+fn replace(state: &GroupState, link: &Link, new: &LinkState) -> Result<Change, StoreError> {
+    Ok(Change {
+        expression: "SET links.#link = :new".into(),
+        condition: "links.#link = :seen".into(),
+        names: vec![("#link".into(), link.to_string())],
+        values: [
+            (":new".into(), value(new)?),
+            (":seen".into(), value(&state.links.get(link))?),
+        ]
+        .into(),
+    })
+}
+
+/// Reads an item that may be missing.
+fn take<T: DeserializeOwned>(
+    found: &mut HashMap<Key, Item>,
+    key: &Key,
+) -> Result<Option<T>, StoreError> {
+    found.remove(key).map(|item| read(key, item)).transpose()
+}
