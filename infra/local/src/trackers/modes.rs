@@ -144,13 +144,17 @@ mod tests {
 
     #[test]
     fn an_order_names_the_mode_and_for_how_many_calls() {
-        let read = |text: &str| Order::parse(text.as_bytes()).map(|order| (order.mode, order.calls));
+        let read =
+            |text: &str| Order::parse(text.as_bytes()).map(|order| (order.mode, order.calls));
         let limited = Mode::RateLimited { retry_after: 9 };
         let text = r#"{"mode":"rate_limited","retry_after":9,"calls":2}"#;
         assert_eq!(read(text), Ok((limited, Some(2))));
         assert_eq!(read(r#"{"mode":"hang"}"#), Ok((Mode::Hang, None)));
         let faults = Mode::Faults { rate: 1.0, seed: 3 };
-        assert_eq!(read(r#"{"mode":"faults","rate":1,"seed":3}"#), Ok((faults, None)));
+        assert_eq!(
+            read(r#"{"mode":"faults","rate":1,"seed":3}"#),
+            Ok((faults, None))
+        );
         for wrong in [
             "",
             "{}",

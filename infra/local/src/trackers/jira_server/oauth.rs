@@ -113,10 +113,7 @@ fn parameters(header: &str) -> Option<BTreeMap<String, String>> {
 }
 
 /// What the signature is of: everything in the header but itself and the realm, and the query.
-pub(in crate::trackers) fn base_string(
-    asked: &Asked,
-    signed: &BTreeMap<String, String>,
-) -> String {
+fn base_string(asked: &Asked, signed: &BTreeMap<String, String>) -> String {
     let own = signed
         .iter()
         .filter(|(name, _)| !matches!(name.as_str(), "oauth_signature" | "realm"))
