@@ -179,13 +179,10 @@ fn drip(bytes: Bytes) -> Body {
 /// Not axum's own server: a connection that breaks without an answer is none that it knows.
 pub(super) async fn serve(listener: TcpListener, world: Arc<World>) {
     let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            Ok((stream, _)) = listener.accept() => {
-                connections.spawn(connection(stream, world.clone()));
-            }
-            Some(_) = connections.join_next() => {}
-        }
+    while let Ok((stream, _)) = listener.accept().await {
+        connections.spawn(connection(stream, world.clone()));
+        // Those that have ended.
+        while connections.try_join_next().is_some() {}
     }
 }
 

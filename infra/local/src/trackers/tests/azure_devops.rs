@@ -83,23 +83,23 @@ async fn what_azure_devops_refuses_is_refused_in_its_shape_and_changes_nothing()
     let other_operation = good.replace("replace", "move");
     let half = format!("{},{}", good.trim_end_matches(']'), &unknown[1..]);
     let missing = "dev.azure.com/acme/_apis/wit/workitems/10000";
-    let page = &format!("{USERS}?continuationToken=2");
+    let page = format!("{USERS}?continuationToken=2");
     for (method, target, accept, content_type, body, status) in [
         ("GET", ITEM, "application/json", "", "", 400),
         ("GET", ITEM, PREVIEW, "", "", 400),
         ("GET", USERS, ACCEPT, "", "", 400),
-        ("GET", page, PREVIEW, "", "", 400),
+        ("GET", &*page, PREVIEW, "", "", 400),
         ("GET", missing, ACCEPT, "", "", 404),
         ("PATCH", missing, ACCEPT, PATCH, good, 404),
         ("PATCH", ITEM, "*/*", PATCH, good, 400),
         ("PATCH", ITEM, ACCEPT, "application/json", good, 400),
         ("PATCH", ITEM, ACCEPT, PATCH, "", 400),
         ("PATCH", ITEM, ACCEPT, PATCH, &good[1..], 400),
-        ("PATCH", ITEM, ACCEPT, PATCH, &unknown, 400),
-        ("PATCH", ITEM, ACCEPT, PATCH, &spelled, 400),
-        ("PATCH", ITEM, ACCEPT, PATCH, &half, 400),
-        ("PATCH", ITEM, ACCEPT, PATCH, &other_field, 400),
-        ("PATCH", ITEM, ACCEPT, PATCH, &other_operation, 400),
+        ("PATCH", ITEM, ACCEPT, PATCH, &*unknown, 400),
+        ("PATCH", ITEM, ACCEPT, PATCH, &*spelled, 400),
+        ("PATCH", ITEM, ACCEPT, PATCH, &*half, 400),
+        ("PATCH", ITEM, ACCEPT, PATCH, &*other_field, 400),
+        ("PATCH", ITEM, ACCEPT, PATCH, &*other_operation, 400),
         ("DELETE", ITEM, ACCEPT, "", "", 404),
     ] {
         let headers = [
@@ -158,7 +158,7 @@ async fn a_token_is_good_until_it_expires_and_a_refresh_token_once() {
     let second = trackers.azure_identity();
     assert_eq!(tokens.access_token.reveal(), second.access_token);
     assert_eq!(tokens.refresh_token.reveal(), second.refresh_token);
-    assert!(tokens.expires - second.expires <= 1, "{tokens:?}");
+    assert!((tokens.expires - second.expires).abs() < 60, "{tokens:?}");
     assert!(second.expires - first.expires >= 3600);
     for spent in [&*first.refresh_token, "never given out"] {
         let answer = exchange(&trackers, &clock, spent).await;
