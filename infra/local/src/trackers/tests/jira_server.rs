@@ -108,11 +108,12 @@ async fn what_jira_refuses_the_client_reads() {
     let words = |error: CallError| error.to_string();
     for missing in ["OPS-7", "WEB-07", "WEB-", "WEB-x", "WEB-0", "web-7"] {
         let missing = key(missing);
-        let found = client.find_assignee(&missing, &addresses(&["bo@acme.example"]));
+        let wanted = addresses(&["bo@acme.example"]);
+        let found = client.find_assignee(&missing, &wanted).await;
         for error in [
             client.assignee(&missing).await.unwrap_err(),
             client.set_assignee(&missing, None).await.unwrap_err(),
-            found.await.unwrap_err(),
+            found.unwrap_err(),
         ] {
             let expected = "the tracker answered 404: Issue Does Not Exist";
             assert_eq!(words(error), expected, "{missing}");

@@ -11,9 +11,10 @@ use super::*;
 async fn assign(trackers: &Trackers, clock: &Clock, limits: Limits) -> [Result<(), CallError>; 2] {
     let azure = azure_within(trackers, limits);
     let jira = jira_within(trackers, clock, limits);
-    let written = azure.set_assignee(&key("31"), Some("ana@acme.example"));
+    let ana = Some("ana@acme.example");
+    let written = azure.set_assignee(&key("31"), ana).await;
     [
-        written.await.map(|_| ()),
+        written.map(|_| ()),
         jira.set_assignee(&key("WEB-7"), Some("ana")).await,
     ]
 }
@@ -99,8 +100,8 @@ async fn a_slow_answer_is_a_right_one_for_those_who_wait() {
     // It has no body.
     assert_eq!(jira, Ok(()));
     assert_eq!(carried_out(&trackers), [true; 2]);
-    let issue = jira_within(&trackers, &clock, hasty()).assignee(&key("WEB-7"));
-    let issue = issue.await;
+    let impatient = jira_within(&trackers, &clock, hasty());
+    let issue = impatient.assignee(&key("WEB-7")).await;
     assert!(matches!(issue, Err(CallError::Timeout { .. })), "{issue:?}");
     // Two bytes.
     let patient = jira_within(&trackers, &clock, Limits::default());
