@@ -51,10 +51,10 @@ fn outside(trackers: &Trackers, limits: Limits) -> Outside {
     Outside::new(config).unwrap()
 }
 
-/// With no patience.
+/// With little patience.
 fn hasty() -> Limits {
     Limits {
-        whole: Duration::from_millis(150),
+        whole: Duration::from_millis(500),
         ..Limits::default()
     }
 }
