@@ -12,4 +12,5 @@ mod roles;
 mod snowflakes;
 mod sync_trail;
 mod table;
+mod trackers;
 mod webhook;

@@ -12,6 +12,7 @@ use crate::{
     sqs::Sqs,
     stack::{TABLE, TABLE_FILE},
     template::{Function, Template, resolve_environment},
+    trackers::Trackers,
     wall::Wall,
 };
 
@@ -24,13 +25,14 @@ pub(crate) struct World<'a> {
     pub(crate) dynamodb: &'a DynamoDb,
     pub(crate) redis: &'a Redis,
     pub(crate) elasticache: &'a ElastiCache,
+    pub(crate) trackers: &'a Trackers,
     pub(crate) wall: &'a Wall,
     pub(crate) ring: &'a str,
 }
 
 impl World<'_> {
     /// What the template says, and the endpoints that this function may reach: the table always, and
-    /// either Redis or the services of AWS.
+    /// either Redis or the services of AWS and the trackers.
     pub(crate) fn environment(
         &self,
         template: &Template,
@@ -53,6 +55,7 @@ impl World<'_> {
         if !function.in_vpc {
             set("AWS_ENDPOINT_URL_SQS", &self.sqs.endpoint());
             set("AWS_ENDPOINT_URL_ELASTICACHE", self.elasticache.url());
+            set("OUTSIDE_VIA", self.trackers.url());
         }
         Ok(variables)
     }

@@ -20,6 +20,7 @@ pub mod seed;
 pub mod sqs;
 mod stack;
 pub mod template;
+pub mod trackers;
 mod wall;
 
 pub use access::Call;

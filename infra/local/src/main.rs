@@ -155,6 +155,7 @@ fn print_table(stack: &Stack, ready: &Ready) {
         ("API", Some(format!("{}/api/0/", ready.base_url))),
         ("Azure DevOps webhook", Some(ready.vsts_webhook_url.clone())),
         ("queues", Some(ready.queues_url.clone())),
+        ("requests to trackers", ready.requests_url.clone()),
         ("organization", ready.org.clone()),
         ("project", ready.project.clone()),
         ("token", ready.auth_token.clone()),

@@ -1,14 +1,16 @@
-//! The stack's own pages, beside the gateways: its queues, and Lambda's invoke call.
+//! The stack's own pages, beside the gateways: its queues, what the trackers were sent and how they behave,
+//! and Lambda's invoke call.
 
 use axum::{
     Json, Router,
     extract::{Path as Segment, State},
     http::{HeaderMap, StatusCode},
     response::IntoResponse,
-    routing::{get, post},
+    routing::{get, post, put},
 };
+use bytes::Bytes;
 
-use crate::Stack;
+use crate::{Stack, trackers::Order};
 
 type Weak = std::sync::Weak<Stack>;
 
@@ -17,6 +19,11 @@ pub(crate) fn router(stack: Weak) -> Router {
     Router::new()
         .route("/_local/queues", get(show_queues))
         .route("/_local/queues/{queue}/dead", get(show_dead))
+        .route(
+            "/_local/requests",
+            get(show_requests).delete(forget_requests),
+        )
+        .route("/_local/trackers/{provider}/mode", put(set_mode))
         .route(
             "/2015-03-31/functions/{function}/invocations",
             post(invoke_function),
@@ -44,6 +51,48 @@ async fn show_dead(
         Some(dead) => Json(stack.sqs().messages(dead)).into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
+}
+
+/// `GET /_local/requests`: what was sent to the simulated trackers, the oldest first.
+async fn show_requests(State(stack): State<Weak>) -> impl IntoResponse {
+    match stack.upgrade() {
+        Some(stack) => Json(stack.trackers().requests()).into_response(),
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+/// `DELETE /_local/requests`: begins that list anew.
+async fn forget_requests(State(stack): State<Weak>) -> StatusCode {
+    match stack.upgrade() {
+        Some(stack) => {
+            stack.trackers().forget_requests();
+            StatusCode::NO_CONTENT
+        }
+        None => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// `PUT /_local/trackers/<provider>/mode`: how a simulated tracker behaves, like `{"mode":"failing","calls":2}`.
+async fn set_mode(
+    State(stack): State<Weak>,
+    Segment(provider): Segment<String>,
+    body: Bytes,
+) -> impl IntoResponse {
+    let Some(stack) = stack.upgrade() else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    let Ok(provider) = provider.parse() else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let order = match Order::parse(&body) {
+        Ok(order) => order,
+        Err(error) => return (StatusCode::BAD_REQUEST, error).into_response(),
+    };
+    match order.calls {
+        Some(calls) => stack.trackers().set_mode_for(provider, order.mode, calls),
+        None => stack.trackers().set_mode(provider, order.mode),
+    }
+    StatusCode::NO_CONTENT.into_response()
 }
 
 /// Lambda's invoke API, so that `aws lambda invoke --endpoint-url` and `cargo lambda invoke` work too.

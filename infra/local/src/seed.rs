@@ -59,6 +59,7 @@ impl Ready {
             base_url: url.to_owned(),
             vsts_webhook_url: format!("{url}/extensions/vsts/issue-updated/"),
             queues_url: format!("{url}/_local/queues"),
+            requests_url: Some(format!("{url}/_local/requests")),
             ..Self::default()
         }
     }
@@ -152,6 +153,8 @@ pub async fn seed(stack: &Arc<Stack>) -> anyhow::Result<Ready> {
     }))
     .await?["integration"]
         .take();
+    let shared_secret = text(&integration["shared_secret"]);
+    stack.trackers().subscribe(COLLECTION, &shared_secret);
     run(json!({
         "command": "set-sync", "organization": organization, "integration": integration["id"],
         "switches": {
@@ -178,7 +181,7 @@ pub async fn seed(stack: &Arc<Stack>) -> anyhow::Result<Ready> {
         project_id: Some(text(&project["project"]["id"])),
         auth_token: Some(text(&token["token"]["text"])),
         vsts_external_id: Some(COLLECTION.to_owned()),
-        vsts_shared_secret: Some(text(&integration["shared_secret"])),
+        vsts_shared_secret: Some(shared_secret),
         group_id: Some(text(&issue["id"])),
         group_short_id: Some(text(&issue["short_id"])),
         members: people,

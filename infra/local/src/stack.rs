@@ -29,6 +29,7 @@ use crate::{
     redis::Redis,
     sqs::{QueueSpec, Received, Sqs},
     template::{QueueMapping, Template},
+    trackers::Trackers,
     wall::Wall,
 };
 
@@ -65,6 +66,7 @@ pub struct Stack {
     dynamodb: DynamoDb,
     redis: Mutex<Redis>,
     elasticache: ElastiCache,
+    trackers: Trackers,
     access: Arc<Access>,
     environments: BTreeMap<String, BTreeMap<String, String>>,
     lambdas: RwLock<Arc<Lambdas>>,
@@ -98,12 +100,14 @@ impl Stack {
         let elasticache = ElastiCache::start(endpoint(&redis), access.clone()).await?;
         let wall = Wall::start().await?;
         let clock = Clock::default();
+        let trackers = Trackers::start(clock.clone(), &base_url).await?;
         let world = World {
             base_url: &base_url,
             sqs: &sqs,
             dynamodb: &dynamodb,
             redis: &redis,
             elasticache: &elasticache,
+            trackers: &trackers,
             wall: &wall,
             ring: &ring,
         };
@@ -120,6 +124,7 @@ impl Stack {
             dynamodb,
             redis: Mutex::new(redis),
             elasticache,
+            trackers,
             access,
             environments,
             lambdas: RwLock::default(),
@@ -198,6 +203,11 @@ impl Stack {
     /// ElastiCache, which says where Redis is.
     pub fn elasticache(&self) -> &ElastiCache {
         &self.elasticache
+    }
+
+    /// The trackers that the functions call.
+    pub fn trackers(&self) -> &Trackers {
+        &self.trackers
     }
 
     /// What each function called of AWS so far.
@@ -376,6 +386,7 @@ impl Stack {
             tasks.spawn(self.clone().poll(mapping));
         }
         tasks.spawn(self.clone().follow_stream());
+        tasks.spawn(self.trackers.clone().deliver_hooks_always());
         for schedule in self.template.schedules.clone() {
             let stack = self.clone();
             tasks.spawn(async move {

@@ -1,0 +1,332 @@
+//! The trackers that the bundle calls, simulated on the wire: Azure DevOps and Jira Server, as far as it
+//! calls them.
+//!
+//! It exists so that the unmodified clients can call out, and a test can see what they did and make it go
+//! wrong. Every call to `https://HOST/PATH` comes as `/HOST/PATH`; what the bundle does not call is refused.
+//! It must not know the crate `providers`, which is the other side of the wire: each is proven by the other.
+
+mod azure_devops;
+mod jira_server;
+mod modes;
+mod people;
+mod requests;
+mod wire;
+
+use std::{
+    collections::BTreeMap,
+    str::FromStr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use anyhow::Context;
+use axum::http::{Method, StatusCode};
+use runtime::Clock;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
+
+use self::azure_devops::{AzureDevOps, Hook};
+use self::jira_server::JiraServer;
+use self::modes::Present;
+use self::requests::Log;
+use self::wire::{Answer, Asked};
+use crate::client;
+
+pub use self::azure_devops::{AzureIdentity, WorkItem};
+pub use self::jira_server::JiraIdentity;
+pub use self::modes::Mode;
+pub(crate) use self::modes::Order;
+pub use self::requests::Request;
+
+/// After how long the running stack tries the service hooks again that the front has not taken.
+const HOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// A simulated tracker, by the provider's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Provider {
+    /// Azure DevOps, with the account "acme".
+    #[serde(rename = "vsts")]
+    Vsts,
+    /// Jira Server, at `https://jira.acme.example`.
+    #[serde(rename = "jira_server")]
+    JiraServer,
+}
+
+impl Provider {
+    fn of_host(host: &str) -> Option<Self> {
+        match host {
+            "jira.acme.example" => Some(Self::JiraServer),
+            "dev.azure.com" => Some(Self::Vsts),
+            _ if host.ends_with(".visualstudio.com") => Some(Self::Vsts),
+            _ => None,
+        }
+    }
+
+    fn refusal(self, status: StatusCode, message: &str) -> Answer {
+        match self {
+            Self::Vsts => azure_devops::refusal(status, message),
+            Self::JiraServer => jira_server::refusal(status, message),
+        }
+    }
+}
+
+impl FromStr for Provider {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "vsts" => Ok(Self::Vsts),
+            "jira_server" => Ok(Self::JiraServer),
+            _ => Err("vsts or jira_server"),
+        }
+    }
+}
+
+/// The trackers and their server, which ends when the last clone is dropped.
+#[derive(Clone, Debug)]
+pub struct Trackers(Arc<Handle>);
+
+#[derive(Debug)]
+struct Handle {
+    url: String,
+    /// Where service hooks are posted to.
+    hook_url: String,
+    world: Arc<World>,
+    server: JoinHandle<()>,
+}
+
+/// Kept apart from the handle so that an open connection does not keep the server alive.
+#[derive(Debug)]
+struct World {
+    state: Mutex<State>,
+    clock: Clock,
+    /// Rings when there may be a service hook to deliver.
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    azure: AzureDevOps,
+    jira: JiraServer,
+    modes: BTreeMap<Provider, Present>,
+    log: Log,
+}
+
+impl Trackers {
+    /// Starts the server on a free loopback port. `front` is the base URL of the front.
+    pub(crate) async fn start(clock: Clock, front: &str) -> anyhow::Result<Self> {
+        let state = State {
+            azure: AzureDevOps::new(&clock),
+            jira: JiraServer::new()?,
+            modes: BTreeMap::new(),
+            log: Log::default(),
+        };
+        let world = Arc::new(World {
+            state: Mutex::new(state),
+            clock,
+            changed: Notify::new(),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .context("no port for the trackers")?;
+        Ok(Self(Arc::new(Handle {
+            url: format!("http://{}", listener.local_addr()?),
+            hook_url: format!("{front}/extensions/vsts/issue-updated/"),
+            server: tokio::spawn(wire::serve(listener, world.clone())),
+            world,
+        })))
+    }
+
+    /// Where calls for `https://HOST/PATH` go to, as `<url>/HOST/PATH`.
+    pub fn url(&self) -> &str {
+        &self.0.url
+    }
+
+    /// How a tracker behaves until it is told otherwise.
+    pub fn set_mode(&self, provider: Provider, mode: Mode) {
+        let present = Present::new(mode, None);
+        self.state().modes.insert(provider, present);
+    }
+
+    /// How a tracker behaves for so many calls; as it should afterwards.
+    pub fn set_mode_for(&self, provider: Provider, mode: Mode, calls: u32) {
+        let present = Present::new(mode, Some(calls));
+        self.state().modes.insert(provider, present);
+    }
+
+    /// The newest tokens that Azure DevOps gave out.
+    pub fn azure_identity(&self) -> AzureIdentity {
+        self.state().azure.tokens.identity()
+    }
+
+    /// How long the access tokens that Azure DevOps gives out from now on are good, in seconds.
+    pub fn set_token_lifetime(&self, seconds: i64) {
+        self.state().azure.tokens.set_lifetime(seconds);
+    }
+
+    /// What an application link to Jira is set up with.
+    pub fn jira_identity(&self) -> JiraIdentity {
+        JiraServer::identity()
+    }
+
+    /// A work item of Azure DevOps; those from 1 to 9999 exist.
+    ///
+    /// # Panics
+    /// When it does not exist: it is a mistake of the caller.
+    pub fn work_item(&self, id: u64) -> WorkItem {
+        self.state().azure.work_item(id)
+    }
+
+    /// Jira's name of who has an issue; all of project WEB exist.
+    ///
+    /// # Panics
+    /// When it does not exist: it is a mistake of the caller.
+    pub fn jira_issue(&self, key: &str) -> Option<String> {
+        self.state().jira.issue_assignee(key)
+    }
+
+    /// Somebody gives a work item or an issue to the person with this address or this name at Jira, or
+    /// takes it from whoever has it, as users of the tracker do.
+    ///
+    /// # Panics
+    /// When there is no such work item, issue or person: it is a mistake of the caller.
+    pub fn change_as_user(&self, provider: Provider, key: &str, assignee: Option<&str>) {
+        let assignee = assignee.map(people::known);
+        match provider {
+            Provider::Vsts => {
+                let world = &self.0.world;
+                let mut state = world.state();
+                state.azure.change_as_user(key, assignee, &world.clock);
+                world.changed.notify_one();
+            }
+            Provider::JiraServer => self.state().jira.change_as_user(key, assignee),
+        }
+    }
+
+    /// What was sent to the trackers, the oldest first.
+    pub fn requests(&self) -> Vec<Request> {
+        self.state().log.all().cloned().collect()
+    }
+
+    /// Those of the requests that change work items or issues, whatever became of them.
+    pub fn writes(&self) -> Vec<Request> {
+        let state = self.state();
+        let writes = |request: &&Request| matches!(request.method.as_str(), "PATCH" | "PUT");
+        state.log.all().filter(writes).cloned().collect()
+    }
+
+    /// Begins the list of requests anew.
+    pub fn forget_requests(&self) {
+        self.state().log.forget();
+    }
+
+    /// Lets Azure DevOps post changes of work items to the front from now on.
+    pub fn subscribe(&self, collection: &str, shared_secret: &str) {
+        let mut state = self.state();
+        state.azure.hooks.subscribe(collection, shared_secret);
+    }
+
+    /// The bodies of the service hooks that the front has not taken yet, the oldest first.
+    pub fn hooks(&self) -> Vec<Value> {
+        let state = self.state();
+        let waiting = state.azure.hooks.waiting().iter();
+        waiting.map(|hook| hook.body.clone()).collect()
+    }
+
+    /// Posts each service hook that waits once, and gives how many the front has taken. Another one waits
+    /// for the next time, up to eight times in all.
+    pub async fn deliver_hooks(&self) -> usize {
+        let waiting = self.state().azure.hooks.waiting().to_vec();
+        let mut taken = 0;
+        for hook in &waiting {
+            if self.post(hook).await {
+                self.state().azure.hooks.taken(hook);
+                taken += 1;
+            } else {
+                self.state().azure.hooks.refused(hook);
+            }
+        }
+        taken
+    }
+
+    /// Posts service hooks as they come.
+    pub(crate) async fn deliver_hooks_always(self) {
+        loop {
+            self.0.world.changed.notified().await;
+            self.deliver_hooks().await;
+            while !self.state().azure.hooks.waiting().is_empty() {
+                tokio::time::sleep(HOOK_PAUSE).await;
+                self.deliver_hooks().await;
+            }
+        }
+    }
+
+    async fn post(&self, hook: &Hook) -> bool {
+        let headers = [
+            ("content-type", "application/json; charset=utf-8"),
+            ("shared-secret", hook.shared_secret.as_str()),
+        ];
+        let url = &self.0.hook_url;
+        match client::request(Method::POST, url, &headers, hook.body.to_string()).await {
+            Ok(answer) if answer.status.is_success() => true,
+            Ok(answer) => {
+                let status = answer.status.as_u16();
+                tracing::warn!(status, "a service hook was refused");
+                false
+            }
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "a service hook was not taken");
+                false
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.world.state()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl World {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No invariant spans a panic here, and what was recorded is still worth reading.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a request down: its number, whose it is, and what it meets.
+    fn received(&self, asked: &Asked) -> (u64, Option<Provider>, Mode) {
+        let host = asked.segments().first().copied().unwrap_or_default();
+        let provider = Provider::of_host(host);
+        let mut state = self.state();
+        let number = state.log.received(provider, asked);
+        let mode = match provider {
+            Some(provider) => state.modes.entry(provider).or_default().next(),
+            None => Mode::Ok,
+        };
+        (number, provider, mode)
+    }
+
+    fn carry_out(&self, provider: Option<Provider>, asked: &Asked) -> Answer {
+        let mut state = self.state();
+        let answer = match provider {
+            Some(Provider::Vsts) => state.azure.answer(asked, &self.clock),
+            Some(Provider::JiraServer) => state.jira.answer(asked, &self.clock),
+            None => Err(Answer::not_emulated(asked)),
+        };
+        self.changed.notify_one();
+        answer.unwrap_or_else(|refusal| refusal)
+    }
+
+    fn answered(&self, number: u64, status: StatusCode) {
+        self.state().log.answered(number, status);
+    }
+}
+
+#[cfg(test)]
+mod tests;
