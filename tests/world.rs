@@ -249,9 +249,16 @@ impl World {
 
     /// The id of the seeded integration.
     pub fn integration(&self) -> String {
+        self.integration_of("vsts")
+    }
+
+    /// The id of the seeded integration of a provider.
+    pub fn integration_of(&self, provider: &str) -> String {
         let items = self.items();
-        let mut keys = items.iter().map(partition);
-        let id = keys.find_map(|key| key.strip_prefix("INTEGRATION#"));
+        let mut theirs = items
+            .iter()
+            .filter(|item| item["provider"]["S"] == provider);
+        let id = theirs.find_map(|item| partition(item).strip_prefix("INTEGRATION#"));
         id.expect("a seeded integration").to_owned()
     }
 
@@ -325,6 +332,7 @@ impl World {
         let queues: Vec<_> = self.stack.consumed_queues().map(str::to_owned).collect();
         for _ in 0..MOST_ROUNDS {
             let mut moved = self.stack.step_stream(self.times).await.expect("a stream");
+            moved += self.stack.trackers().deliver_hooks().await;
             for queue in &queues {
                 moved += self.step(queue).await;
             }
@@ -402,7 +410,9 @@ impl World {
                 None => outcome.to_owned(),
             })
         };
-        let mut outcomes: Vec<_> = self.logs().into_iter().filter_map(words).collect();
+        let inbound = |line: &Value| line["queue"] != "outbound-sync";
+        let logs = self.logs().into_iter().filter(inbound);
+        let mut outcomes: Vec<_> = logs.filter_map(words).collect();
         outcomes.dedup();
         outcomes
     }

@@ -8,6 +8,7 @@ mod failures;
 mod issue_update;
 mod operator;
 mod ordering;
+mod outbound;
 mod roles;
 mod snowflakes;
 mod sync_trail;

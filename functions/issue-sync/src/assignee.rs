@@ -2,11 +2,11 @@
 
 use domain::{
     Actor, AssigneeChange, Assignment, Existing, Facet, Fault, Feature, GroupCursor, GroupId,
-    GroupState, LinkState, Message, OrganizationId, Origin, Outcome, Reason, Rule, Settled,
-    SyncIssue, SyncRecord, TraceId, TrackerAssignee, UserId,
+    GroupState, Message, OrganizationId, Origin, Outcome, Reason, Rule, SyncIssue, SyncRecord,
+    TraceId, TrackerAssignee, UserId,
 };
 use runtime::record_outcome;
-use store::{Assignables, Cause, Ending, LinkedGroup, StoreError};
+use store::{Assignables, Cause, LinkedGroup, StoreError};
 use tracing::{Instrument, info_span};
 
 use crate::Context;
@@ -20,6 +20,8 @@ struct Allowed {
 
 /// How many groups one message handles. An issue linked to more goes on in a message of its own.
 const GROUPS: u16 = 25;
+
+const ASSIGNEE: Facet = Facet::Assignee;
 
 type Target = (OrganizationId, LinkedGroup);
 
@@ -36,7 +38,14 @@ pub(crate) async fn sync(
     trace: &TraceId,
     attempt: u32,
 ) -> Result<(), Fault> {
-    let organizations = organizations(context, change).await?;
+    let note = async {
+        match change.after {
+            None => context.store.note_delivery(&change.origin).await,
+            Some(_) => Ok(()),
+        }
+    };
+    let note = async { note.await.map_err(Fault::from) };
+    let (organizations, ()) = tokio::try_join!(organizations(context, change), note)?;
     let (targets, users) = tokio::try_join!(
         targets(context, change, &organizations),
         users(context, assignee)
@@ -45,7 +54,15 @@ pub(crate) async fn sync(
         if !organizations.is_empty() && change.after.is_none() {
             for organization in organizations {
                 let reason = Reason::NoLinkedGroup;
-                record(context, change, Some(organization.id), None, reason).await?;
+                record(
+                    context,
+                    change,
+                    ASSIGNEE,
+                    Some(organization.id),
+                    None,
+                    reason,
+                )
+                .await?;
             }
         }
         return Ok(());
@@ -73,11 +90,8 @@ pub(crate) async fn sync(
                     Ok(())
                 }
                 Err(reason) => {
-                    if let Some(state) = state? {
-                        forget(context, change, &state).await?;
-                    }
                     let (organization, group) = (Some(target.0), Some(target.1.group));
-                    record(context, change, organization, group, reason).await
+                    record(context, change, ASSIGNEE, organization, group, reason).await
                 }
             }
         };
@@ -110,7 +124,15 @@ async fn organizations(context: &Context, change: &SyncIssue) -> Result<Vec<Allo
         .collect();
     let organizations = context.store.organizations(&ids).await?;
     if organizations.is_empty() {
-        record(context, change, None, None, Reason::NoOrganization).await?;
+        record(
+            context,
+            change,
+            ASSIGNEE,
+            None,
+            None,
+            Reason::NoOrganization,
+        )
+        .await?;
     }
     let first = change.after.map(|after| after.organization);
     let mut allowed = Vec::new();
@@ -134,7 +156,7 @@ async fn organizations(context: &Context, change: &SyncIssue) -> Result<Vec<Allo
             Some(reason) if first.is_none() => {
                 let span = info_span!("organization", org.id = organization.id.number());
                 let organization = Some(organization.id);
-                record(context, change, organization, None, reason)
+                record(context, change, ASSIGNEE, organization, None, reason)
                     .instrument(span)
                     .await?;
             }
@@ -205,9 +227,10 @@ async fn users(context: &Context, assignee: &AssigneeChange) -> Result<Vec<UserI
 }
 
 /// Says in the log and in the trail why nothing is to be done.
-async fn record(
+pub(crate) async fn record(
     context: &Context,
     change: &SyncIssue,
+    facet: Facet,
     organization: Option<OrganizationId>,
     group: Option<GroupId>,
     reason: Reason,
@@ -217,7 +240,7 @@ async fn record(
     let record = SyncRecord {
         organization,
         group,
-        ..SyncRecord::of_delivery(&change.origin, Facet::Assignee, outcome, now)
+        ..SyncRecord::of_delivery(&change.origin, facet, outcome, now)
     };
     context.store.record_sync(&record).await?;
     record_outcome(outcome);
@@ -256,32 +279,6 @@ async fn sync_group(
     let decision = context.store.change_group(state, decide, &cause).await?;
     let gone = Outcome::Suppressed(Reason::NoGroup);
     Ok(decision.map_or(gone, |decision| decision.outcome))
-}
-
-/// The tracker has somebody of whom nothing is known here: whoever is decided on next is to be told to it,
-/// even if it is the one whom it had before.
-async fn forget(
-    context: &Context,
-    change: &SyncIssue,
-    state: &GroupState,
-) -> Result<(), StoreError> {
-    let link = change.origin.link();
-    let at = state.links.get(&link).filter(|at| at.known.is_some());
-    if let Some(at) = at {
-        let settled = Settled {
-            link: LinkState {
-                known: None,
-                ..at.clone()
-            },
-            position: None,
-        };
-        // Whoever changes it at the same time knows better.
-        let store = &context.store;
-        store
-            .settle_link(state, &link, &settled, Ending::None)
-            .await?;
-    }
-    Ok(())
 }
 
 /// Whom to assign: the first of the users who has access to the group's project.

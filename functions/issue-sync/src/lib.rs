@@ -7,8 +7,8 @@ mod assignee;
 
 use std::sync::Arc;
 
-use domain::{Fault, Message, Outcome, Queue, Reason, SyncIssue, TraceId};
-use runtime::{Clock, Delivery, Env, Function, StartError, record_outcome};
+use domain::{Facet, Fault, Message, Queue, Reason, SyncIssue, TraceId};
+use runtime::{Clock, Delivery, Env, Function, StartError};
 use store::Store;
 
 /// What this function may touch.
@@ -60,7 +60,14 @@ async fn sync(
         assignee::sync(context, change, assignee, trace, attempt).await?;
     }
     if change.status.is_some() && change.after.is_none() {
-        record_outcome(Outcome::Suppressed(Reason::StatusNotApplied));
+        let integration = change.origin.integration;
+        let attached = context.store.attached_organizations(integration).await?;
+        let organizations = attached.iter().map(|attached| Some(attached.organization));
+        let nobody = attached.is_empty().then_some(None);
+        for organization in organizations.chain(nobody) {
+            let reason = Reason::StatusNotApplied;
+            assignee::record(context, change, Facet::Status, organization, None, reason).await?;
+        }
     }
     Ok(())
 }

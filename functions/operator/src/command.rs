@@ -71,8 +71,8 @@ pub const HELP: [(&str, &str, &str); 14] = [
     ),
     (
         "explain",
-        "organization, issue | integration (id) and key, delivery?",
-        "tells how the deliveries about an issue ended, and why",
+        "organization, issue | integration (id) and key | delivery, delivery?",
+        "tells how the deliveries about an issue ended, and what trackers were told, and why; all that one delivery set off",
     ),
 ];
 

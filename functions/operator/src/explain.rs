@@ -1,12 +1,15 @@
-//! Why a tracker's change did, or did not do, what somebody expected: the recorded ends of deliveries.
+//! Why a tracker's change did, or did not do, what somebody expected: the recorded ends of deliveries, and
+//! of what trackers were told because of them.
 
-use domain::{ExternalKey, Fault, IntegrationId, MessageId, SyncRecord};
+use domain::{
+    Direction, ExternalKey, Fault, IntegrationId, Link, MessageId, Organization, Origin, SyncRecord,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
     Context,
-    fields::{integration, issue, organization},
+    fields::{integration, issue, organization, unknown},
 };
 
 /// How many rows are looked through.
@@ -25,39 +28,90 @@ pub(crate) struct Explain {
 pub(crate) async fn explain(context: &Context, asked: Explain) -> Result<Value, Fault> {
     let organization = organization(context, &asked.organization).await?;
     let store = &context.store;
-    let mut trail = match (asked.issue, asked.integration, asked.key) {
-        (Some(text), None, None) => {
+    let trail = match (asked.issue, asked.integration, asked.key, asked.delivery) {
+        (Some(text), None, None, _) => {
             let view = issue(context, organization.id, &text).await?;
             store.sync_trail(view.group.id, 0, MOST).await?.rows
         }
-        (None, Some(id), Some(key)) => {
-            let integration = integration(context, organization.id, id).await?;
-            let (owner, id) = (Some(organization.id), integration.id);
-            let mut rows = store.sync_trail_of_issue(owner, id, &key, MOST).await?;
-            let most = u16::try_from(MOST).unwrap_or(u16::MAX);
-            let linked = store
-                .linked_groups(organization.id, id, &key, None, most)
-                .await?;
-            for linked in linked.rows {
-                let page = store.sync_trail(linked.group, 0, MOST).await?;
-                let own = page.rows.into_iter().filter(|row| row.group.is_some());
-                rows.extend(own.filter(|row| row.link.integration == id));
-            }
-            rows.retain(|row| row.link.external_issue == key);
-            rows.sort_by_key(|row| std::cmp::Reverse(row.origin.cause()));
-            rows
+        (None, Some(integration), Some(external_issue), _) => {
+            let link = Link {
+                integration,
+                external_issue,
+            };
+            of_link(context, &organization, &link).await?
         }
-        (Some(_), _, _) | (None, _, _) => {
-            let text = "Name either an issue, or an integration and the key of its issue.";
+        (None, None, None, Some(delivery)) => {
+            let found = store.delivery(delivery).await?;
+            let origin = found.ok_or_else(|| unknown("delivery", &delivery.to_string()))?;
+            of_link(context, &organization, &origin.link()).await?
+        }
+        (Some(_) | None, _, _, _) => {
+            let text = "Name an issue, an integration and the key of its issue, or a delivery.";
             return Err(Fault::detail(text));
         }
     };
-    if let Some(delivery) = asked.delivery {
-        trail.retain(|row| row.origin.cause() == delivery);
-    }
+    let trail = match asked.delivery {
+        Some(delivery) => chain(trail, delivery),
+        None => trail,
+    };
     let trail: Result<Vec<_>, _> = trail.iter().map(explained).collect();
     let trail = trail.map_err(|error| Fault::Poison(error.to_string()))?;
     Ok(json!({ "trail": trail }))
+}
+
+/// What the tracker told of one of its issues, what followed from that, and what it was told; the newest
+/// first.
+async fn of_link(
+    context: &Context,
+    organization: &Organization,
+    link: &Link,
+) -> Result<Vec<SyncRecord>, Fault> {
+    let store = &context.store;
+    let (integration, key) = (
+        integration(context, organization.id, link.integration).await?,
+        &link.external_issue,
+    );
+    let owner = Some(organization.id);
+    let mut rows = store
+        .sync_trail_of_issue(owner, integration.id, key, MOST)
+        .await?;
+    let most = u16::try_from(MOST).unwrap_or(u16::MAX);
+    let linked = store
+        .linked_groups(organization.id, integration.id, key, None, most)
+        .await?;
+    for linked in linked.rows {
+        let page = store.sync_trail(linked.group, 0, MOST).await?;
+        rows.extend(page.rows.into_iter().filter(|row| row.group.is_some()));
+    }
+    let came_from = |origin: &Origin| match origin {
+        Origin::Tracker(origin) => origin.link() == *link,
+        Origin::Api(_) => false,
+    };
+    rows.retain(|row| row.link == *link || came_from(&row.origin));
+    rows.sort_by_key(|row| std::cmp::Reverse(row.origin.cause()));
+    Ok(rows)
+}
+
+/// All that one delivery set off, the oldest first: its own end, what trackers were told, and how they told
+/// of that in turn.
+fn chain(trail: Vec<SyncRecord>, delivery: MessageId) -> Vec<SyncRecord> {
+    let written = |row: &SyncRecord| {
+        let ours = row.direction == Direction::Outbound && row.origin.cause() == delivery;
+        ours.then(|| row.link.clone()).zip(row.revision)
+    };
+    let written: Vec<_> = trail.iter().filter_map(written).collect();
+    let echoes = |row: &SyncRecord| {
+        row.direction == Direction::Inbound
+            && row
+                .revision
+                .is_some_and(|revision| written.contains(&(row.link.clone(), revision)))
+    };
+    let mut rows: Vec<_> = trail
+        .into_iter()
+        .filter(|row| row.origin.cause() == delivery || echoes(row))
+        .collect();
+    rows.sort_by_key(|row| row.at);
+    rows
 }
 
 fn explained(record: &SyncRecord) -> Result<Value, serde_json::Error> {

@@ -7,10 +7,10 @@
 mod push;
 mod tracker;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use domain::{Fault, Message, Queue, Secret};
-use providers::{Outside, OutsideConfig, vsts::tokens::TokenEndpoint};
+use providers::{Limits, Outside, OutsideConfig, vsts::tokens::TokenEndpoint};
 use runtime::{Clock, Delivery, Env, Function, StartError};
 use store::{KeyRing, Store};
 use tracing::Span;
@@ -49,7 +49,10 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
             .filter(|host| !host.is_empty())
             .map(str::to_owned)
             .collect(),
-        ..OutsideConfig::default()
+        limits: Limits {
+            whole: Duration::from_secs(reader.parsed_or("TRACKER_TIMEOUT_SECONDS", 20)),
+            ..Limits::default()
+        },
     };
     let outside = reader.check("TRACKER_HOSTS", Outside::new(config));
     let public_url = reader.text("PUBLIC_URL");

@@ -69,7 +69,7 @@ impl Job<'_> {
             return self.nothing(provider, Reason::NoGroup).await;
         };
         let (link, now) = (&self.push.link, self.context.clock.now());
-        let wanted = match domain::push(state, link, now) {
+        let wanted = match domain::push(state, self.push, now) {
             Push::Ended(outcome) => {
                 let record = SyncRecord::of_push(self.push, provider, outcome, now);
                 return self.end(End::Recorded(record)).await;
@@ -196,10 +196,12 @@ impl Job<'_> {
             }
         }
         // What the tracker told meanwhile may have to be undone there: nobody else knows of that.
-        Ok(match domain::push(&state, link, self.context.clock.now()) {
-            Push::Write(_) if matches!(sent, Sent::Taken(_)) => Round::Again,
-            Push::Write(_) | Push::Ended(_) | Push::Held(_) => Round::Ended,
-        })
+        Ok(
+            match domain::push(&state, self.push, self.context.clock.now()) {
+                Push::Write(_) if matches!(sent, Sent::Taken(_)) => Round::Again,
+                Push::Write(_) | Push::Ended(_) | Push::Held(_) => Round::Ended,
+            },
+        )
     }
 
     /// Ends a push that wrote nothing.

@@ -19,8 +19,8 @@ use crate::Context;
 
 /// One tracker, as the holder of an identity.
 pub(crate) enum Tracker {
-    Vsts(vsts::client::Client),
-    JiraServer(jira_server::client::Client),
+    Vsts(Box<vsts::client::Client>),
+    JiraServer(Box<jira_server::client::Client>),
 }
 
 /// Why a tracker could not be told.
@@ -163,7 +163,7 @@ fn jira(
     let (outside, now) = (context.outside.clone(), context.clock.now());
     let client =
         jira_server::client::Client::new(outside, &*integration.domain_name, credentials, now);
-    Ok(Tracker::JiraServer(client))
+    Ok(Tracker::JiraServer(Box::new(client)))
 }
 
 fn azure(
@@ -172,12 +172,9 @@ fn azure(
     identity: VstsIdentity,
 ) -> Result<Tracker, Failure> {
     let account = integration.name.parse().map_err(Failure::identity)?;
-    Ok(Tracker::Vsts(vsts::client::Client::new(
-        context.outside.clone(),
-        &*integration.domain_name,
-        account,
-        identity.access_token,
-    )))
+    let (outside, instance) = (context.outside.clone(), &*integration.domain_name);
+    let client = vsts::client::Client::new(outside, instance, account, identity.access_token);
+    Ok(Tracker::Vsts(Box::new(client)))
 }
 
 /// Tokens that have not ended. A refresh token is spent by its exchange, so the new ones are kept before

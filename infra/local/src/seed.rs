@@ -12,6 +12,9 @@ const ORGANIZATION: &str = "acme";
 const PROJECT: &str = "web";
 const COLLECTION: &str = "7f9c1f0e-4d0a-4c58-9a55-2f0f6a1f3b31";
 const WORK_ITEM: &str = "31";
+const JIRA_ISSUE: &str = "WEB-7";
+/// Whom the simulated Azure DevOps shows as the author of what is written with our token.
+const AZURE_AUTHOR: &str = "picket-sync@acme.example";
 
 /// What other programs need to know of a started stack. A field whose part does not exist is null.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -172,6 +175,37 @@ pub async fn seed(stack: &Arc<Stack>) -> anyhow::Result<Ready> {
     run(json!({
         "command": "link-external-issue", "organization": organization,
         "issue": issue["short_id"], "integration": integration["id"], "key": WORK_ITEM,
+    }))
+    .await?;
+    run(json!({
+        "command": "set-identity", "organization": organization, "integration": integration["id"],
+        "identity": { "vsts": stack.trackers().azure_identity() }, "acts_as": AZURE_AUTHOR,
+    }))
+    .await?;
+    let jira = stack.trackers().jira_identity();
+    let key = format!("jira.acme.example:{}", jira.consumer_key);
+    let tracker = run(json!({
+        "command": "create-integration", "organization": organization, "provider": "jira_server",
+        "external_id": key, "name": "Acme Jira", "domain_name": "https://jira.acme.example/",
+    }))
+    .await?["integration"]
+        .take();
+    run(json!({
+        "command": "set-identity", "organization": organization, "integration": tracker["id"],
+        "identity": { "jira_server": jira },
+    }))
+    .await?;
+    run(json!({
+        "command": "set-sync", "organization": organization, "integration": tracker["id"],
+        "switches": {
+            "inbound_assignee": true, "outbound_assignee": true,
+            "inbound_status": true, "outbound_status": true,
+        },
+    }))
+    .await?;
+    run(json!({
+        "command": "link-external-issue", "organization": organization,
+        "issue": issue["short_id"], "integration": tracker["id"], "key": JIRA_ISSUE,
     }))
     .await?;
     let outsider = people.pop();

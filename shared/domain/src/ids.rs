@@ -138,6 +138,11 @@ impl MessageId {
         ))
     }
 
+    /// When it was minted.
+    pub fn minted(self) -> Timestamp {
+        Timestamp::from_millis(i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX))
+    }
+
     /// Which of `n` outbox partitions holds this message.
     pub fn shard(self, n: u8) -> u8 {
         u8::try_from(self.0.random() % u128::from(n)).expect("a remainder below a u8")

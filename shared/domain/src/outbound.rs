@@ -185,8 +185,8 @@ pub enum Push {
 }
 
 /// Decides what a link is to be told.
-pub fn push(state: &GroupState, link: &Link, now: Timestamp) -> Push {
-    let Some(at) = state.links.get(link) else {
+pub fn push(state: &GroupState, push: &PushAssignee, now: Timestamp) -> Push {
+    let Some(at) = state.links.get(&push.link) else {
         return Push::Ended(Outcome::Suppressed(Reason::NotLinked));
     };
     let wanted = match state.assignee {
@@ -194,11 +194,11 @@ pub fn push(state: &GroupState, link: &Link, now: Timestamp) -> Push {
         Some(Actor::User(user)) => TrackerAssignee::User(user),
         Some(Actor::Team(_)) => return Push::Ended(Outcome::Suppressed(Reason::TeamAssigned)),
     };
-    if state.version <= at.settled {
-        return Push::Ended(Outcome::Superseded(Reason::NewerDecision));
-    }
-    if at.known == Some(wanted) {
-        return Push::Ended(Outcome::Suppressed(Reason::AlreadySo));
+    if state.version <= at.settled || at.known == Some(wanted) {
+        return Push::Ended(match push.version < state.version {
+            true => Outcome::Superseded(Reason::NewerDecision),
+            false => Outcome::Suppressed(Reason::AlreadySo),
+        });
     }
     match at.lease {
         Some(lease) if lease.until > now => Push::Held(lease.until),

@@ -50,7 +50,7 @@ const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow
 }
 
 /// Every kind of item in the table.
-pub const CHART: [ChartRow; 35] = [
+pub const CHART: [ChartRow; 36] = [
     row("organization", "ORG#<organization>", "META"),
     row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
     row("team", "TEAM#<team>", "META"),
@@ -113,6 +113,7 @@ pub const CHART: [ChartRow; 35] = [
     ),
     row("subscription", "GROUP#<group>", "SUB#<actor>#<reason>"),
     row("choice to hear or not", "GROUP#<group>", "CHOICE#<user>"),
+    row("delivery", "DELIVERY#<delivery>", "META"),
     row(
         "end of a change",
         "GROUP#<group>",
@@ -274,6 +275,10 @@ pub(crate) fn external_issue(
 ) -> String {
     let organization = organization.map_or_else(|| "none".to_owned(), |id| id.to_string());
     format!("EXTERNAL#{organization}#{integration}#{issue}")
+}
+
+pub(crate) fn delivery(id: MessageId) -> Key {
+    Key::new(format!("DELIVERY#{id}"), META)
 }
 
 pub(crate) const SYNC_RECORDS: &str = "SYNC#";

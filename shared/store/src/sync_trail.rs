@@ -6,14 +6,15 @@
 
 use domain::{
     AssigneeMove, AssigneeWrite, Decision, Direction, ExternalKey, Facet, GroupId, GroupState,
-    IntegrationId, Link, OrganizationId, Origin, Outcome, Rule, SyncRecord, Timestamp, TraceId,
+    IntegrationId, Link, MessageId, OrganizationId, Origin, Outcome, Rule, SyncRecord, Timestamp,
+    TraceId, TrackerOrigin,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::StoreError,
     keys::{self, Key},
-    table::{Page, Query, Sort, Store},
+    table::{Page, Query, Sort, Store, write},
     transaction::{Commit, Transaction},
 };
 
@@ -53,6 +54,12 @@ pub struct LinkedIssue {
 struct Row<'a> {
     #[serde(flatten)]
     record: &'a SyncRecord,
+    ttl: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Noted {
+    origin: TrackerOrigin,
     ttl: i64,
 }
 
@@ -100,6 +107,25 @@ impl Store {
         match transaction.commit().await? {
             Commit::Done | Commit::Refused(_) => Ok(()),
         }
+    }
+
+    /// Keeps what a delivery was about, for those who know no more than its id.
+    pub async fn note_delivery(&self, origin: &TrackerOrigin) -> Result<(), StoreError> {
+        let row = Noted {
+            origin: origin.clone(),
+            // The same however often it comes.
+            ttl: origin.delivery.minted().seconds() + KEPT,
+        };
+        let item = write(&keys::delivery(origin.delivery), &row)?;
+        let put = self.client.put_item().table_name(&self.table);
+        let put = put.set_item(Some(item)).send().await;
+        put.map(|_| ()).map_err(|e| StoreError::sdk("PutItem", e))
+    }
+
+    /// What a delivery was about.
+    pub async fn delivery(&self, id: MessageId) -> Result<Option<TrackerOrigin>, StoreError> {
+        let noted: Option<Noted> = self.get(&keys::delivery(id)).await?;
+        Ok(noted.map(|noted| noted.origin))
     }
 
     /// The tracker's issues that a group is linked to.

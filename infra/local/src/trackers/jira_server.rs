@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
 use runtime::Clock;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use self::oauth::Door;
@@ -19,7 +20,7 @@ const PROJECT: &str = "WEB";
 
 /// What an application link to the simulated Jira is set up with. For this machine only: the key is in the
 /// repository.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct JiraIdentity {
     /// The link's name for Picket.
     pub consumer_key: String,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
 use runtime::Clock;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::trackers::wire::{Answer, Asked};
@@ -13,7 +14,7 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 const LIFETIME: i64 = 3600;
 
 /// What calls to Azure DevOps are made with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AzureIdentity {
     /// Goes with every call.
     pub access_token: String,
