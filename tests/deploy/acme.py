@@ -56,7 +56,7 @@ class Acme:
             "set-sync",
             **here,
             integration=integration["id"],
-            switches={"inbound_assignee": True},
+            switches={"inbound_assignee": True, "outbound_assignee": True},
         )
         issue = run("create-issue", **here, project="web", title="KeyError: 'user'")[
             "issue"
@@ -122,6 +122,21 @@ class Acme:
         answer = self.bundle.get(path, self.token)
         assert answer.status == 200, answer
         return answer.json()
+
+    def put(self, change: Json) -> Answer:
+        """Changes the issue through the API."""
+        url = f"{self.bundle.outputs['ApiUrl']}/api/0/issues/{self.group}/"
+        headers = {
+            "Authorization": f"Bearer {self.token}",
+            "Content-Type": "application/json",
+        }
+        return self.bundle.request("PUT", url, headers, json.dumps(change))
+
+    def told(self) -> list[str]:
+        """How telling the trackers ended, in words, oldest first."""
+        rows = self.get(f"/api/0/issues/{self.group}/sync/")
+        outbound = [it for it in reversed(rows) if it["direction"] == "outbound"]
+        return [f"{it['provider']} {it['outcome']} {it['reason']}" for it in outbound]
 
     def assignee(self) -> str | None:
         """The address of the issue's assignee, as the API shows it."""

@@ -52,3 +52,16 @@ def test_a_wrong_secret_is_refused_and_nothing_is_sent(
         assert acme.post(body).status == 200
         assert bundle.count(queue) == 1
     eventually(lambda: acme.assignee() == acme.people[0], "the API shows Ana")
+
+
+def test_a_change_through_the_api_is_to_reach_the_tracker_and_tells_why_it_cannot(
+    acme: Acme,
+) -> None:
+    ana = acme.people[0]
+    answer = acme.put({"assignedTo": ana})
+    assert answer.status == 200, answer
+    assert acme.assignee() == ana
+    expected = ["vsts suppressed no_identity"]
+    eventually(lambda: acme.told() == expected, "the trail says why")
+    acme.bundle.settle()
+    assert acme.activity() == [f"assigned {ana}"]

@@ -26,6 +26,8 @@ pub(crate) enum Sample {
     IssueSync,
     /// A message about an unassignment.
     Deassign,
+    /// A message about a change that a tracker is to be told of.
+    OutboundSync,
     /// A record of the stream about one message in the outbox.
     RelayStream,
     /// The sweep of an outbox with nothing due.
@@ -43,6 +45,7 @@ impl Sample {
             "webhook-ingest" => &[Self::Webhook],
             "issue-sync" => &[Self::IssueSync],
             "deassign" => &[Self::Deassign],
+            "outbound-sync" => &[Self::OutboundSync],
             "outbox-relay" => &[Self::RelayStream, Self::RelaySweep],
             "api" => &[Self::Api],
             "operator" => &[Self::Operator],
@@ -57,6 +60,7 @@ impl Sample {
             Self::Webhook => "a delivery",
             Self::IssueSync => "an assignment",
             Self::Deassign => "an unassignment",
+            Self::OutboundSync => "a push to Jira",
             Self::RelayStream => "a record",
             Self::RelaySweep => "the sweep",
             Self::Api => "GET an issue",
@@ -70,7 +74,7 @@ impl Sample {
         let good = match self {
             Self::Hello | Self::RelaySweep => true,
             Self::Webhook | Self::Api => json["statusCode"] == 200,
-            Self::IssueSync | Self::Deassign | Self::RelayStream => {
+            Self::IssueSync | Self::Deassign | Self::OutboundSync | Self::RelayStream => {
                 json["batchItemFailures"] == json!([])
             }
             Self::Operator => json["created"] == false,
@@ -84,7 +88,7 @@ impl Sample {
     pub(crate) fn check_log(self, log: &str, times: usize) -> anyhow::Result<()> {
         let trace = |line: &Value| match self {
             Self::Webhook => line["DeliveryAccepted"] == 1,
-            Self::IssueSync | Self::Deassign => {
+            Self::IssueSync | Self::Deassign | Self::OutboundSync => {
                 line["SyncOutcome"] == 1 && line["outcome"] == "applied"
             }
             Self::RelayStream => line["OutboxSent"] == 1,
@@ -95,7 +99,11 @@ impl Sample {
             .filter_map(|line| serde_json::from_str(line).ok());
         let traces = traces.filter(trace).count();
         let expected = match self {
-            Self::Webhook | Self::IssueSync | Self::Deassign | Self::RelayStream => times,
+            Self::Webhook
+            | Self::IssueSync
+            | Self::Deassign
+            | Self::OutboundSync
+            | Self::RelayStream => times,
             Self::Hello | Self::RelaySweep | Self::Api | Self::Operator => 0,
         };
         ensure!(
@@ -144,6 +152,15 @@ impl Events {
                 self.accept_unassignment().await?;
                 while self.stack.step_stream(1).await? > 0 {}
                 self.message("deassign")?
+            }
+            Sample::OutboundSync => {
+                let delivery = self.assignment()?;
+                self.member = 1 - self.member;
+                self.invoke("webhook-ingest", delivery).await?;
+                let message = self.message("issue-sync")?;
+                self.invoke("issue-sync", message).await?;
+                while self.stack.step_stream(1).await? > 0 {}
+                self.message("outbound-sync")?
             }
             Sample::RelayStream => {
                 self.accept_unassignment().await?;
