@@ -23,6 +23,7 @@ pub mod template;
 mod wall;
 
 pub use access::Call;
+pub use environment::write_env_files;
 pub use mapping::Failed;
 pub use stack::{Options, Running, Stack};
 
