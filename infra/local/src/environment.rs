@@ -92,6 +92,31 @@ impl World<'_> {
     }
 }
 
+/// Writes `<function>.env` for each function, one `KEY=VALUE` a line: what `cargo lambda watch --env-file`
+/// reads. They are readable by their owner alone, because some hold the key ring.
+///
+/// # Errors
+/// When the directory cannot be written to.
+pub fn write_env_files(
+    directory: &Path,
+    environments: &BTreeMap<String, BTreeMap<String, String>>,
+) -> anyhow::Result<()> {
+    std::fs::create_dir_all(directory).context("the directory of the env files")?;
+    for (function, variables) in environments {
+        let lines: String = variables
+            .iter()
+            .map(|(name, value)| format!("{name}={value}\n"))
+            .collect();
+        let temporary =
+            tempfile::NamedTempFile::new_in(directory).context("the file of an environment")?;
+        std::fs::write(temporary.path(), lines)?;
+        temporary
+            .persist(directory.join(format!("{function}.env")))
+            .context("the file of an environment")?;
+    }
+    Ok(())
+}
+
 /// The text behind the key ring: kept beside the table, because the table's secrets need it again.
 pub(crate) fn key_ring(data: Option<&Path>) -> anyhow::Result<String> {
     let fresh = || {

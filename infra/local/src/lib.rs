@@ -24,6 +24,7 @@ pub mod trackers;
 mod wall;
 
 pub use access::Call;
+pub use environment::write_env_files;
 pub use mapping::Failed;
 pub use stack::{Options, Running, Stack};
 

@@ -9,6 +9,7 @@ use local::{
     Options, Stack, client, demo,
     dynamodb::Faults,
     seed::{Ready, seed},
+    write_env_files,
 };
 use runtime::{Env, Format};
 use serde_json::Value;
@@ -28,6 +29,9 @@ struct Arguments {
     /// Write URLs, ids and secrets to this file, as JSON, once everything answers
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+    /// Write each function's environment to <function>.env in this directory, for `cargo lambda watch --env-file`
+    #[arg(long, value_name = "DIR")]
+    env_files: Option<PathBuf>,
     /// Start empty
     #[arg(long, conflicts_with = "demo")]
     no_seed: bool,
@@ -130,6 +134,9 @@ async fn stack(arguments: &Arguments) -> anyhow::Result<()> {
             false => seed(&stack).await.context("the seed")?,
         };
         stack.dynamodb().set_quiet(false);
+        if let Some(directory) = &arguments.env_files {
+            write_env_files(directory, stack.environments())?;
+        }
         print_table(&stack, &ready);
         if let Some(file) = &arguments.ready_file {
             ready.write(file)?;

@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
@@ -274,6 +275,38 @@ fn a_command_without_a_stack_says_how_to_start_one() {
     assert!(!output.status.success());
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(error.contains("start one with `cargo local`"), "{error}");
+}
+
+/// What `cargo lambda watch --env-file` needs to run a function of one's own beside the stack.
+#[test]
+fn env_files_hold_the_environment_of_each_function() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = directory.path().join("new/env");
+    let _program = Program::start(&["--no-seed", "--env-files", files.to_str().unwrap()]);
+    let functions = [
+        "api",
+        "deassign",
+        "issue-sync",
+        "operator",
+        "outbox-relay",
+        "webhook-ingest",
+    ];
+    for function in functions {
+        let file = files.join(format!("{function}.env"));
+        let text = std::fs::read_to_string(&file).unwrap();
+        let names: Vec<_> = text
+            .lines()
+            .map(|line| line.split_once('=').unwrap().0)
+            .collect();
+        assert!(names.contains(&"TABLE_NAME"), "{function}: {names:?}");
+        assert!(
+            names.contains(&"AWS_ENDPOINT_URL_DYNAMODB"),
+            "{function}: {names:?}"
+        );
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{function}: others can read it");
+    }
+    assert_eq!(std::fs::read_dir(&files).unwrap().count(), functions.len());
 }
 
 #[tokio::test]
