@@ -28,7 +28,7 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
         clock: reader.clock(),
     });
     reader.finish()?;
-    context.store.warm().await;
+    env.connect(context.store.warm()).await;
     Ok(Function::queue(Queue::IssueSync, move |delivery| {
         let context = context.clone();
         async move { handle(&context, delivery).await }

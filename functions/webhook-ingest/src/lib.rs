@@ -51,7 +51,8 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
     };
     let queue = context.queues.values().next().cloned();
     let request = context.sqs.get_queue_attributes().set_queue_url(queue);
-    tokio::join!(context.store.warm(), runtime::warm(request.send()));
+    let connections = async { tokio::join!(context.store.warm(), request.send()) };
+    env.connect(connections).await;
     Ok(Function::http(router(Arc::new(context))))
 }
 

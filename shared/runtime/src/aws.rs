@@ -3,7 +3,7 @@
 //! Built from the environment without the SDK's provider chain, and with the roots of Amazon's own
 //! certificates compiled in: loading a machine's roots costs more than the rest of a cold start.
 
-use std::{collections::BTreeMap, future::Future, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_async::{rt::sleep::default_async_sleep, time::SystemTimeSource};
@@ -35,9 +35,6 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 const CONNECT: Duration = Duration::from_secs(1);
 const ATTEMPT: Duration = Duration::from_millis(2500);
 const OPERATION: Duration = Duration::from_secs(8);
-
-/// How long a cold start waits for its connections.
-const WARM: Duration = Duration::from_millis(300);
 
 /// The configuration of AWS clients. Take each client's from [`Aws::service`].
 #[derive(Debug, Clone)]
@@ -92,11 +89,6 @@ impl Aws {
             None => self.config.clone(),
         }
     }
-}
-
-/// Opens a connection during a cold start: waits for a call a moment and does not mind how it ends.
-pub async fn warm(call: impl Future) {
-    let _ = tokio::time::timeout(WARM, call).await;
 }
 
 fn http_client() -> SharedHttpClient {

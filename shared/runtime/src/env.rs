@@ -1,10 +1,13 @@
 //! The environment of a function, read once at the start. Nothing else reads it.
 
-use std::{collections::BTreeMap, fmt::Display, str::FromStr};
+use std::{collections::BTreeMap, fmt::Display, future::Future, str::FromStr, time::Duration};
 
 use domain::{Queue, Secret};
 
 use crate::{Aws, Clock, QueueUrls};
+
+/// How long a cold start waits for its connections.
+const CONNECT: Duration = Duration::from_millis(300);
 
 /// The variables of one function, and its clock. On Lambda it is the process's environment; on one
 /// machine every function has its own.
@@ -37,6 +40,14 @@ impl Env {
     /// A made-up environment.
     pub fn new(variables: BTreeMap<String, String>, clock: Clock) -> Self {
         Self { variables, clock }
+    }
+
+    /// Opens connections during a cold start: waits a moment for the calls that do, and does not mind how
+    /// they end. `CONNECT_IN_INIT=off` leaves it to the first invocation, for those who measure.
+    pub async fn connect(&self, calls: impl Future) {
+        if self.optional("CONNECT_IN_INIT") != Some("off") {
+            let _ = tokio::time::timeout(CONNECT, calls).await;
+        }
     }
 
     /// Starts reading.

@@ -14,7 +14,7 @@ mod metrics;
 mod queue;
 mod telemetry;
 
-pub use aws::{Aws, QueueUrls, warm};
+pub use aws::{Aws, QueueUrls};
 pub use clock::Clock;
 pub use env::{Env, EnvReader, StartError};
 pub use function::{Function, Invocation, main};

@@ -12,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, ensure};
@@ -132,6 +133,7 @@ fn sizes(binary: &Path) -> anyhow::Result<Sizes> {
 
 /// One process from its start through its first invocation and the warm ones.
 async fn measure(subject: &Subject, events: &mut Events, warm: usize) -> anyhow::Result<Run> {
+    let bare = bare_start(subject).await?;
     let mut api = RuntimeApi::start().await?;
     let name = &subject.line.function;
     let process = Process::start(&subject.binary, name, &subject.variables, &api.address())?;
@@ -142,11 +144,26 @@ async fn measure(subject: &Subject, events: &mut Events, warm: usize) -> anyhow:
         result.with_context(|| format!("the process has written:\n{log}"))?;
     subject.line.sample.check_log(&log, 1 + warm.len())?;
     Ok(Run {
+        bare,
         start,
         first,
         warm,
         resident: resident?,
     })
+}
+
+/// The CPU time of a start that leaves the connections to the first invocation.
+async fn bare_start(subject: &Subject) -> anyhow::Result<Duration> {
+    let mut api = RuntimeApi::start().await?;
+    let name = &subject.line.function;
+    let mut variables = subject.variables.clone();
+    variables.insert("CONNECT_IN_INIT".into(), "off".into());
+    let process = Process::start(&subject.binary, name, &variables, &api.address())?;
+    let asked = api.asked().await;
+    let cpu = process.cpu_at_rest().await;
+    process.end().await?;
+    asked?;
+    cpu
 }
 
 type Stages = (Cost, Cost, Vec<Cost>);
