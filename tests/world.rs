@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::logs;
 
 /// How many rounds of messages a world may need to come to rest. More is a loop.
-const MOST_ROUNDS: usize = 300;
+const MOST_ROUNDS: usize = 3000;
 /// How often a command that met a fault is repeated: what a person would do.
 const OPERATOR_TRIES: usize = 10;
 

@@ -3,6 +3,7 @@
 mod api;
 mod assignee;
 mod connections;
+mod convergence;
 mod events;
 mod failures;
 mod issue_update;

@@ -190,3 +190,102 @@ async fn each_reason_not_to_tell_a_tracker_is_recorded() {
     world.without_replay();
     world.finish().await;
 }
+
+/// Where a change comes from. The match in [`carry_out`] is exhaustive, as the one in `domain::Origin` is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum From {
+    Azure,
+    Api,
+}
+
+/// What is to be so.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Change {
+    Ana,
+    Bo,
+    Nobody,
+    Team,
+}
+
+async fn carry_out(world: &mut World, from: From, change: Change) {
+    let (ana, bo) = (world.ana().to_owned(), world.bo().to_owned());
+    match (from, change) {
+        (From::Azure, Change::Ana) => at_azure(world, Some(&ana)).await,
+        (From::Azure, Change::Bo) => at_azure(world, Some(&bo)).await,
+        (From::Azure, Change::Nobody | Change::Team) => at_azure(world, None).await,
+        (From::Api, Change::Ana) => here(world, ana.into()).await,
+        (From::Api, Change::Bo) => here(world, bo.into()).await,
+        (From::Api, Change::Nobody) => here(world, Value::Null).await,
+        (From::Api, Change::Team) => {
+            let items = world.items();
+            let mut keys = items.iter().filter_map(|item| item["PK"]["S"].as_str());
+            let id = keys.find_map(|key| key.strip_prefix("TEAM#"));
+            let id = id.expect("a seeded team").to_owned();
+            here(world, format!("team:{id}").into()).await;
+        }
+    }
+    world.settle().await;
+}
+
+/// Whom the trackers have, by name.
+fn at_trackers(world: &World) -> [Option<String>; 2] {
+    let trackers = world.stack.trackers();
+    let azure = trackers.work_item(31).assignee;
+    let name = |address: String| address.split('@').next().map(str::to_lowercase);
+    [azure.and_then(name), trackers.jira_issue("WEB-7")]
+}
+
+#[tokio::test]
+async fn whatever_changes_from_wherever_exactly_those_are_told_who_do_not_know() {
+    use Change::{Ana, Bo, Nobody, Team};
+    let changes = [
+        Ana, Bo, Bo, Nobody, Nobody, Team, Ana, Team, Bo, Team, Nobody, Ana,
+    ];
+    let mut world = World::start().await;
+    // The same change of both origins, in all orders of two.
+    for first in [From::Azure, From::Api] {
+        for second in [From::Azure, From::Api] {
+            for (index, change) in changes.into_iter().enumerate() {
+                let from = if index % 2 == 0 { first } else { second };
+                world.stack.trackers().forget_requests();
+                let before = at_trackers(&world);
+                let activity = world.activity().await.len();
+                let was = world.assignee().await;
+                carry_out(&mut world, from, change).await;
+                let wanted = match change {
+                    Ana => Some("ana".to_owned()),
+                    Bo => Some("bo".to_owned()),
+                    Nobody => None,
+                    // Trackers know people only, and Azure has no teams.
+                    Team if from == From::Api => {
+                        assert_eq!(told(&world), [""; 0], "{from:?} {change:?}");
+                        continue;
+                    }
+                    Team => None,
+                };
+                let knows = |has: &Option<String>| *has == wanted;
+                let expected = match from {
+                    From::Azure => usize::from(!knows(&before[1])),
+                    From::Api => before.iter().filter(|has| !knows(has)).count(),
+                };
+                let told = told(&world);
+                let case = format!("{first:?} {second:?} {index}: {change:?}: {told:?}");
+                assert_eq!(told.len(), expected, "{case}");
+                assert_eq!(
+                    at_trackers(&world),
+                    [wanted.clone(), wanted.clone()],
+                    "{case}"
+                );
+                let now = world.assignee().await;
+                let is = wanted.map(|name| format!("{name}@acme.example"));
+                assert_eq!(now, is, "{case}");
+                if was.is_some() {
+                    let changed = usize::from(was != is);
+                    assert_eq!(world.activity().await.len() - activity, changed, "{case}");
+                }
+            }
+        }
+    }
+    world.without_replay();
+    world.finish().await;
+}

@@ -115,6 +115,9 @@ impl Sample {
     }
 }
 
+/// The seeded issue of Jira.
+const JIRA_ISSUE: &str = "WEB-7";
+
 /// Makes events of a seeded stack.
 #[derive(Debug)]
 pub(crate) struct Events {
@@ -154,11 +157,17 @@ impl Events {
                 self.message("deassign")?
             }
             Sample::OutboundSync => {
-                let delivery = self.assignment()?;
-                self.member = 1 - self.member;
-                self.invoke("webhook-ingest", delivery).await?;
-                let message = self.message("issue-sync")?;
-                self.invoke("issue-sync", message).await?;
+                // First whom Jira has, so that the other one is a change both here and there.
+                let at_jira = self.stack.trackers().jira_issue(JIRA_ISSUE);
+                let first =
+                    at_jira.is_some_and(|name| self.ready.members[1].email.starts_with(&name));
+                for member in [usize::from(first), usize::from(!first)] {
+                    self.member = member;
+                    let delivery = self.assignment()?;
+                    self.invoke("webhook-ingest", delivery).await?;
+                    let message = self.message("issue-sync")?;
+                    self.invoke("issue-sync", message).await?;
+                }
                 while self.stack.step_stream(1).await? > 0 {}
                 self.message("outbound-sync")?
             }

@@ -1,0 +1,137 @@
+//! Changes from every side while everything fails now and then: in the end all sides agree, nothing was
+//! told twice without need, and every delivery has its end.
+
+use std::collections::BTreeSet;
+
+use local::trackers::{Mode, Provider, Request};
+use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use serde_json::{Value, json};
+use tests::World;
+
+/// How many changes; `CHANGES=1000` for a long run.
+const CHANGES: usize = 60;
+
+#[expect(clippy::disallowed_methods, reason = "for those who want more of it")]
+fn number(name: &str, default: u64) -> u64 {
+    let given = std::env::var(name).ok();
+    given.and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// Whom a write names.
+fn value(request: &Request) -> String {
+    let value = match request.provider {
+        Some(Provider::Vsts) => &request.body[0]["value"],
+        Some(Provider::JiraServer) | None => &request.body["name"],
+    };
+    let name = value.as_str().unwrap_or("nobody").to_lowercase();
+    name.split('@').next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn when_the_faults_end_the_trackers_and_the_issue_agree() {
+    let seed = number("SEED", rand::random());
+    println!("SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut world = World::start().await;
+    // What is redelivered at the end comes after changes that had no order among themselves.
+    world.without_replay();
+    let trackers = world.stack.trackers().clone();
+    trackers.set_token_lifetime(1_000_000);
+    for (provider, seed) in [(Provider::Vsts, seed), (Provider::JiraServer, !seed)] {
+        trackers.set_mode(provider, Mode::Faults { rate: 0.3, seed });
+    }
+    world.stack.sqs().set_failure_rate(0.3, seed);
+    let group = world.ready.group_id.clone().expect("a seeded issue");
+    let path = format!("/api/0/issues/{group}/");
+    let people = [Some("ana"), Some("bo"), None];
+    let changes = usize::try_from(number("CHANGES", 0))
+        .unwrap_or(0)
+        .max(CHANGES);
+    // The requests after which a user of Azure changed the work item.
+    let mut by_users = BTreeSet::new();
+    for _ in 0..changes {
+        let who = people.choose(&mut random).copied().flatten();
+        let address = who.map(|who| format!("{who}@acme.example"));
+        if random.random_bool(0.5) {
+            trackers.change_as_user(Provider::Vsts, "31", address.as_deref());
+            by_users.insert(trackers.requests().len());
+        } else {
+            let body = json!({ "assignedTo": address }).to_string();
+            let answer = world.put(&path, body).await;
+            assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
+        }
+        // Some of what follows happens before the next change, and some much later.
+        for _ in 0..random.random_range(0..4) {
+            match random.random_range(0..5) {
+                0 => drop(world.stack.step_stream(2).await),
+                1 => drop(trackers.deliver_hooks().await),
+                2 => drop(world.step("issue-sync").await),
+                3 => drop(world.step("deassign").await),
+                _ => drop(world.step("outbound-sync").await),
+            }
+        }
+    }
+    trackers.set_mode(Provider::Vsts, Mode::Ok);
+    trackers.set_mode(Provider::JiraServer, Mode::Ok);
+    world.stack.sqs().set_failure_rate(0.0, seed);
+    world.settle().await;
+
+    let here = world.assignee().await;
+    let at_azure = trackers.work_item(31).assignee.map(|it| it.to_lowercase());
+    let at_jira = trackers.jira_issue("WEB-7");
+    let name = |email: &String| email.split('@').next().map(str::to_owned);
+    assert_eq!(at_azure, here, "Azure DevOps and the issue");
+    assert_eq!(at_jira, here.as_ref().and_then(name), "Jira and the issue");
+
+    // Nothing that a tracker took and said so is written once more while nobody else changed it.
+    for provider in [Provider::Vsts, Provider::JiraServer] {
+        let requests = trackers.requests().into_iter().enumerate();
+        let writes = requests.filter(|(_, request)| {
+            request.provider == Some(provider) && ["PATCH", "PUT"].contains(&&*request.method)
+        });
+        let mut last: Option<(usize, String)> = None;
+        for (index, request) in writes {
+            let taken = request.status.is_some_and(|status| status < 300);
+            let written = value(&request);
+            if let Some((before, said)) = &last {
+                let changed = provider == Provider::Vsts
+                    && by_users.range(before + 1..=index).next().is_some();
+                assert!(
+                    changed || *said != written,
+                    "{provider:?} was told {written} again"
+                );
+            }
+            last = taken.then_some((index, written));
+        }
+        let all = trackers.writes().into_iter();
+        let distinct = all.filter(|write| write.provider == Some(provider));
+        let taken = distinct.filter(|write| write.status.is_some_and(|status| status < 300));
+        assert!(
+            taken.count() <= changes,
+            "{provider:?} was told more than was decided"
+        );
+    }
+
+    // Every delivery, and every telling, came to one end.
+    let items = world.items();
+    let ends: Vec<&Value> = items
+        .iter()
+        .filter(|item| {
+            item["SK"]["S"]
+                .as_str()
+                .is_some_and(|sk| sk.starts_with("SYNC#"))
+        })
+        .collect();
+    for end in &ends {
+        let outcome = end["outcome"]["S"].as_str().unwrap_or_default();
+        assert!(
+            ["applied", "superseded", "suppressed"].contains(&outcome),
+            "{outcome}"
+        );
+    }
+    let inbound = ends.iter().filter(|end| end["direction"]["S"] == "inbound");
+    let delivered = |line: &Value| line["message"] == "accepted a delivery";
+    let accepted = world.logs().into_iter().filter(delivered).count();
+    assert_eq!(inbound.count(), accepted, "one end for each delivery");
+    world.finish().await;
+}
