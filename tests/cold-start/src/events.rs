@@ -175,7 +175,11 @@ impl Events {
                 self.accept_unassignment().await?;
                 self.record()?
             }
-            Sample::RelaySweep => serde_json::from_str(SWEEP)?,
+            Sample::RelaySweep => {
+                // What other samples have left behind.
+                while self.stack.step_stream(1).await? > 0 {}
+                serde_json::from_str(SWEEP)?
+            }
             Sample::Api => self.request()?,
             Sample::Operator => {
                 json!({ "command": "create-organization", "slug": self.ready.org, "name": "Acme" })
