@@ -288,6 +288,7 @@ fn env_files_hold_the_environment_of_each_function() {
         "deassign",
         "issue-sync",
         "operator",
+        "outbound-sync",
         "outbox-relay",
         "webhook-ingest",
     ];
