@@ -4,6 +4,7 @@ mod api;
 mod assignee;
 mod connections;
 mod convergence;
+mod costs;
 mod events;
 mod failures;
 mod issue_update;

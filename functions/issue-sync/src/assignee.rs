@@ -1,12 +1,12 @@
 //! The assignee of a tracker's issue becomes the assignee of the groups linked to it.
 
 use domain::{
-    Actor, AssigneeChange, Assignment, Existing, Facet, Fault, Feature, GroupCursor, GroupId,
-    GroupState, Message, OrganizationId, Origin, Outcome, Reason, Rule, SyncIssue, SyncRecord,
-    TraceId, TrackerAssignee, UserId,
+    Actor, AssigneeChange, Assignment, AttachedOrganization, Existing, Facet, Fault, Feature,
+    GroupCursor, GroupId, GroupState, Message, OrganizationId, Origin, Outcome, Reason, Rule,
+    SyncIssue, SyncRecord, TraceId, TrackerAssignee, UserId,
 };
 use runtime::record_outcome;
-use store::{Assignables, Cause, LinkedGroup, StoreError};
+use store::{Assignables, Cause, LinkedGroup, Page, StoreError};
 use tracing::{Instrument, info_span};
 
 use crate::Context;
@@ -45,11 +45,18 @@ pub(crate) async fn sync(
         }
     };
     let note = async { note.await.map_err(Fault::from) };
-    let (organizations, ()) = tokio::try_join!(organizations(context, change), note)?;
-    let (targets, users) = tokio::try_join!(
-        targets(context, change, &organizations),
+    let attached = async {
+        let integration = change.origin.integration;
+        let attached = context.store.attached_organizations(integration).await;
+        attached.map_err(Fault::from)
+    };
+    let (attached, ()) = tokio::try_join!(attached, note)?;
+    let (organizations, page, users) = tokio::try_join!(
+        organizations(context, change, &attached),
+        first_page(context, change, &attached),
         users(context, assignee)
     )?;
+    let targets = targets(context, change, &organizations, page).await?;
     if targets.groups.is_empty() {
         if !organizations.is_empty() && change.after.is_none() {
             for organization in organizations {
@@ -113,11 +120,11 @@ pub(crate) async fn sync(
 }
 
 /// The organizations that the integration serves and that let its assignees in.
-async fn organizations(context: &Context, change: &SyncIssue) -> Result<Vec<Allowed>, Fault> {
-    let attached = context
-        .store
-        .attached_organizations(change.origin.integration)
-        .await?;
+async fn organizations(
+    context: &Context,
+    change: &SyncIssue,
+    attached: &[AttachedOrganization],
+) -> Result<Vec<Allowed>, Fault> {
     let ids: Vec<_> = attached
         .iter()
         .map(|attached| attached.organization)
@@ -168,11 +175,50 @@ async fn organizations(context: &Context, change: &SyncIssue) -> Result<Vec<Allo
     Ok(allowed)
 }
 
+/// The groups of the organization that is looked at first, if its feature is on: they are read while that
+/// is found out.
+async fn first_page(
+    context: &Context,
+    change: &SyncIssue,
+    attached: &[AttachedOrganization],
+) -> Result<Option<(OrganizationId, Page<LinkedGroup>)>, Fault> {
+    let first = change.after.map(|after| after.organization);
+    let candidates = attached
+        .iter()
+        .filter(|attached| attached.switches.inbound_assignee)
+        .map(|attached| attached.organization)
+        .filter(|organization| first.is_none_or(|first| *organization >= first));
+    let Some(organization) = candidates.min() else {
+        return Ok(None);
+    };
+    let page = page(context, change, organization, GROUPS).await?;
+    Ok(Some((organization, page)))
+}
+
+/// Up to `most` groups of an organization that are linked to the issue, from where the message goes on.
+async fn page(
+    context: &Context,
+    change: &SyncIssue,
+    organization: OrganizationId,
+    most: u16,
+) -> Result<Page<LinkedGroup>, StoreError> {
+    let after = change
+        .after
+        .filter(|after| after.organization == organization);
+    let (integration, issue) = (change.origin.integration, &change.origin.external_issue);
+    let after = after.map(|after| after.group);
+    context
+        .store
+        .linked_groups(organization, integration, issue, after, most)
+        .await
+}
+
 /// The next groups in order of organization and group, at most [`GROUPS`] of them.
 async fn targets(
     context: &Context,
     change: &SyncIssue,
     organizations: &[Allowed],
+    mut first: Option<(OrganizationId, Page<LinkedGroup>)>,
 ) -> Result<Targets, Fault> {
     let mut groups: Vec<Target> = Vec::new();
     for organization in organizations.iter().map(|organization| &organization.id) {
@@ -180,19 +226,11 @@ async fn targets(
         if left == 0 {
             return Ok(cut(groups));
         }
-        let after = change
-            .after
-            .filter(|after| after.organization == *organization);
-        let page = context
-            .store
-            .linked_groups(
-                *organization,
-                change.origin.integration,
-                &change.origin.external_issue,
-                after.map(|after| after.group),
-                left,
-            )
-            .await?;
+        // It has the smallest id, so whoever it is of comes first or not at all.
+        let page = match first.take_if(|(of, _)| of == organization) {
+            Some((_, page)) => page,
+            None => page(context, change, *organization, left).await?,
+        };
         groups.extend(page.rows.into_iter().map(|linked| (*organization, linked)));
         if page.more {
             return Ok(cut(groups));

@@ -61,7 +61,7 @@ impl Access {
 }
 
 /// The id of the access key that a request is signed with.
-fn caller(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn caller(headers: &HeaderMap) -> Option<&str> {
     let signature = headers.get("authorization")?.to_str().ok()?;
     let (_, rest) = signature.split_once("Credential=")?;
     rest.split('/').next()

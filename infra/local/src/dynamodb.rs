@@ -10,6 +10,7 @@ mod node;
 mod proxy;
 mod replica;
 mod stream;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,6 +28,7 @@ use node::{Node, Table};
 use proxy::Proxy;
 use replica::Replica;
 pub use stream::StreamPosition;
+pub use usage::{Used, round_trips, write_units};
 
 /// What the table does wrong on purpose, as shares from 0 to 1. Whether it hits is a pure function
 /// of the seed, the operation, its keys and how often the same was asked.
@@ -161,6 +163,12 @@ impl DynamoDb {
     /// When the database fails.
     pub fn items(&self) -> anyhow::Result<Vec<Value>> {
         self.0.proxy.primary.items()
+    }
+
+    /// Begins to measure what requests are charged with; what was measured before is given back.
+    pub fn measure(&self) -> Vec<Used> {
+        let before = lock(&self.0.proxy.usage).replace(Vec::new());
+        before.unwrap_or_default()
     }
 
     /// Deletes what has expired, and tells how much that was. AWS does it within days.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -25,8 +26,9 @@ use super::call::{Call, Operation, operation_name};
 use super::conflicts::{Claim, ERROR_PREFIX, claim, conflict};
 use super::node::Node;
 use super::replica::{MAX_LAG, Replica};
+use super::usage::{Used, ask};
 use super::{Faults, lock};
-use crate::access::Access;
+use crate::access::{Access, caller};
 use crate::faults::Draws;
 
 /// The table's name in the roles.
@@ -49,6 +51,8 @@ pub(super) struct Proxy {
     pub(super) in_flight: Mutex<HashSet<String>>,
     /// How often each was asked for.
     pub(super) operations: Mutex<BTreeMap<String, u64>>,
+    /// What was used since somebody began to measure.
+    pub(super) usage: Mutex<Option<Vec<Used>>>,
     /// Counts the writes.
     pub(super) bell: watch::Sender<u64>,
 }
@@ -99,6 +103,9 @@ async fn answer(proxy: Arc<Proxy>, request: Request<Incoming>) -> anyhow::Result
             "message": format!("{name} must not be empty"),
         })));
     }
+    let metered = lock(&proxy.usage).is_some();
+    let body = metered.then(|| ask(&body)).flatten().unwrap_or(body);
+    let caller = caller(&head.headers).unwrap_or_default().to_owned();
     let json = proxy.parse_if_needed(&body);
     let call = Call {
         operation,
@@ -107,7 +114,18 @@ async fn answer(proxy: Arc<Proxy>, request: Request<Incoming>) -> anyhow::Result
         json,
     };
     // A task of its own: a client that hangs up must not leave a write that nobody recorded.
-    tokio::spawn(async move { proxy.carry_out(call).await }).await?
+    tokio::spawn(async move {
+        let started = Instant::now();
+        let answer = proxy.carry_out(call).await?;
+        let (head, body) = answer.into_parts();
+        let body = body.collect().await?.to_bytes();
+        if let Some(usage) = lock(&proxy.usage).as_mut() {
+            let writes = !operation.is_read();
+            usage.push(Used::new(caller, name, writes, started, &body));
+        }
+        Ok(Response::from_parts(head, Full::new(body)))
+    })
+    .await?
 }
 
 /// DynamoDB refuses an empty map of names or values; dynoxide takes one inside a transaction.
@@ -137,6 +155,7 @@ impl Proxy {
             client: Client::builder(TokioExecutor::new()).build(connector),
             in_flight: Mutex::default(),
             operations: Mutex::default(),
+            usage: Mutex::default(),
             bell: watch::Sender::default(),
         }
     }
