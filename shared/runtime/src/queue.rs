@@ -4,7 +4,7 @@
 use std::{future::Future, panic::AssertUnwindSafe, sync::Arc};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use domain::{ClientFault, Envelope, Fault, Outcome, Queue, Reason};
+use domain::{ClientFault, Envelope, Fault, Outcome, Queue};
 use futures_util::{FutureExt, future::join_all};
 use tracing::{Instrument, Span, field::Empty};
 
@@ -143,9 +143,22 @@ fn report(fault: &Fault) {
 /// Logs and counts how a change to one group ended; every change ends here.
 pub fn record_outcome(outcome: Outcome) {
     Metric::SyncOutcome { outcome }.emit();
-    match outcome.reason().map(Reason::as_str) {
-        Some(reason) => tracing::info!(outcome = outcome.as_str(), reason, "nothing to do"),
-        None => tracing::info!(outcome = outcome.as_str(), "done"),
+    let name = outcome.as_str();
+    match outcome {
+        Outcome::Applied | Outcome::HandedOver => tracing::info!(outcome = name, "done"),
+        Outcome::Superseded(reason) | Outcome::Suppressed(reason) => {
+            tracing::info!(outcome = name, reason = reason.as_str(), "nothing to do");
+        }
+        Outcome::Deferred(reason) => {
+            tracing::info!(
+                outcome = name,
+                reason = reason.as_str(),
+                "tried again later"
+            );
+        }
+        Outcome::Dead(reason) => {
+            tracing::error!(outcome = name, reason = reason.as_str(), "given up");
+        }
     }
 }
 
