@@ -141,15 +141,18 @@ async fn what_fails_for_now_is_put_off_and_nothing_is_lost() {
 
 #[tokio::test]
 async fn a_write_whose_answer_is_lost_is_made_once_more_and_its_echo_changes_nothing() {
-    let mut world = World::start().await;
+    // Each message once: a second copy would get the answer that the first one lost.
+    let mut world = World::quiet().await;
     let trackers = world.stack.trackers().clone();
-    // The search is answered; the write is not.
     here(&world, world.bo().to_owned().into()).await;
+    world.settle().await;
+    // To take it from somebody needs no search, so the one call is the write.
+    here(&world, Value::Null).await;
+    trackers.set_mode_for(Provider::Vsts, Mode::LostAnswer, 1);
     world.relay().await;
-    trackers.set_mode(Provider::Vsts, Mode::LostAnswer);
     world.drain("outbound-sync").await;
-    trackers.set_mode(Provider::Vsts, Mode::Ok);
-    // Decided anew before the tracker tells of what it was told.
+    assert_eq!(trackers.work_item(31).assignee, None, "carried out");
+    // Decided anew before Azure tells of what it was told.
     here(&world, world.ana().to_owned().into()).await;
     world.settle().await;
     assert_eq!(world.assignee().await.as_deref(), Some(world.ana()));
