@@ -209,6 +209,7 @@ async fn each_organization_of_an_integration_decides_for_itself() {
     world.settle().await;
     assert_eq!(world.assignee().await.as_deref(), Some("ana@acme.example"));
     assert_eq!(world.assignee_of(&other).await, None, "its switch is off");
+    world.replay().await;
 
     world
         .operator(json!({
@@ -232,7 +233,7 @@ async fn each_organization_of_an_integration_decides_for_itself() {
 #[tokio::test]
 async fn every_group_of_an_external_issue_changes_however_many_there_are() {
     let mut world = World::start().await;
-    let mut groups = world.link_issues(50).await;
+    let mut groups = world.link_issues(59).await;
     groups.extend(world.ready.group_id.clone());
     world.assign(1, world.bo()).await;
     world.settle().await;

@@ -1,4 +1,5 @@
-//! `GET` of an issue's sync trail: how the changes that trackers told of ended, and why.
+//! `GET` of an issue's sync trail: how the changes that trackers told of, or were to be told of, ended,
+//! and why.
 
 use std::sync::Arc;
 

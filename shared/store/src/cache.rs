@@ -14,9 +14,6 @@ use crate::{cache_endpoint::CacheEndpoint, table::Store};
 const CONNECT: Duration = Duration::from_millis(250);
 const ANSWER: Duration = Duration::from_millis(150);
 
-/// How long a cold start waits for its connection.
-const WARM: Duration = Duration::from_millis(300);
-
 /// Redis, as functions in the VPC reach it.
 pub struct Redis {
     /// Where it was when the function was deployed.
@@ -83,7 +80,8 @@ impl Redis {
     /// Opens the connection, so that the first request does not wait for it. Failure does not matter.
     pub async fn warm(&self) {
         if !matches!(
-            tokio::time::timeout(WARM, self.connection()).await,
+            // Said before the cold start, which waits for other connections too, gives up.
+            tokio::time::timeout(CONNECT, self.connection()).await,
             Ok(Ok(_))
         ) {
             (self.unreachable)();

@@ -1,4 +1,4 @@
-//! How deliveries of trackers ended, kept for those who ask why.
+//! How deliveries of trackers ended, and what trackers were told, kept for those who ask why.
 //!
 //! A row lies with its group, or with the tracker's issue where no group came into it. What changes a
 //! group is recorded in the same transaction; what changes nothing is put if absent, so that a delivery

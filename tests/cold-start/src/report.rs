@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{events::Sample, sizes::Sizes};
 
-/// CPU time until the function is ready, without opening connections, as a multiple of the hello-world's.
+/// CPU time until the function is ready, its connections opened, as a multiple of the hello-world's.
 const CPU_RATIO: f64 = 1.5;
 /// The first invocation as a multiple of a warm one.
 const FIRST_RATIO: f64 = 3.0;
@@ -73,7 +73,7 @@ impl Line {
         if self.sample == Sample::Hello {
             return Vec::new();
         }
-        let cpu = self.bare().median / hello.bare().median;
+        let cpu = self.start(cpu).median / hello.start(cpu).median;
         let [binary, zip, resident] = match self.sample == Sample::OutboundSync {
             true => SIZES_WITH_CLIENT,
             false => SIZES,
@@ -102,7 +102,7 @@ impl Line {
         };
         let first = |of| ratio(self.first(of), self.warm(of));
         format!(
-            "| {} | {} | {} | **{:.2}** | {} | {:.2} | {} | {} | {} | {} | {} | {} | {} | {:.1} | {:.2} / {:.2} | {} |",
+            "| {} | {} | {} | {:.2} | {} | **{:.2}** | {} | {} | {} | {} | {} | {} | {} | {:.1} | {:.2} / {:.2} | {} |",
             self.function,
             self.sample.name(),
             milliseconds(bare),
