@@ -5,6 +5,8 @@
 
 mod activity;
 mod assignment;
+mod audit;
+mod client_key;
 mod fault;
 mod group;
 mod ids;
@@ -12,6 +14,7 @@ mod message;
 mod organization;
 mod outbound;
 mod outcome;
+mod project;
 mod secret;
 mod snowflake;
 mod status;
@@ -25,26 +28,30 @@ pub use assignment::{
     AssigneeWrite, Assignment, Decision, Existing, GroupWrite, PositionGuard, assign,
     clear_assignee, deassign, unassign,
 };
+pub use audit::{
+    AuditActor, AuditEntry, AuditEvent, KeyFacts, MemberFacts, MemberTeam, ProjectEdit,
+    ProjectFacts, TeamFacts,
+};
+pub use client_key::{ClientKey, PublicKey, RateLimit};
 pub use fault::{ClientFault, Fault, FieldErrors};
 pub use group::{
     Actor, Group, GroupState, GroupStats, GroupStatus, Level, Position, PositionKey, ShortId,
     Substatus,
 };
 pub use ids::{
-    ActivityId, GroupId, IntegrationId, InvalidId, MemberId, MessageId, OrganizationId, ProjectId,
-    TeamId, UserId,
+    ActivityId, AuditEntryId, GroupId, IntegrationId, InvalidId, MemberId, MessageId,
+    OrganizationId, ProjectId, TeamId, UserId,
 };
 pub use message::{
     Deassign, Envelope, GroupCursor, Message, MessageTooLarge, Queue, SyncIssue, TraceId,
 };
-pub use organization::{
-    Email, Feature, Member, Organization, Project, Role, Slug, Team, User, names,
-};
+pub use organization::{Email, Feature, Member, Organization, Role, Slug, Team, User, names};
 pub use outbound::{
     Failing, Lease, Link, LinkState, Push, PushAssignee, Sent, Settled, Told, TrackerAssignee,
     echo, push, settle,
 };
 pub use outcome::{AssigneeMove, Direction, Outcome, Reason, Rule, SyncRecord};
+pub use project::{InboundFilter, NewProject, Project, ProjectFlags, ProjectStatus};
 pub use secret::Secret;
 pub use snowflake::{Snowflake, SnowflakeError, SnowflakeModel};
 pub use status::{StatusWish, set_status};

@@ -1,11 +1,11 @@
-//! Organizations, people, teams and projects.
+//! Organizations, people and teams.
 
 use std::{fmt, str::FromStr};
 
 use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Serialize};
 
-use crate::{MemberId, OrganizationId, ProjectId, TeamId, Timestamp, UserId};
+use crate::{MemberId, OrganizationId, TeamId, Timestamp, UserId};
 
 /// Limits on names that people give.
 pub mod names {
@@ -210,32 +210,6 @@ pub struct Team {
     pub created: Timestamp,
 }
 
-/// What events and issues belong to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Project {
-    /// Its id.
-    pub id: ProjectId,
-    /// The organization that owns it.
-    pub organization: OrganizationId,
-    /// Unique in the organization.
-    pub slug: Slug,
-    /// Shown to people.
-    pub name: String,
-    /// The kind of software, in Sentry's list; `None` where nobody said.
-    pub platform: Option<String>,
-    /// The teams that have access.
-    pub teams: Vec<TeamId>,
-    /// When it was made.
-    pub created: Timestamp,
-}
-
-impl Project {
-    /// Access comes from a team of the project, not from being in the organization.
-    pub fn admits(&self, member: &Member) -> bool {
-        member.teams.iter().any(|team| self.teams.contains(team))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,30 +238,5 @@ mod tests {
         ] {
             assert_eq!(folded(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn access_to_a_project_needs_a_common_team() {
-        let team = |n| TeamId::new(n).unwrap();
-        let created = Timestamp::from_millis(0);
-        let mut member = Member {
-            id: MemberId::new(1).unwrap(),
-            user: UserId::new(1).unwrap(),
-            role: Role::Owner,
-            teams: vec![team(1)],
-            created,
-        };
-        let project = Project {
-            id: ProjectId::new(1).unwrap(),
-            organization: OrganizationId::new(1).unwrap(),
-            slug: "web".parse().unwrap(),
-            name: "Web".into(),
-            platform: None,
-            teams: vec![team(2)],
-            created,
-        };
-        assert!(!project.admits(&member));
-        member.teams.push(team(2));
-        assert!(project.admits(&member));
     }
 }

@@ -107,6 +107,7 @@ impl Store {
             pk: &pk,
             sort: Sort::Between(low, high),
             descending: false,
+            filters: Vec::new(),
         };
         let (items, _) = self.query_page(&query, true, None, None).await?;
         let (mut group, mut state, mut stats) = (None, None, None::<GroupStats>);
@@ -295,6 +296,7 @@ impl Store {
                 pk: &pk,
                 sort,
                 descending: true,
+                filters: Vec::new(),
             },
             skip,
             limit,
