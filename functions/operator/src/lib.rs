@@ -86,7 +86,10 @@ fn answer(result: Result<Value, Fault>) -> Result<Value, Fault> {
     };
     Ok(match fault {
         ClientFault::Fields(fields) => json!({ "error": { "fields": fields } }),
-        ClientFault::Detail(detail) | ClientFault::Conflict(detail) => {
+        ClientFault::Nested(fields) => json!({ "error": { "fields": fields } }),
+        ClientFault::Detail(detail)
+        | ClientFault::Conflict(detail)
+        | ClientFault::Parameter(detail) => {
             json!({ "error": { "detail": detail } })
         }
         ClientFault::Unauthenticated

@@ -5,10 +5,22 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use serde::Serialize;
+
 use crate::Scope;
 
 /// Field name to the messages about it, as clients show them.
 pub type FieldErrors = BTreeMap<String, Vec<String>>;
+
+/// What is wrong with a field: messages, or what is wrong with the fields inside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum FieldError {
+    /// About the field itself.
+    Messages(Vec<String>),
+    /// About the fields of the objects that it holds, whichever of them it is.
+    Fields(BTreeMap<String, FieldError>),
+}
 
 /// Why a handler could not do what it was asked.
 #[derive(Debug)]
@@ -44,6 +56,10 @@ pub enum ClientFault {
     Detail(String),
     /// 400 about fields of the body.
     Fields(FieldErrors),
+    /// 400 about fields of objects in the body.
+    Nested(BTreeMap<String, FieldError>),
+    /// 400 about a parameter that names what it may not.
+    Parameter(String),
 }
 
 impl Fault {

@@ -110,6 +110,12 @@ number_ids! {
     AuditEntryId;
     /// An installation of a tracker; one may serve several organizations.
     IntegrationId;
+    /// A release of an organization.
+    ReleaseId;
+    /// A deploy of a release.
+    DeployId;
+    /// A repository of an organization.
+    RepositoryId;
 }
 
 macro_rules! timed_ids {
@@ -125,7 +131,7 @@ macro_rules! timed_ids {
     )*};
 }
 
-timed_ids! { UserId MemberId GroupId ActivityId AuditEntryId IntegrationId }
+timed_ids! { UserId MemberId GroupId ActivityId AuditEntryId IntegrationId ReleaseId DeployId RepositoryId }
 
 /// Names a message or a webhook delivery for good, whatever SQS calls it: a ULID, so it sorts by time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -15,6 +15,7 @@ mod organization;
 mod outbound;
 mod outcome;
 mod project;
+mod release;
 mod secret;
 mod snowflake;
 mod status;
@@ -33,14 +34,14 @@ pub use audit::{
     ProjectFacts, TeamFacts,
 };
 pub use client_key::{ClientKey, PublicKey, RateLimit};
-pub use fault::{ClientFault, Fault, FieldErrors};
+pub use fault::{ClientFault, Fault, FieldError, FieldErrors};
 pub use group::{
     Actor, Group, GroupState, GroupStats, GroupStatus, Level, Position, PositionKey, ShortId,
     Substatus,
 };
 pub use ids::{
-    ActivityId, AuditEntryId, GroupId, IntegrationId, InvalidId, MemberId, MessageId,
-    OrganizationId, ProjectId, TeamId, UserId,
+    ActivityId, AuditEntryId, DeployId, GroupId, IntegrationId, InvalidId, MemberId, MessageId,
+    OrganizationId, ProjectId, ReleaseId, RepositoryId, TeamId, UserId,
 };
 pub use message::{
     Deassign, Envelope, GroupCursor, Message, MessageTooLarge, Queue, SyncIssue, TraceId,
@@ -52,6 +53,13 @@ pub use outbound::{
 };
 pub use outcome::{AssigneeMove, Direction, Outcome, Reason, Rule, SyncRecord};
 pub use project::{InboundFilter, NewProject, Project, ProjectFlags, ProjectStatus};
+pub use release::{
+    Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, Deploy,
+    EnvironmentName, FileChange, Generation, GivenAuthor, GivenCommit, Head, InvalidQuery,
+    InvalidVersion, ListedCommit, Listing, MOST_AUTHORS, Ref, Release, ReleaseQuery, ReleaseStatus,
+    Repository, RepositoryName, RepositoryProvider, Semver, Version, merge_commits, write_author,
+    write_commit,
+};
 pub use secret::Secret;
 pub use snowflake::{Snowflake, SnowflakeError, SnowflakeModel};
 pub use status::{StatusWish, set_status};

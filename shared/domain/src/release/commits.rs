@@ -1,0 +1,520 @@
+//! Commits of releases: what a request says of them, what of it is stored, and in which order they are
+//! listed.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::RepositoryName;
+use crate::{OrganizationId, RepositoryId, Timestamp};
+
+/// A commit whose message holds it is left out.
+const SKIP: &str = "#skipsentry";
+
+/// Longest address of an author; a longer one is cut, and ends in dots.
+const MAX_AUTHOR: usize = 75;
+
+/// How many authors a release names.
+pub const MOST_AUTHORS: usize = 200;
+
+/// Which commit. A hash is known in one repository only: two may hold equal ones.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct CommitRef {
+    pub repository: RepositoryId,
+    pub sha: String,
+}
+
+/// The newest commit of a repository in a release.
+pub type Head = CommitRef;
+
+/// What happened to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum FileChange {
+    #[serde(rename = "A")]
+    Added,
+    #[serde(rename = "M")]
+    Modified,
+    #[serde(rename = "D")]
+    Deleted,
+}
+
+/// What is known of a commit. One of which only the hash is known is not stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// Where it is.
+    pub repository: RepositoryId,
+    /// Its hash, or whatever the client names it by.
+    pub sha: String,
+    /// Its message.
+    pub message: Option<String>,
+    /// The address of its author.
+    pub author: Option<String>,
+    /// When it was made; where nobody said, when it became known.
+    pub date: Timestamp,
+    /// The files that it changed.
+    #[serde(default)]
+    pub files: BTreeMap<String, FileChange>,
+}
+
+impl Commit {
+    /// The first line of its message.
+    pub fn title(&self) -> &str {
+        let message = self.message.as_deref().unwrap_or_default();
+        message.lines().next().unwrap_or_default()
+    }
+}
+
+/// Who made commits, as an organization knows them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitAuthor {
+    /// In lower case.
+    pub email: String,
+    /// As the last commit that named them did.
+    pub name: Option<String>,
+}
+
+/// Who made a commit, as a request says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenAuthor {
+    email: String,
+    name: Option<String>,
+}
+
+impl GivenAuthor {
+    /// `None`: no author. An address that is left out is made of the name; one that is given, and blank, is
+    /// nobody's, whatever the name.
+    pub fn new(email: Option<&str>, name: Option<&str>) -> Option<Self> {
+        let name = name.map(str::trim).filter(|name| !name.is_empty());
+        let email = match email {
+            Some(email) => email.trim().to_lowercase(),
+            None => local_address(name?),
+        };
+        (!email.is_empty()).then(|| Self {
+            email: cut(email),
+            name: name.map(str::to_owned),
+        })
+    }
+
+    /// The address, in lower case.
+    pub fn email(&self) -> &str {
+        &self.email
+    }
+}
+
+fn local_address(name: &str) -> String {
+    let kept = |c: &char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let kept: String = name.chars().filter(kept).collect();
+    format!("{}@localhost", kept.to_lowercase())
+}
+
+fn cut(email: String) -> String {
+    if email.chars().count() <= MAX_AUTHOR {
+        return email;
+    }
+    let kept: String = email.chars().take(MAX_AUTHOR - 3).collect();
+    format!("{kept}...")
+}
+
+/// What a request says of a commit. What it leaves out stays as it is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenCommit {
+    /// Its hash, or whatever the client names it by.
+    pub sha: String,
+    /// The name of its repository; the organization's own where none is given.
+    pub repository: RepositoryName,
+    /// Its message; `Some(None)` says that it has none.
+    pub message: Option<Option<String>>,
+    /// Who made it.
+    pub author: Option<GivenAuthor>,
+    /// When.
+    pub date: Option<Timestamp>,
+    /// The files that it changed.
+    pub files: BTreeMap<String, FileChange>,
+}
+
+impl GivenCommit {
+    /// The repository of commits that name none.
+    pub fn default_repository(organization: OrganizationId) -> RepositoryName {
+        RepositoryName::new(&format!("organization-{organization}")).expect("a short name")
+    }
+}
+
+/// The commits of a request, the newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitList {
+    /// All repositories that were named. Their commits are replaced, those of others stay.
+    pub named: BTreeSet<RepositoryName>,
+    /// Without those that are left out.
+    pub commits: Vec<GivenCommit>,
+}
+
+impl CommitList {
+    /// Sorts by date, and leaves out what asks for it. Commits without a date come last, in the order in
+    /// which they were given; so do all where none has one.
+    pub fn new(mut given: Vec<GivenCommit>) -> Self {
+        let named = given.iter().map(|commit| commit.repository.clone());
+        let named = named.collect();
+        let skipped = |commit: &GivenCommit| {
+            let message = commit.message.iter().flatten().next();
+            message.is_some_and(|message| message.contains(SKIP))
+        };
+        given.retain(|commit| !skipped(commit));
+        given.sort_by_key(|commit| std::cmp::Reverse(commit.date));
+        Self {
+            named,
+            commits: given,
+        }
+    }
+
+    /// The repositories that have commits in it.
+    pub fn repositories(&self) -> BTreeSet<&RepositoryName> {
+        self.commits
+            .iter()
+            .map(|commit| &commit.repository)
+            .collect()
+    }
+}
+
+/// What is to be written of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommitWrite {
+    /// Nothing: nothing is known of it but its hash, or nothing that is not stored.
+    None,
+    /// All of it: it is not stored, and message, author and date are given.
+    Put(Commit),
+    /// These fields, and what else there is stays.
+    Update(CommitFields),
+}
+
+/// Fields of a commit; `None` stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // as in `Commit`
+pub struct CommitFields {
+    pub message: Option<Option<String>>,
+    pub author: Option<String>,
+    pub date: Option<Timestamp>,
+    pub files: Option<BTreeMap<String, FileChange>>,
+}
+
+/// Compares what is given with what is stored. Files are only ever added.
+pub fn write_commit(
+    stored: Option<&Commit>,
+    given: &GivenCommit,
+    repository: RepositoryId,
+) -> CommitWrite {
+    let author = given.author.as_ref().map(|author| author.email.clone());
+    if let (None, Some(message), Some(_), Some(date)) =
+        (stored, &given.message, &author, given.date)
+    {
+        return CommitWrite::Put(Commit {
+            repository,
+            sha: given.sha.clone(),
+            message: message.clone(),
+            author,
+            date,
+            files: given.files.clone(),
+        });
+    }
+    let known = stored.map(|commit| &commit.files);
+    let mut files = known.cloned().unwrap_or_default();
+    for (path, change) in &given.files {
+        files.entry(path.clone()).or_insert(*change);
+    }
+    let differs = |stored: Option<bool>| stored.unwrap_or(true);
+    let fields = CommitFields {
+        message: given
+            .message
+            .clone()
+            .filter(|message| differs(stored.map(|stored| stored.message != *message))),
+        author: author
+            .filter(|author| differs(stored.map(|stored| stored.author.as_ref() != Some(author)))),
+        date: given
+            .date
+            .filter(|date| differs(stored.map(|stored| stored.date != *date))),
+        files: (known.map_or(0, BTreeMap::len) != files.len()).then_some(files),
+    };
+    match fields == CommitFields::default() {
+        true => CommitWrite::None,
+        false => CommitWrite::Update(fields),
+    }
+}
+
+/// The author as they are to be stored, if they are not. A commit without a name takes no name away.
+pub fn write_author(stored: Option<&CommitAuthor>, given: &GivenAuthor) -> Option<CommitAuthor> {
+    let named = given.name.clone();
+    match stored {
+        Some(stored) if named.is_none() || named == stored.name => None,
+        Some(_) | None => Some(CommitAuthor {
+            email: given.email.clone(),
+            name: named,
+        }),
+    }
+}
+
+/// A commit in the list of a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedCommit {
+    /// Which.
+    pub commit: CommitRef,
+    /// The address of its author, as far as it was known when the list was made.
+    pub author: Option<String>,
+    /// The date that the list is sorted by.
+    pub date: Option<Timestamp>,
+}
+
+/// The commit list of a release, the newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Each commit once.
+    pub commits: Vec<ListedCommit>,
+    /// How many were given, those that were given twice included.
+    pub count: u32,
+}
+
+impl Listing {
+    /// Whose commits they are, the newest first; of very many the first.
+    pub fn authors(&self) -> Vec<String> {
+        let mut seen = HashSet::new();
+        let authors = self.commits.iter().filter_map(|commit| {
+            let author = commit.author.as_ref()?;
+            seen.insert(author).then(|| author.clone())
+        });
+        authors.take(MOST_AUTHORS).collect()
+    }
+
+    /// The newest commit of each repository.
+    pub fn heads(&self) -> Vec<Head> {
+        let mut seen = HashSet::new();
+        let first = self
+            .commits
+            .iter()
+            .filter(|listed| seen.insert(listed.commit.repository));
+        first.map(|listed| listed.commit.clone()).collect()
+    }
+}
+
+/// Replaces the commits of the `replaced` repositories by `new`, and keeps the others.
+pub fn merge_commits(
+    known: Vec<ListedCommit>,
+    replaced: &BTreeSet<RepositoryId>,
+    new: &[ListedCommit],
+) -> Listing {
+    let kept = known
+        .into_iter()
+        .filter(|listed| !replaced.contains(&listed.commit.repository));
+    let kept: Vec<_> = kept.collect();
+    let count = u32::try_from(new.len() + kept.len()).unwrap_or(u32::MAX);
+    let mut commits: Vec<_> = new.iter().cloned().chain(kept).collect();
+    commits.sort_by_key(|listed| std::cmp::Reverse(listed.date));
+    let mut seen = HashSet::new();
+    commits.retain(|listed| seen.insert(listed.commit.clone()));
+    Listing { commits, count }
+}
+
+/// A commit that a client names as the newest of a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ref {
+    /// Which repository.
+    pub repository: RepositoryName,
+    /// The newest commit.
+    pub commit: String,
+}
+
+impl Ref {
+    /// The commit of a ref: of a range `start..end` its end. `None`: not a single commit, and no range.
+    pub fn end(commit: &str) -> Option<&str> {
+        let sides: Vec<_> = commit.split("..").collect();
+        let valid = |side: &&str| {
+            !side.is_empty() && !side.starts_with('.') && side.chars().count() <= Self::MAX_COMMIT
+        };
+        match sides.as_slice() {
+            [commit] => Some(*commit).filter(valid),
+            [start, end] if valid(start) => Some(*end).filter(valid),
+            _ => None,
+        }
+    }
+
+    /// Longest name of a commit, in characters.
+    pub const MAX_COMMIT: usize = 64;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(sha: &str, date: Option<i64>, message: &str) -> GivenCommit {
+        GivenCommit {
+            sha: sha.into(),
+            repository: RepositoryName::new("web").unwrap(),
+            message: Some(Some(message.into())),
+            author: GivenAuthor::new(Some("Ann@Example.com"), Some("Ann")),
+            date: date.map(Timestamp::from_millis),
+            files: BTreeMap::new(),
+        }
+    }
+
+    fn repository(number: u64) -> RepositoryId {
+        RepositoryId::new(number).unwrap()
+    }
+
+    fn listed(number: u64, sha: &str, date: Option<i64>) -> ListedCommit {
+        ListedCommit {
+            commit: CommitRef {
+                repository: repository(number),
+                sha: sha.into(),
+            },
+            author: Some(format!("{sha}@x")),
+            date: date.map(Timestamp::from_millis),
+        }
+    }
+
+    fn order(commits: &[GivenCommit]) -> Vec<&str> {
+        commits.iter().map(|commit| commit.sha.as_str()).collect()
+    }
+
+    #[test]
+    fn dated_commits_come_first_and_the_others_as_they_were_given() {
+        let dates = [("a", Some(1)), ("b", None), ("c", Some(3)), ("d", None)];
+        let list = CommitList::new(dates.map(|(sha, date)| given(sha, date, "m")).into());
+        assert_eq!(order(&list.commits), ["c", "a", "b", "d"]);
+        let list = CommitList::new(["x", "z", "y"].map(|sha| given(sha, None, "m")).into());
+        assert_eq!(order(&list.commits), ["x", "z", "y"]);
+    }
+
+    #[test]
+    fn a_commit_that_asks_for_it_is_left_out_but_its_repository_is_named() {
+        let mut skipped = given("a", None, "wip #skipsentry please");
+        skipped.repository = RepositoryName::new("other").unwrap();
+        let mut silent = given("b", None, "");
+        silent.message = Some(None);
+        let list = CommitList::new(vec![skipped, silent]);
+        assert_eq!(order(&list.commits), ["b"]);
+        assert_eq!((list.named.len(), list.repositories().len()), (2, 1));
+    }
+
+    #[test]
+    fn an_author_is_named_by_address_or_made_of_the_name() {
+        let email = |email, name| GivenAuthor::new(email, name).map(|author| author.email);
+        assert_eq!(email(Some("A@B.c"), None).as_deref(), Some("a@b.c"));
+        assert_eq!(
+            email(None, Some("Ann O'Neil-1")).as_deref(),
+            Some("annoneil-1@localhost")
+        );
+        assert_eq!(email(Some(""), Some("Ann")), None);
+        assert_eq!(email(None, None), None);
+        assert_eq!(email(None, Some(" ")), None);
+        let long = email(Some(&format!("{}@example.com", "x".repeat(242))), None).unwrap();
+        assert_eq!((long.len(), &long[72..]), (75, "..."));
+    }
+
+    #[test]
+    fn a_name_replaces_another_and_no_name_replaces_nothing() {
+        let author = |name| GivenAuthor::new(Some("a@b.c"), name).unwrap();
+        let ann = write_author(None, &author(Some("Ann"))).unwrap();
+        assert_eq!(write_author(Some(&ann), &author(Some("Ann"))), None);
+        assert_eq!(write_author(Some(&ann), &author(None)), None);
+        let anna = write_author(Some(&ann), &author(Some("Anna"))).unwrap();
+        assert_eq!(anna.name.as_deref(), Some("Anna"));
+    }
+
+    #[test]
+    fn only_what_differs_is_written() {
+        let mut new = given("a", Some(1), "m");
+        let CommitWrite::Put(stored) = write_commit(None, &new, repository(1)) else {
+            panic!("a complete commit is put");
+        };
+        assert_eq!(
+            write_commit(Some(&stored), &new, repository(1)),
+            CommitWrite::None
+        );
+        new.message = Some(Some("other".into()));
+        new.files = [("b.txt".to_owned(), FileChange::Added)].into();
+        let CommitWrite::Update(fields) = write_commit(Some(&stored), &new, repository(1)) else {
+            panic!("a differing commit is updated");
+        };
+        assert_eq!(fields.message, Some(Some("other".into())));
+        assert_eq!((fields.author, fields.date), (None, None));
+        assert_eq!(fields.files.unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_bare_hash_is_not_stored_and_a_partial_commit_fills_in() {
+        let mut bare = given("a", None, "");
+        (bare.message, bare.author) = (None, None);
+        assert_eq!(write_commit(None, &bare, repository(1)), CommitWrite::None);
+        bare.author = GivenAuthor::new(Some("a@b.c"), None);
+        let CommitWrite::Update(fields) = write_commit(None, &bare, repository(1)) else {
+            panic!("a partial commit is updated");
+        };
+        assert_eq!(
+            (fields.message, fields.author.as_deref()),
+            (None, Some("a@b.c"))
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_known_keeps_its_change() {
+        let mut new = given("a", Some(1), "m");
+        new.files = [("b".to_owned(), FileChange::Added)].into();
+        let CommitWrite::Put(stored) = write_commit(None, &new, repository(1)) else {
+            panic!("a complete commit is put");
+        };
+        new.files.insert("b".into(), FileChange::Deleted);
+        assert_eq!(
+            write_commit(Some(&stored), &new, repository(1)),
+            CommitWrite::None
+        );
+    }
+
+    #[test]
+    fn a_list_replaces_the_repositories_it_names_and_leaves_the_others() {
+        let known = vec![
+            listed(1, "a", Some(5)),
+            listed(2, "b", Some(4)),
+            listed(2, "c", None),
+        ];
+        let new = [
+            listed(1, "d", Some(9)),
+            listed(1, "e", Some(1)),
+            listed(1, "d", Some(9)),
+        ];
+        let merged = merge_commits(known.clone(), &[repository(1)].into(), &new);
+        let shas: Vec<_> = merged
+            .commits
+            .iter()
+            .map(|l| l.commit.sha.as_str())
+            .collect();
+        assert_eq!((shas, merged.count), (vec!["d", "b", "e", "c"], 5));
+        let heads: Vec<_> = merged.heads().into_iter().map(|head| head.sha).collect();
+        assert_eq!(heads, ["d", "b"]);
+        assert_eq!(merged.authors(), ["d@x", "b@x", "e@x", "c@x"]);
+        let cleared = merge_commits(known, &[repository(1)].into(), &[]);
+        assert_eq!(cleared.commits.len(), 2);
+    }
+
+    #[test]
+    fn a_range_names_its_end_and_nothing_else_has_dots_in_a_row() {
+        assert_eq!(Ref::end("abc"), Some("abc"));
+        assert_eq!(Ref::end("HEAD~2..HEAD"), Some("HEAD"));
+        assert_eq!(Ref::end("v1.0..v1.1"), Some("v1.1"));
+        assert_eq!(
+            Ref::end(&format!("{0}..{0}", "a".repeat(64))).map(str::len),
+            Some(64)
+        );
+        let long = "a".repeat(65);
+        for bad in [
+            "",
+            "..c",
+            "p..",
+            "..",
+            "a..b..c",
+            "a...b",
+            &long,
+            &format!("a..{long}"),
+        ] {
+            assert_eq!(Ref::end(bad), None, "{bad}");
+        }
+    }
+}
