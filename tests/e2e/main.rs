@@ -2,15 +2,18 @@
 
 mod api;
 mod assignee;
+mod commits;
 mod connections;
 mod convergence;
 mod costs;
+mod deploys;
 mod events;
 mod failures;
 mod issue_update;
 mod operator;
 mod ordering;
 mod outbound;
+mod releases;
 mod roles;
 mod snowflakes;
 mod sync_trail;

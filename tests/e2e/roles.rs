@@ -68,6 +68,7 @@ async fn every_flow(world: &mut World) {
         assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
     }
     world.activity().await;
+    crate::releases::released(world).await;
     world
         .operator(json!({ "command": "set-sync", "organization": "acme",
         "integration": world.integration(), "switches": { "inbound_assignee": true } }))

@@ -109,6 +109,7 @@ async fn every_item_is_of_a_kind_in_the_chart_and_every_kind_occurs() {
     world
         .operator(json!({ "command": "create-token", "organization": "acme", "name": "ci", "scopes": ["org:ci"] }))
         .await;
+    crate::releases::released(&world).await;
     rename_project(&world).await;
     world.assign(1, world.ana()).await;
     world.settle().await;

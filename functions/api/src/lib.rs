@@ -7,6 +7,7 @@ mod cursor;
 mod issue_update;
 mod issues;
 mod organizations;
+mod releases;
 mod sync_trail;
 
 use std::sync::Arc;
@@ -81,6 +82,7 @@ fn router(context: Arc<Context>) -> Router {
             get(sync_trail::list_in),
         )
         .route("/api/0/issues/{issue}/sync/", get(sync_trail::list))
+        .merge(releases::routes())
         .with_state(context)
         .layer(from_fn(always_json))
 }
@@ -101,7 +103,8 @@ async fn always_json(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let answer = next.run(request).await;
     let kind = answer.headers().get(header::CONTENT_TYPE);
-    if kind == Some(&HeaderValue::from_static("application/json")) {
+    let silent = answer.status() == StatusCode::NO_CONTENT;
+    if silent || kind == Some(&HeaderValue::from_static("application/json")) {
         return answer;
     }
     let (parts, _) = answer.into_parts();

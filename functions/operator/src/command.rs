@@ -4,10 +4,10 @@ use domain::Fault;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::{Context, explain, identity, issues, organizations, sync, tokens};
+use crate::{Context, explain, identity, issues, organizations, repositories, sync, tokens};
 
 /// Every command: its name, its fields (`?` marks those that may be left out) and what it does.
-pub const HELP: [(&str, &str, &str); 14] = [
+pub const HELP: [(&str, &str, &str); 15] = [
     ("help", "", "lists the commands"),
     (
         "create-organization",
@@ -55,6 +55,11 @@ pub const HELP: [(&str, &str, &str); 14] = [
         "links an issue to a tracker's issue",
     ),
     (
+        "create-repository",
+        "organization, name, provider (git, integrations:github, integrations:gitlab, integrations:bitbucket, integrations:vsts), url",
+        "makes a repository that clients may name commits of, or sets provider and URL of the one with the name",
+    ),
+    (
         "set-feature",
         "organization, feature, enabled",
         "switches a feature of an organization",
@@ -100,6 +105,7 @@ pub(crate) async fn run(context: &Context, payload: &str) -> Result<Value, Fault
         "create-integration" => sync::create_integration(context, read(fields)?).await,
         "create-issue" => issues::create(context, read(fields)?).await,
         "link-external-issue" => issues::link(context, read(fields)?).await,
+        "create-repository" => repositories::create(context, read(fields)?).await,
         "set-feature" => sync::set_feature(context, read(fields)?).await,
         "set-sync" => sync::set_sync(context, read(fields)?).await,
         "set-identity" => identity::set_identity(context, read(fields)?).await,

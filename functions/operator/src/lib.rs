@@ -10,6 +10,7 @@ mod fields;
 mod identity;
 mod issues;
 mod organizations;
+mod repositories;
 mod sync;
 mod tokens;
 

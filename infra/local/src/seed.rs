@@ -11,6 +11,8 @@ use crate::Stack;
 const ORGANIZATION: &str = "acme";
 const PROJECT: &str = "web";
 const COLLECTION: &str = "7f9c1f0e-4d0a-4c58-9a55-2f0f6a1f3b31";
+const REPOSITORY: &str = "acme/web";
+const REPOSITORY_URL: &str = "https://github.com/acme/web.git";
 const WORK_ITEM: &str = "31";
 const JIRA_ISSUE: &str = "WEB-7";
 /// Whom the simulated Azure DevOps shows as the author of what is written with our token.
@@ -141,6 +143,11 @@ pub async fn seed(stack: &Arc<Stack>) -> anyhow::Result<Ready> {
         "slug": PROJECT, "name": "Web", "platform": "python",
     }))
     .await?;
+    run(json!({
+        "command": "create-repository", "organization": organization, "name": REPOSITORY,
+        "provider": "integrations:github", "url": REPOSITORY_URL,
+    }))
+    .await?;
     let token = run(json!({
         "command": "create-token", "email": people[0].email, "scopes": "all",
         // A kept table knows the tokens of earlier starts, and cannot show them again.
@@ -214,6 +221,8 @@ pub async fn seed(stack: &Arc<Stack>) -> anyhow::Result<Ready> {
         project: Some(PROJECT.to_owned()),
         project_id: Some(text(&project["project"]["id"])),
         auth_token: Some(text(&token["token"]["text"])),
+        repo_name: Some(REPOSITORY.to_owned()),
+        repo_url: Some(REPOSITORY_URL.to_owned()),
         vsts_external_id: Some(COLLECTION.to_owned()),
         vsts_shared_secret: Some(shared_secret),
         group_id: Some(text(&issue["id"])),

@@ -128,12 +128,15 @@ fn report(fault: &Fault) {
         }
         Fault::Client(client) => {
             let reason = match client {
-                ClientFault::Detail(detail) | ClientFault::Conflict(detail) => detail.clone(),
+                ClientFault::Detail(detail)
+                | ClientFault::Conflict(detail)
+                | ClientFault::Parameter(detail) => detail.clone(),
                 ClientFault::Fields(fields) => format!("{fields:?}"),
                 ClientFault::Unauthenticated
                 | ClientFault::InvalidToken
                 | ClientFault::Forbidden { .. }
-                | ClientFault::NotFound => format!("{client:?}"),
+                | ClientFault::NotFound
+                | ClientFault::Nested(_) => format!("{client:?}"),
             };
             tracing::error!(fault = "poison", reason, "the message can never be handled");
         }

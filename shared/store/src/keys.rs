@@ -4,9 +4,10 @@
 //! partition. A test compares [`CHART`] with docs/table.md and with the items that the flows write.
 
 use domain::{
-    Activity, Actor, AuditEntry, Email, ExternalKey, Facet, GroupId, IntegrationId, Link, MemberId,
-    MessageId, OrganizationId, ProjectId, Provider, PublicKey, ShortId, Slug, SubscriptionReason,
-    TeamId, Timestamp, TokenOwner, UserId,
+    Activity, Actor, AuditEntry, CommitRef, DeployId, Email, EnvironmentName, ExternalKey, Facet,
+    Generation, GroupId, IntegrationId, Link, MemberId, MessageId, OrganizationId, ProjectId,
+    Provider, PublicKey, Release, ReleaseId, RepositoryId, RepositoryName, ShortId, Slug,
+    SubscriptionReason, TeamId, Timestamp, TokenOwner, UserId, Version,
 };
 
 use crate::hash::TokenHash;
@@ -50,7 +51,7 @@ const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow
 }
 
 /// Every kind of item in the table.
-pub const CHART: [ChartRow; 41] = [
+pub const CHART: [ChartRow; 54] = [
     row("organization", "ORG#<organization>", "META"),
     row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
     row("team", "TEAM#<team>", "META"),
@@ -148,6 +149,43 @@ pub const CHART: [ChartRow; 41] = [
         "<due milliseconds>#<message>",
     ),
     row("cache's endpoint", "CONFIG", "REDIS"),
+    row("release", "RELEASE#<organization>#<version>", "META"),
+    row("release's id", "RELEASE_ID#<release>", "RELEASE"),
+    row(
+        "release's place in its organization's list",
+        "ORG#<organization>",
+        "RELEASE#<milliseconds>#<release>",
+    ),
+    row(
+        "release's place in a project's list",
+        "PROJECT#<project>",
+        "RELEASE#<milliseconds>#<release>",
+    ),
+    row(
+        "a project's activity about a release",
+        "PROJECT#<project>",
+        "ACT#release#<release>",
+    ),
+    row(
+        "page of a release's commits",
+        "RELEASE_ID#<release>",
+        "COMMITS#<generation>#<page>",
+    ),
+    row("deploy", "RELEASE_ID#<release>", "DEPLOY#<deploy>"),
+    row(
+        "last deploy to an environment",
+        "RELEASE_ID#<release>",
+        "LAST_DEPLOY#<project>#<environment>",
+    ),
+    row("environment", "ORG#<organization>", "ENVIRONMENT#<name>"),
+    row("repository", "REPOSITORY#<repository>", "META"),
+    row(
+        "repository's name",
+        "ORG#<organization>",
+        "REPOSITORY#<name>",
+    ),
+    row("commit", "COMMIT#<repository>#<sha>", "META"),
+    row("commit author", "ORG#<organization>", "AUTHOR#<address>"),
 ];
 
 pub(crate) fn organization(id: OrganizationId) -> Key {
@@ -408,4 +446,85 @@ pub(crate) fn outbox_due(due: Timestamp) -> String {
 
 pub(crate) fn cache_endpoint() -> Key {
     Key::new("CONFIG".into(), "REDIS")
+}
+
+pub(crate) fn release(organization: OrganizationId, version: &Version) -> Key {
+    Key::new(format!("RELEASE#{organization}#{version}"), META)
+}
+
+/// What belongs to a release lies under its id, which leads to the release as well.
+pub(crate) fn release_id(id: ReleaseId) -> Key {
+    Key::new(format!("RELEASE_ID#{id}"), "RELEASE")
+}
+
+pub(crate) const ORGANIZATION_RELEASES: &str = "RELEASE#";
+
+pub(crate) fn organization_release(release: &Release) -> Key {
+    let sk = release_place(release.created, release.id);
+    Key::new(format!("ORG#{}", release.organization), sk)
+}
+
+pub(crate) const PROJECT_RELEASES: &str = "RELEASE#";
+
+pub(crate) fn project_release(project: ProjectId, release: &Release) -> Key {
+    let sk = release_place(release.date(), release.id);
+    Key::new(format!("PROJECT#{project}"), sk)
+}
+
+/// Milliseconds from the year 1 to here: a release may bear any date, and numbers below zero do not sort.
+const YEAR_ONE: i64 = -62_135_596_800_000;
+
+fn release_place(at: Timestamp, id: ReleaseId) -> String {
+    format!("RELEASE#{:015}#{id}", at.millis() - YEAR_ONE)
+}
+
+pub(crate) fn release_activity(project: ProjectId, release: ReleaseId) -> Key {
+    let sk = format!("{ACTIVITIES}release#{release}");
+    Key::new(format!("PROJECT#{project}"), sk)
+}
+
+pub(crate) const COMMIT_PAGES: &str = "COMMITS#";
+
+pub(crate) fn commit_page(release: ReleaseId, generation: Generation, page: usize) -> Key {
+    let sk = format!("{COMMIT_PAGES}{generation}#{page:04}");
+    Key::new(format!("RELEASE_ID#{release}"), sk)
+}
+
+pub(crate) fn deploy(release: ReleaseId, deploy: DeployId) -> Key {
+    Key::new(format!("RELEASE_ID#{release}"), format!("DEPLOY#{deploy}"))
+}
+
+pub(crate) const LAST_DEPLOYS: &str = "LAST_DEPLOY#";
+
+pub(crate) fn last_deploy(
+    release: ReleaseId,
+    project: ProjectId,
+    environment: &EnvironmentName,
+) -> Key {
+    let sk = format!("{LAST_DEPLOYS}{project}#{environment}");
+    Key::new(format!("RELEASE_ID#{release}"), sk)
+}
+
+pub(crate) fn environment(organization: OrganizationId, name: &EnvironmentName) -> Key {
+    Key::new(format!("ORG#{organization}"), format!("ENVIRONMENT#{name}"))
+}
+
+pub(crate) fn repository(id: RepositoryId) -> Key {
+    Key::new(format!("REPOSITORY#{id}"), META)
+}
+
+pub(crate) const REPOSITORY_NAMES: &str = "REPOSITORY#";
+
+pub(crate) fn repository_name(organization: OrganizationId, name: &RepositoryName) -> Key {
+    let sk = format!("{REPOSITORY_NAMES}{}", name.folded());
+    Key::new(format!("ORG#{organization}"), sk)
+}
+
+pub(crate) fn commit(commit: &CommitRef) -> Key {
+    let CommitRef { repository, sha } = commit;
+    Key::new(format!("COMMIT#{repository}#{sha}"), META)
+}
+
+pub(crate) fn commit_author(organization: OrganizationId, email: &str) -> Key {
+    Key::new(format!("ORG#{organization}"), format!("AUTHOR#{email}"))
 }

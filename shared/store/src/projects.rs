@@ -7,7 +7,7 @@ use crate::{
     change::{Changed, Swap},
     error::StoreError,
     keys,
-    table::{Insert, Page, Query, Store},
+    table::{Insert, Page, Query, Store, read},
     transaction::Transaction,
 };
 
@@ -59,6 +59,30 @@ impl Store {
             Some(found) => self.project(found.project).await,
             None => Ok(None),
         }
+    }
+
+    /// The projects with these ids, in their order, without those that are gone.
+    pub async fn projects_by_id(&self, ids: &[ProjectId]) -> Result<Vec<Project>, StoreError> {
+        self.get_list(ids.iter().map(|id| keys::project(*id)).collect())
+            .await
+    }
+
+    /// The ids of the projects with these slugs, without those that do not exist.
+    pub async fn project_ids(
+        &self,
+        organization: OrganizationId,
+        slugs: &[Slug],
+    ) -> Result<Vec<(Slug, ProjectId)>, StoreError> {
+        let key = |slug: &Slug| keys::project_slug(organization, slug);
+        let mut found = self.get_all(slugs.iter().map(key).collect()).await?;
+        let mut ids = Vec::new();
+        for slug in slugs {
+            if let Some(item) = found.remove(&key(slug)) {
+                let reference: ProjectRef = read(&key(slug), item)?;
+                ids.push((slug.clone(), reference.project));
+            }
+        }
+        Ok(ids)
     }
 
     /// The projects of an organization, by slug, whatever their status.

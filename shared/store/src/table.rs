@@ -9,9 +9,10 @@ use std::{
 use aws_sdk_dynamodb::{
     Client,
     config::retry::RetryPartition,
-    types::{AttributeValue, KeysAndAttributes},
+    types::{AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, WriteRequest},
 };
 use aws_types::SdkConfig;
+use futures_util::future::try_join_all;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -26,7 +27,13 @@ const BATCH_ATTEMPTS: u32 = 5;
 const BATCH_PAUSE: Duration = Duration::from_millis(25);
 
 /// How many keys a BatchGetItem takes.
-const BATCH_KEYS: usize = 100;
+pub(crate) const BATCH_KEYS: usize = 100;
+
+/// How many items a BatchWriteItem takes.
+const BATCH_ITEMS: usize = 25;
+
+/// How many batches are under way at the same time.
+pub(crate) const BATCHES_AT_ONCE: usize = 25;
 
 /// How many stores this process has made.
 static STORES: AtomicU64 = AtomicU64::new(0);
@@ -138,25 +145,24 @@ impl Store {
     /// Reads many items consistently, in batches, and asks again for what the table left out.
     pub(crate) async fn get_all(&self, keys: Vec<Key>) -> Result<HashMap<Key, Item>, StoreError> {
         let mut found = HashMap::new();
-        for chunk in keys.chunks(BATCH_KEYS) {
-            self.get_batch(chunk, &mut found).await?;
+        let batches: Vec<_> = keys.chunks(BATCH_KEYS).collect();
+        for wave in batches.chunks(BATCHES_AT_ONCE) {
+            let wave = wave.iter().map(|batch| self.get_batch(batch));
+            for items in try_join_all(wave).await? {
+                found.extend(items);
+            }
         }
         Ok(found)
     }
 
-    async fn get_batch(
-        &self,
-        keys: &[Key],
-        found: &mut HashMap<Key, Item>,
-    ) -> Result<(), StoreError> {
+    async fn get_batch(&self, keys: &[Key]) -> Result<HashMap<Key, Item>, StoreError> {
+        let mut found = HashMap::new();
         let mut wanted = keys.iter().map(attributes).collect::<Vec<_>>();
         for attempt in 0..BATCH_ATTEMPTS {
             if wanted.is_empty() {
-                return Ok(());
+                return Ok(found);
             }
-            if attempt > 0 {
-                tokio::time::sleep(BATCH_PAUSE * 2_u32.pow(attempt - 1)).await;
-            }
+            pause(attempt).await;
             let request = KeysAndAttributes::builder()
                 .set_keys(Some(wanted))
                 .consistent_read(true)
@@ -182,11 +188,97 @@ impl Store {
             wanted = left.map(|keys| keys.keys).unwrap_or_default();
         }
         match wanted.len() {
-            0 => Ok(()),
+            0 => Ok(found),
             n => Err(unavailable(
                 "BatchGetItem",
                 format!("{n} keys were left unprocessed"),
             )),
+        }
+    }
+
+    /// Writes many items, whatever is there, and those that the table left out again. Each by itself: a
+    /// failure leaves some written.
+    pub(crate) async fn put_all(&self, items: Vec<Item>) -> Result<(), StoreError> {
+        let put = |item| {
+            let put = PutRequest::builder().set_item(Some(item)).build();
+            put.map(|put| WriteRequest::builder().put_request(put).build())
+        };
+        let requests = items.into_iter().map(put).collect::<Result<Vec<_>, _>>();
+        self.write_all(requests.map_err(|e| unavailable("encoding", e))?)
+            .await
+    }
+
+    /// Deletes many items. Each by itself: a failure leaves some.
+    pub(crate) async fn delete_all(&self, keys: Vec<Key>) -> Result<(), StoreError> {
+        let delete = |key: &Key| {
+            let delete = DeleteRequest::builder().set_key(Some(attributes(key)));
+            let delete = delete.build();
+            delete.map(|delete| WriteRequest::builder().delete_request(delete).build())
+        };
+        let requests = keys.iter().map(delete).collect::<Result<Vec<_>, _>>();
+        self.write_all(requests.map_err(|e| unavailable("encoding", e))?)
+            .await
+    }
+
+    async fn write_all(&self, requests: Vec<WriteRequest>) -> Result<(), StoreError> {
+        let batches: Vec<_> = requests.chunks(BATCH_ITEMS).collect();
+        for wave in batches.chunks(BATCHES_AT_ONCE) {
+            let wave = wave.iter().map(|batch| self.write_batch(batch.to_vec()));
+            try_join_all(wave).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_batch(&self, mut left: Vec<WriteRequest>) -> Result<(), StoreError> {
+        for attempt in 0..BATCH_ATTEMPTS {
+            if left.is_empty() {
+                return Ok(());
+            }
+            pause(attempt).await;
+            let answer = self
+                .client
+                .batch_write_item()
+                .request_items(&self.table, left)
+                .send()
+                .await
+                .map_err(|e| StoreError::sdk("BatchWriteItem", e))?;
+            let unprocessed = answer
+                .unprocessed_items
+                .and_then(|mut u| u.remove(&self.table));
+            left = unprocessed.unwrap_or_default();
+        }
+        match left.len() {
+            0 => Ok(()),
+            n => Err(unavailable(
+                "BatchWriteItem",
+                format!("{n} writes were left unprocessed"),
+            )),
+        }
+    }
+
+    /// The keys of all items of a partition.
+    pub(crate) async fn keys_in(&self, pk: &str) -> Result<Vec<Key>, StoreError> {
+        let (mut keys, mut start) = (Vec::new(), None);
+        loop {
+            let answer = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .consistent_read(true)
+                .key_condition_expression("#pk = :pk")
+                .projection_expression("#pk, #sk")
+                .expression_attribute_names("#pk", PARTITION_KEY)
+                .expression_attribute_names("#sk", SORT_KEY)
+                .expression_attribute_values(":pk", text(pk))
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(|e| StoreError::sdk("Query", e))?;
+            keys.extend(answer.items.unwrap_or_default().iter().map(key_of));
+            start = answer.last_evaluated_key;
+            if start.is_none() {
+                return Ok(keys);
+            }
         }
     }
 
@@ -293,6 +385,13 @@ impl Store {
             .await
             .map_err(|e| StoreError::sdk("Query", e))?;
         Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key))
+    }
+}
+
+/// Lets a table that left something out catch its breath.
+async fn pause(attempt: u32) {
+    if attempt > 0 {
+        tokio::time::sleep(BATCH_PAUSE * 2_u32.pow(attempt - 1)).await;
     }
 }
 

@@ -45,7 +45,7 @@ impl ReleaseQuery {
     /// Versions that contain this text, whatever the case.
     pub fn containing(text: &str) -> Self {
         let text = text.trim().to_lowercase();
-        let terms = (!text.is_empty()).then(|| Term::Text(text));
+        let terms = (!text.is_empty()).then_some(Term::Text(text));
         Self {
             terms: terms.into_iter().collect(),
         }

@@ -151,10 +151,20 @@ impl Version {
             let finished = semver.prerelease.is_empty();
             Some((semver.numbers, finished, semver.prerelease))
         };
-        match (key(self), key(other)) {
-            // `None` sorts below everything, so last.
-            (own, others) => others.cmp(&own),
-        }
+        // `None` sorts below everything, so last.
+        key(other).cmp(&key(self))
+    }
+}
+
+impl Version {
+    /// Sorts the higher number of a build first. A version without one comes after all others.
+    pub fn later_build_first(&self, other: &Self) -> Ordering {
+        other.build_number().cmp(&self.build_number())
+    }
+
+    /// The build code where it is a number.
+    pub fn build_number(&self) -> Option<u64> {
+        self.semver()?.build_number
     }
 }
 

@@ -1,0 +1,319 @@
+//! Making, changing and deleting releases.
+//!
+//! The whole request is read and checked before anything of it is written. Making a release again finds
+//! it, so a request that is sent twice does the same.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Path, Request, State},
+    http::{HeaderMap, StatusCode},
+    response::IntoResponse,
+};
+use domain::{
+    CommitList, CommitRef, Fault, GivenCommit, Project, Ref, Release, ReleaseId, Timestamp, User,
+    UserId,
+};
+use runtime::{Answer, json};
+
+use super::{
+    Incoming, Place, RELEASE_DELETE, RELEASE_WRITE, Segments,
+    fields::{Family, NewRelease, ReleaseFields, invalid_projects},
+    may_use, patiently, projects_named, show,
+};
+use crate::{Context, auth::Seat};
+
+/// More members than an organization has.
+const ALL_MEMBERS: usize = 10_000;
+
+/// What stays the same however often a request is carried out.
+#[derive(Clone, Copy)]
+struct Attempt {
+    now: Timestamp,
+    random: u32,
+}
+
+/// `POST .../releases/`
+pub(super) async fn create(
+    State(context): State<Arc<Context>>,
+    Path(segments): Path<Segments>,
+    request: Request,
+) -> Answer {
+    let request = Incoming::read(request).await?;
+    let attempt = Attempt {
+        now: context.clock.now(),
+        random: rand::random(),
+    };
+    patiently(|| make(&context, &segments, &request, attempt)).await
+}
+
+async fn make(
+    context: &Context,
+    segments: &Segments,
+    request: &Incoming,
+    attempt: Attempt,
+) -> Answer {
+    let place = Place::find(context, &request.headers, segments, &RELEASE_WRITE).await?;
+    let organization = place.seat.organization.id;
+    let family = place.family();
+    let new = NewRelease::parse(&request.fields()?, family, organization)?;
+    let projects = match &place.project {
+        Some(project) => vec![project.clone()],
+        None => requested(context, &place.seat, &new).await?,
+    };
+    let owner = match &new.owner {
+        Some(name) => Some(owner(context, &place.seat, name).await?),
+        None => None,
+    };
+    let refs = known_refs(context, &place.seat, new.fields.refs.as_deref()).await;
+
+    let found = context.store.release(organization, &new.version).await?;
+    let release = match found {
+        Some(release) => release,
+        None => {
+            let mut release =
+                Release::new(attempt.id(), organization, new.version.clone(), attempt.now);
+            release.reference = new.fields.reference.clone();
+            release.url = new.fields.url.clone();
+            release.released = new.fields.released;
+            release.status = new.fields.status.unwrap_or_default();
+            release.owner = owner;
+            release.user_agent = request.user_agent();
+            let made = context.store.create_release(&release, &projects).await?;
+            // Another id next time, which comes at once.
+            made.ok_or_else(|| Fault::Retry("the release's id is taken".into()))?
+        }
+    };
+    let created = release.id == attempt.id();
+    if family == Family::Organization && !created {
+        closed_to(context, &place.seat, &release).await?;
+    }
+    let newly = projects
+        .iter()
+        .any(|project| !release.projects.contains(&project.id));
+    // Of a release that is there already only the status follows.
+    let decide = |seen: &Release| {
+        let mut next = seen.clone();
+        next.projects.extend(projects.iter().map(|it| it.id));
+        next.status = new.fields.status.unwrap_or(seen.status);
+        next
+    };
+    let changed = context
+        .store
+        .change_release(&release, &projects, decide)
+        .await?;
+    let mut release = changed.ok_or_else(|| Fault::Retry("the release went away".into()))?;
+    release = set_commits(context, release, &new.fields.commits, attempt.now).await?;
+    release = set_refs(context, release, refs?).await?;
+    let status = match created || newly {
+        true => StatusCode::CREATED,
+        false => StatusCode::ALREADY_REPORTED,
+    };
+    answer(context, &place, &release, status).await
+}
+
+impl Attempt {
+    fn id(self) -> ReleaseId {
+        ReleaseId::timed(self.now, self.random)
+    }
+}
+
+impl Place {
+    fn family(&self) -> Family {
+        match self.project {
+            Some(_) => Family::Project,
+            None => Family::Organization,
+        }
+    }
+}
+
+/// The projects that a new release names; the caller has to be able to use all of them.
+async fn requested(
+    context: &Context,
+    seat: &Seat,
+    new: &NewRelease,
+) -> Result<Vec<Project>, Fault> {
+    let found = projects_named(context, seat, &new.projects).await?;
+    let (mut projects, mut unknown): (Vec<Project>, _) = (Vec::new(), Vec::new());
+    for (name, project) in new.projects.iter().zip(found) {
+        match project {
+            Some(project) if projects.iter().any(|known| known.id == project.id) => {}
+            Some(project) => projects.push(project),
+            None => unknown.push(name.to_string()),
+        }
+    }
+    match unknown.is_empty() {
+        true => Ok(projects),
+        false => Err(Fault::field("projects", invalid_projects(&unknown))),
+    }
+}
+
+/// Refuses to touch a release that is also in projects that the caller may not use.
+async fn closed_to(context: &Context, seat: &Seat, release: &Release) -> Result<(), Fault> {
+    let ids: Vec<_> = release.projects.iter().copied().collect();
+    let projects = context.store.projects_by_id(&ids).await?;
+    let closed = projects.iter().filter(|project| {
+        project.status == domain::ProjectStatus::Active && !may_use(seat, project)
+    });
+    let closed: Vec<_> = closed.map(|project| project.slug.to_string()).collect();
+    match closed.is_empty() {
+        true => Ok(()),
+        false => Err(Fault::field("projects", invalid_projects(&closed))),
+    }
+}
+
+/// The member that a release names as its owner: by id, address or user name.
+async fn owner(context: &Context, seat: &Seat, name: &str) -> Result<UserId, Fault> {
+    let unknown = || Fault::field("owner", format!("Cannot find the user \"{name}\"."));
+    let organization = seat.organization.id;
+    let by_id = match name.parse() {
+        Ok(id) => context.store.user(id).await?,
+        Err(_) => None,
+    };
+    let by_email = match (&by_id, name.parse()) {
+        (None, Ok(email)) => context.store.user_by_email(&email).await?,
+        (Some(_), _) | (None, Err(_)) => None,
+    };
+    let Some(user) = by_id.or(by_email) else {
+        let members = context.store.members(organization, 0, ALL_MEMBERS).await?;
+        let named = |user: &User| user.username.eq_ignore_ascii_case(name);
+        let found = members.rows.into_iter().find(|(_, user)| named(user));
+        return found.map(|(_, user)| user.id).ok_or_else(unknown);
+    };
+    let member = context.store.member(organization, user.id).await?;
+    let outsider = || Fault::field("owner", "The user is not a member of this organization.");
+    member.map(|_| user.id).ok_or_else(outsider)
+}
+
+/// What refs name, by id. All of their repositories have to be known.
+async fn known_refs(
+    context: &Context,
+    seat: &Seat,
+    refs: Option<&[Ref]>,
+) -> Result<Vec<CommitRef>, Fault> {
+    let refs = refs.unwrap_or_default();
+    let names: Vec<_> = refs.iter().map(|it| it.repository.clone()).collect();
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let known = context
+        .store
+        .repositories_named(seat.organization.id, &names)
+        .await?;
+    let (mut found, mut unknown) = (Vec::new(), Vec::new());
+    for it in refs {
+        match known.get(&it.repository.folded()) {
+            Some(repository) => found.push(CommitRef {
+                repository: *repository,
+                sha: it.commit.clone(),
+            }),
+            None if unknown.contains(&it.repository.as_str()) => {}
+            None => unknown.push(it.repository.as_str()),
+        }
+    }
+    match unknown.is_empty() {
+        true => Ok(found),
+        false => {
+            let message = format!("Invalid repository names: {}", unknown.join(","));
+            Err(Fault::field("refs", message))
+        }
+    }
+}
+
+async fn set_commits(
+    context: &Context,
+    release: Release,
+    commits: &[GivenCommit],
+    now: Timestamp,
+) -> Result<Release, Fault> {
+    if commits.is_empty() {
+        return Ok(release);
+    }
+    let list = CommitList::new(commits.to_vec());
+    let set = context.store.set_commits(&release, &list, now).await?;
+    set.ok_or_else(|| Fault::Retry("the release went away".into()))
+}
+
+/// Notes the newest commits that refs name. The commits before them are not known yet: they would have to
+/// be asked of the repository's host.
+async fn set_refs(
+    context: &Context,
+    release: Release,
+    heads: Vec<CommitRef>,
+) -> Result<Release, Fault> {
+    if heads.is_empty() {
+        return Ok(release);
+    }
+    let set = context.store.set_heads(&release, &heads).await?;
+    set.ok_or_else(|| Fault::Retry("the release went away".into()))
+}
+
+async fn answer(context: &Context, place: &Place, release: &Release, status: StatusCode) -> Answer {
+    let rows = std::slice::from_ref(release);
+    let shown = show::releases(context, &place.seat, rows).await?;
+    Ok(json(status, &shown[0]))
+}
+
+/// `PUT .../releases/{version}/`
+pub(super) async fn update(
+    State(context): State<Arc<Context>>,
+    Path(segments): Path<Segments>,
+    request: Request,
+) -> Answer {
+    let request = Incoming::read(request).await?;
+    let now = context.clock.now();
+    patiently(|| change(&context, &segments, &request, now)).await
+}
+
+async fn change(
+    context: &Context,
+    segments: &Segments,
+    request: &Incoming,
+    now: Timestamp,
+) -> Answer {
+    let place = Place::find(context, &request.headers, segments, &RELEASE_WRITE).await?;
+    let (release, projects) = place.release(context, segments).await?;
+    let organization = place.seat.organization.id;
+    let fields = ReleaseFields::parse(&request.fields()?, place.family(), organization)?;
+    let heads = known_refs(context, &place.seat, fields.refs.as_deref()).await;
+    // What is left out, null or blank stays. Sentry does not open an archived release here; this does.
+    let decide = |seen: &Release| {
+        let mut next = seen.clone();
+        next.reference = fields.reference.clone().or(next.reference);
+        next.url = fields.url.clone().or(next.url);
+        next.released = fields.released.or(next.released);
+        next.status = fields.status.unwrap_or(seen.status);
+        next
+    };
+    let changed = context
+        .store
+        .change_release(&release, &projects, decide)
+        .await?;
+    let mut release = changed.ok_or_else(Fault::not_found)?;
+    release = set_commits(context, release, &fields.commits, now).await?;
+    release = match &fields.refs {
+        Some(refs) if refs.is_empty() && fields.commits.is_empty() => {
+            let cleared = context.store.clear_commits(&release).await?;
+            cleared.ok_or_else(Fault::not_found)?
+        }
+        Some(_) | None => set_refs(context, release, heads?).await?,
+    };
+    answer(context, &place, &release, StatusCode::OK).await
+}
+
+/// `DELETE .../releases/{version}/`
+pub(super) async fn delete(
+    State(context): State<Arc<Context>>,
+    Path(segments): Path<Segments>,
+    headers: HeaderMap,
+) -> Answer {
+    patiently(|| async {
+        let place = Place::find(&context, &headers, &segments, &RELEASE_DELETE).await?;
+        let (release, _) = place.release(&context, &segments).await?;
+        match context.store.delete_release(&release).await? {
+            true => Ok(StatusCode::NO_CONTENT.into_response()),
+            false => Err(Fault::not_found().into()),
+        }
+    })
+    .await
+}
