@@ -2,6 +2,7 @@
 
 mod api;
 mod assignee;
+mod clients;
 mod commits;
 mod connections;
 mod convergence;
@@ -10,6 +11,7 @@ mod deploys;
 mod events;
 mod failures;
 mod issue_update;
+mod list_costs;
 mod operator;
 mod ordering;
 mod outbound;

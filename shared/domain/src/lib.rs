@@ -55,9 +55,9 @@ pub use outcome::{AssigneeMove, Direction, Outcome, Reason, Rule, SyncRecord};
 pub use project::{InboundFilter, NewProject, Project, ProjectFlags, ProjectStatus};
 pub use release::{
     Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, Deploy,
-    EnvironmentName, FileChange, Generation, GivenAuthor, GivenCommit, Head, InvalidQuery,
+    EnvironmentName, FileChange, Generation, GivenAuthor, GivenCommit, InvalidQuery,
     InvalidVersion, ListedCommit, Listing, MOST_AUTHORS, Ref, Release, ReleaseQuery, ReleaseStatus,
-    Repository, RepositoryName, RepositoryProvider, Semver, Version, merge_commits, write_author,
+    Repository, RepositoryList, RepositoryName, RepositoryProvider, Semver, Version, write_author,
     write_commit,
 };
 pub use secret::Secret;

@@ -1,17 +1,17 @@
 //! The commits of releases.
 //!
-//! What is known of a commit lies in a partition of its own. Which commits a release has is a list in
-//! pages under a generation, and the release names the generation that counts: a new list is written
-//! beside the old one, and one conditional write makes it the release's. Readers go through the release,
-//! so they see the old list or the new one.
+//! What is known of a commit lies in a partition of its own. Which commits a release has of a repository is
+//! a list in pages under a generation, and the release names the generation that counts: a new list is
+//! written beside the old one, and one write makes all that came together the release's. Readers go
+//! through the release, so they see the old lists or the new ones.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use aws_sdk_dynamodb::types::ReturnValue;
+use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
     Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, Email, Generation,
-    GivenAuthor, Head, ListedCommit, Listing, Release, Repository, RepositoryId, Timestamp, User,
-    merge_commits, write_author, write_commit,
+    GivenAuthor, ListedCommit, Listing, MOST_AUTHORS, Release, ReleaseId, Repository, RepositoryId,
+    RepositoryList, Timestamp, User, write_author, write_commit,
 };
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
@@ -21,8 +21,8 @@ use crate::{
     keys::{self, Key},
     releases::{AddressOwner, Found},
     table::{
-        ATTEMPTS, BATCHES_AT_ONCE, Item, Page, Query, Store, attributes, key_of, read, step_aside,
-        text, value, write,
+        ATTEMPTS, BATCHES_AT_ONCE, Item, Page, Store, attributes, read, step_aside, text, value,
+        write,
     },
     transaction::{Change, Commit as Committed},
 };
@@ -36,75 +36,52 @@ const ABANDONED_AFTER_MS: i64 = 60 * 60 * 1000;
 /// A part of a commit list.
 #[derive(Serialize, Deserialize)]
 struct CommitPage {
-    generation: Generation,
-    page: usize,
-    repositories: Vec<RepositoryId>,
     authors: Vec<String>,
-    /// For each commit repository and author, by their number above, the milliseconds of its date, and its
+    /// For each commit its author, by their number above, the milliseconds of its date, its place and its
     /// name: as JSON, which is half of what the table's own lists take.
     commits: String,
 }
 
-type PackedCommit = (usize, Option<usize>, Option<i64>, String);
+type PackedCommit = (Option<usize>, Option<i64>, u32, String);
 
 impl CommitPage {
-    fn pack(generation: Generation, page: usize, commits: &[ListedCommit]) -> Self {
-        let (mut repositories, mut authors) = (Vec::new(), Vec::new());
+    fn pack(commits: &[ListedCommit]) -> Self {
+        let mut authors: Vec<String> = Vec::new();
+        let mut numbers = HashMap::new();
         let packed: Vec<PackedCommit> = commits
             .iter()
             .map(|listed| {
-                let author = listed.author.as_ref();
-                (
-                    number(&mut repositories, &listed.commit.repository),
-                    author.map(|author| number(&mut authors, author)),
-                    listed.date.map(Timestamp::millis),
-                    listed.commit.sha.clone(),
-                )
+                let author = listed.author.as_ref().map(|author| {
+                    *numbers.entry(author).or_insert_with(|| {
+                        authors.push(author.clone());
+                        authors.len() - 1
+                    })
+                });
+                let date = listed.date.map(Timestamp::millis);
+                (author, date, listed.place, listed.sha.clone())
             })
             .collect();
         Self {
-            generation,
-            page,
-            repositories,
             authors,
             commits: serde_json::to_string(&packed).expect("numbers and texts"),
         }
     }
 
-    fn unpack(&self, key: &Key) -> Result<Vec<ListedCommit>, StoreError> {
-        let unreadable = |cause: String| StoreError::Unreadable {
+    fn unpack(self, key: &Key) -> Result<Vec<ListedCommit>, StoreError> {
+        let packed: Result<Vec<PackedCommit>, _> = serde_json::from_str(&self.commits);
+        let packed = packed.map_err(|error| StoreError::Unreadable {
             key: format!("{} {}", key.pk, key.sk),
-            cause,
-        };
-        let packed: Vec<PackedCommit> =
-            serde_json::from_str(&self.commits).map_err(|e| unreadable(e.to_string()))?;
-        let listed = packed.into_iter().map(|(repository, author, date, sha)| {
-            let author = author.map(|author| self.authors.get(author).cloned());
-            Some(ListedCommit {
-                commit: CommitRef {
-                    repository: *self.repositories.get(repository)?,
-                    sha,
-                },
-                author: match author {
-                    Some(author) => Some(author?),
-                    None => None,
-                },
+            cause: error.to_string(),
+        })?;
+        let listed = packed
+            .into_iter()
+            .map(|(author, date, place, sha)| ListedCommit {
+                sha,
+                author: author.and_then(|author| self.authors.get(author).cloned()),
                 date: date.map(Timestamp::from_millis),
-            })
-        });
-        let listed: Option<_> = listed.collect();
-        listed.ok_or_else(|| unreadable("a number that stands for nothing".into()))
-    }
-}
-
-/// The place of a thing in a list, where it is put if it is not there.
-fn number<T: PartialEq + Clone>(list: &mut Vec<T>, thing: &T) -> usize {
-    match list.iter().position(|known| known == thing) {
-        Some(place) => place,
-        None => {
-            list.push(thing.clone());
-            list.len() - 1
-        }
+                place,
+            });
+        Ok(listed.collect())
     }
 }
 
@@ -123,45 +100,17 @@ pub struct CommitView {
     pub repository: Option<Repository>,
 }
 
-/// The commit lists that lie with a release, and which items they are.
-#[derive(Default)]
-struct Pages(Vec<(Key, CommitPage)>);
-
-impl Pages {
-    /// The list of a generation. `None`: it is not all there, so it is no release's any more.
-    fn listing(&self, release: &Release) -> Result<Option<Vec<ListedCommit>>, StoreError> {
-        let mut commits = Vec::new();
-        let own = |page: &CommitPage| Some(page.generation) == release.generation;
-        for (key, page) in self.0.iter().filter(|(_, page)| own(page)) {
-            commits.extend(page.unpack(key)?);
-        }
-        let whole = commits.len() == release.listed as usize;
-        Ok(whole.then_some(commits))
-    }
-
-    /// What is not needed once the release has another generation: its present one, and what writers left
-    /// that did not come so far.
-    fn superseded(&self, release: &Release, now: Timestamp) -> Vec<Key> {
-        let abandoned =
-            |page: &CommitPage| page.generation.written().plus(ABANDONED_AFTER_MS) < now;
-        let old =
-            |page: &CommitPage| Some(page.generation) == release.generation || abandoned(page);
-        let old = self.0.iter().filter(|(_, page)| old(page));
-        old.map(|(key, _)| key.clone()).collect()
-    }
-}
-
-/// What has to be written of the commits of a list, and the list as the release is to have it.
+/// What has to be written of the commits of a list, and the list of each repository that it names.
 struct Prepared {
-    replaced: BTreeSet<RepositoryId>,
-    listed: Vec<ListedCommit>,
+    lists: BTreeMap<RepositoryId, Listing>,
     puts: Vec<Item>,
     updates: Vec<(CommitRef, CommitFields)>,
 }
 
 impl Store {
-    /// Makes a list the commits of a release, for the repositories that it names; those of others stay.
-    /// Writers that meet follow one another. `None`: the release is gone.
+    /// Makes a list the commits of a release, for the repositories that it names; those of others stay. A
+    /// list never depends on what was there, so writers that meet need not wait for one another: of each
+    /// repository the last one counts. `None`: the release is gone.
     pub async fn set_commits(
         &self,
         release: &Release,
@@ -169,8 +118,9 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<Release>, StoreError> {
         let names: Vec<_> = list.named.iter().cloned().collect();
-        let (mut pages, known) = tokio::try_join!(
-            self.commit_pages(release),
+        let own = keys::release_id(release.id).pk;
+        let (pages, known) = tokio::try_join!(
+            self.keys_in(&own, keys::COMMIT_PAGES),
             self.repositories_named(release.organization, &names),
         )?;
         let wanted: Vec<_> = list.repositories().into_iter().cloned().collect();
@@ -178,160 +128,95 @@ impl Store {
             .make_repositories(release.organization, &wanted, known, now)
             .await?;
         let mut prepared = self.prepare(release, list, &repositories).await?;
-        self.update_commits(std::mem::take(&mut prepared.updates), now)
-            .await?;
-        let mut seen = release.clone();
-        for attempt in 0..ATTEMPTS {
-            step_aside(attempt).await;
-            if let Some(known) = pages.listing(&seen)? {
-                let listing = merge_commits(known, &prepared.replaced, &prepared.listed);
-                let puts = std::mem::take(&mut prepared.puts);
-                let next = self.write_listing(&seen, &listing, puts, now).await?;
-                if let Some(next) = next {
-                    // What is left over is met again by the next list.
-                    let _ = self.delete_all(pages.superseded(&seen, now)).await;
-                    return Ok(Some(next));
-                }
-            }
-            match self.release(seen.organization, &seen.version).await? {
-                Some(found) if found.id == seen.id => seen = found,
-                Some(_) | None => return Ok(None),
-            }
-            pages = self.commit_pages(&seen).await?;
-        }
-        Err(StoreError::Contended(format!("release {}", seen.id)))
-    }
 
-    /// Writes a list beside the present one and makes it the release's. `None`: the commits of the release
-    /// were changed since it was `seen`, and nothing is left of the new list.
-    async fn write_listing(
-        &self,
-        seen: &Release,
-        listing: &Listing,
-        mut puts: Vec<Item>,
-        now: Timestamp,
-    ) -> Result<Option<Release>, StoreError> {
-        let generation = Generation::new(now, rand::random());
-        let mut pages = Vec::new();
-        for (number, commits) in listing.commits.chunks(PAGE).enumerate() {
-            let key = keys::commit_page(seen.id, generation, number);
-            puts.push(write(&key, &CommitPage::pack(generation, number, commits))?);
-            pages.push(key);
-        }
-        self.put_all(puts).await?;
-        let mut next = seen.clone();
-        next.take((!pages.is_empty()).then_some(generation), listing);
-        match self.replace_commits(seen, &next).await? {
-            Committed::Done => Ok(Some(next)),
-            Committed::Refused(_) => {
-                let _ = self.delete_all(pages).await;
-                Ok(None)
+        let most_authors = (MOST_AUTHORS / prepared.lists.len().max(1)).max(1);
+        let mut next = Lists::default();
+        for (repository, listing) in &prepared.lists {
+            let generation = Generation::new(now, rand::random());
+            for (number, commits) in listing.commits.chunks(PAGE).enumerate() {
+                let key = keys::commit_page(release.id, generation, number);
+                prepared.puts.push(write(&key, &CommitPage::pack(commits))?);
             }
+            next.0
+                .push((*repository, listing.note(generation, most_authors)));
         }
+        self.put_all(prepared.puts).await?;
+        self.update_commits(prepared.updates, now).await?;
+        let key = keys::release(release.organization, &release.version);
+        let change = next.change(release.id)?;
+        if self.transaction().update(&key, change)?.commit().await? != Committed::Done {
+            return Ok(None);
+        }
+        // What is left over is met again by a later list.
+        let _ = self
+            .delete_all(superseded(release, &pages, &next, now))
+            .await;
+        self.release_again(release).await
     }
 
     /// Names the newest commits of repositories. `None`: the release is gone.
     pub async fn set_heads(
         &self,
         release: &Release,
-        heads: &[Head],
+        heads: &[CommitRef],
     ) -> Result<Option<Release>, StoreError> {
-        let decide = |seen: &Release| {
-            let mut next = seen.clone();
-            next.heads = seen.heads_with(heads);
-            next.commit_seq += 1;
-            next
+        // Of several of one repository the last one counts.
+        let heads: BTreeMap<_, _> = heads
+            .iter()
+            .map(|head| (head.repository, &head.sha))
+            .collect();
+        let mut change = Change {
+            expression: "SET commit_seq = commit_seq + :one".into(),
+            condition: "id = :id".into(),
+            names: Vec::new(),
+            values: [
+                (":one".into(), value(&1)?),
+                (":id".into(), value(&release.id)?),
+            ]
+            .into(),
         };
-        self.change_commits(release, decide).await
+        for (n, (repository, sha)) in heads.into_iter().enumerate() {
+            change
+                .expression
+                .push_str(&format!(", heads.#r{n} = :h{n}"));
+            change
+                .names
+                .push((format!("#r{n}"), repository.to_string()));
+            change.values.insert(format!(":h{n}"), text(sha));
+        }
+        let key = keys::release(release.organization, &release.version);
+        match self.transaction().update(&key, change)?.commit().await? {
+            Committed::Done => self.release_again(release).await,
+            Committed::Refused(_) => Ok(None),
+        }
     }
 
     /// Takes all commits from a release. `None`: it is gone.
     pub async fn clear_commits(&self, release: &Release) -> Result<Option<Release>, StoreError> {
-        let decide = |seen: &Release| {
-            let mut next = seen.clone();
-            next.clear_commits();
-            next
-        };
-        let pages = self.commit_pages(release).await?;
-        let cleared = self.change_commits(release, decide).await?;
-        let old = pages.0.into_iter().map(|(key, _)| key);
-        let _ = self.delete_all(old.collect()).await;
-        Ok(cleared)
-    }
-
-    async fn change_commits(
-        &self,
-        release: &Release,
-        decide: impl Fn(&Release) -> Release,
-    ) -> Result<Option<Release>, StoreError> {
-        let mut seen = release.clone();
-        for attempt in 0..ATTEMPTS {
-            step_aside(attempt).await;
-            let next = decide(&seen);
-            if self.replace_commits(&seen, &next).await? == Committed::Done {
-                return Ok(Some(next));
-            }
-            match self.release(seen.organization, &seen.version).await? {
-                Some(found) if found.id == seen.id => seen = found,
-                Some(_) | None => return Ok(None),
-            }
-        }
-        Err(StoreError::Contended(format!("release {}", seen.id)))
-    }
-
-    /// Changes what the commits of a release are, if nobody else did. A transaction, although it is one
-    /// write: made again after its answer was lost, it is known for what it is.
-    async fn replace_commits(
-        &self,
-        seen: &Release,
-        next: &Release,
-    ) -> Result<Committed, StoreError> {
-        let fields = [
-            ("commit_seq", value(&next.commit_seq)?),
-            ("generation", value(&next.generation)?),
-            ("listed", value(&next.listed)?),
-            ("commit_count", value(&next.commit_count)?),
-            ("last_commit", value(&next.last_commit)?),
-            ("authors", value(&next.authors)?),
-            ("heads", value(&next.heads)?),
-        ];
-        let mut change = Change {
-            condition: "commit_seq = :seen_seq AND generation = :seen_generation AND id = :id"
-                .into(),
+        let change = Change {
+            expression: "SET commit_seq = commit_seq + :one, lists = :none, heads = :none".into(),
+            condition: "id = :id".into(),
+            names: Vec::new(),
             values: [
-                (":seen_seq".into(), value(&seen.commit_seq)?),
-                (":seen_generation".into(), value(&seen.generation)?),
-                (":id".into(), value(&seen.id)?),
+                (":one".into(), value(&1)?),
+                (":id".into(), value(&release.id)?),
+                (":none".into(), AttributeValue::M(HashMap::new())),
             ]
             .into(),
-            ..Change::default()
         };
-        let mut sets = Vec::new();
-        for (name, value) in fields {
-            sets.push(format!("{name} = :{name}"));
-            change.values.insert(format!(":{name}"), value);
+        let key = keys::release(release.organization, &release.version);
+        if self.transaction().update(&key, change)?.commit().await? != Committed::Done {
+            return Ok(None);
         }
-        change.expression = format!("SET {}", sets.join(", "));
-        let key = keys::release(seen.organization, &seen.version);
-        self.transaction().update(&key, change)?.commit().await
+        let old = release.lists.values();
+        let old = old.flat_map(|list| pages_of(release, list));
+        let _ = self.delete_all(old.collect()).await;
+        self.release_again(release).await
     }
 
-    async fn commit_pages(&self, release: &Release) -> Result<Pages, StoreError> {
-        let pk = keys::release_id(release.id).pk;
-        let query = Query::prefix(&pk, keys::COMMIT_PAGES);
-        let (mut pages, mut start) = (Pages::default(), None);
-        loop {
-            let (items, next) = self.query_page(&query, true, None, start).await?;
-            for item in items {
-                let key = key_of(&item);
-                let page = read(&key, item)?;
-                pages.0.push((key, page));
-            }
-            if next.is_none() {
-                return Ok(pages);
-            }
-            start = next;
-        }
+    async fn release_again(&self, release: &Release) -> Result<Option<Release>, StoreError> {
+        let found = self.release(release.organization, &release.version).await?;
+        Ok(found.filter(|found| found.id == release.id))
     }
 
     /// Compares a list with what is stored of its commits and authors.
@@ -364,18 +249,15 @@ impl Store {
         wanted.extend(authors.keys().map(|email| author_key(email)));
         let found = self.get_all(wanted.into_iter().collect()).await?;
 
+        let named = list.named.iter();
+        let named = named.filter_map(|name| repositories.get(&name.folded()));
         let mut prepared = Prepared {
-            replaced: list
-                .named
-                .iter()
-                .filter_map(|name| repositories.get(&name.folded()).copied())
-                .collect(),
-            listed: Vec::new(),
+            lists: named.map(|id| (*id, Listing::default())).collect(),
             puts: Vec::new(),
             updates: Vec::new(),
         };
         let mut once = HashSet::new();
-        for (reference, given) in given {
+        for (place, (reference, given)) in given.into_iter().enumerate() {
             let key = keys::commit(&reference);
             let stored: Option<Commit> = match found.get(&key) {
                 Some(item) => Some(read(&key, item.clone())?),
@@ -385,10 +267,12 @@ impl Store {
                 .author
                 .as_ref()
                 .map(|author| author.email().to_owned());
-            prepared.listed.push(ListedCommit {
+            let listing = prepared.lists.entry(reference.repository).or_default();
+            listing.push(ListedCommit {
+                sha: given.sha.clone(),
                 author: own.or_else(|| stored.as_ref()?.author.clone()),
                 date: given.date,
-                commit: reference.clone(),
+                place: u32::try_from(place).unwrap_or(u32::MAX),
             });
             if !once.insert(reference.clone()) {
                 continue;
@@ -399,6 +283,7 @@ impl Store {
                 CommitWrite::Update(fields) => prepared.updates.push((reference, fields)),
             }
         }
+        prepared.lists.values_mut().for_each(Listing::close);
         for (email, author) in authors {
             let key = author_key(email);
             let stored: Option<CommitAuthor> = match found.get(&key) {
@@ -477,14 +362,13 @@ impl Store {
             .update_expression(format!("SET {}", sets.join(", ")))
             .expression_attribute_names("#date", "date")
             .set_expression_attribute_values(Some(values))
-            .return_values(ReturnValue::None)
             .send()
             .await
             .map_err(|e| StoreError::sdk("UpdateItem", e))?;
         Ok(())
     }
 
-    /// The commits of a release, the newest first: all of one list, however often it is replaced meanwhile.
+    /// The commits of a release, the newest first: whole lists, however often they are replaced meanwhile.
     /// `None`: the release is gone.
     pub async fn release_commits(
         &self,
@@ -497,54 +381,68 @@ impl Store {
             step_aside(attempt).await;
             if let Some(listed) = self.listed_commits(&seen, skip, limit).await? {
                 let rows = self.show_commits(&seen, listed).await?;
-                let more = skip + limit < seen.listed as usize;
+                let all: u32 = seen.lists.values().map(|list| list.listed).sum();
+                let more = skip + limit < all as usize;
                 return Ok(Some(Page { rows, more }));
             }
-            match self.release(seen.organization, &seen.version).await? {
-                Some(found) if found.id == seen.id => seen = found,
-                Some(_) | None => return Ok(None),
+            match self.release_again(&seen).await? {
+                Some(found) => seen = found,
+                None => return Ok(None),
             }
         }
         Err(StoreError::Contended(format!("release {}", seen.id)))
     }
 
-    /// `None`: a page is gone, so the list is not the release's any more.
+    /// `None`: a page is gone, so one of the lists is not the release's any more.
     async fn listed_commits(
         &self,
         release: &Release,
         skip: usize,
         limit: usize,
-    ) -> Result<Option<Vec<ListedCommit>>, StoreError> {
-        let end = (skip + limit).min(release.listed as usize);
-        let Some(generation) = release.generation.filter(|_| skip < end) else {
-            return Ok(Some(Vec::new()));
+    ) -> Result<Option<Vec<(RepositoryId, ListedCommit)>>, StoreError> {
+        // Each row could be any list's, so of each list as many are read as there are rows up to the last.
+        let first = match release.lists.len() {
+            1 => skip / PAGE,
+            _ => 0,
         };
-        let pages = skip / PAGE..end.div_ceil(PAGE);
-        let keys = pages.map(|page| keys::commit_page(release.id, generation, page));
-        let keys: Vec<_> = keys.collect();
-        let mut found = self.get_all(keys.clone()).await?;
+        let mut wanted = Vec::new();
+        for (repository, list) in &release.lists {
+            let end = (skip + limit).min(list.listed as usize).div_ceil(PAGE);
+            let pages = (first..end).map(|n| keys::commit_page(release.id, list.generation, n));
+            wanted.extend(pages.map(|key| (*repository, key)));
+        }
+        let keys = wanted.iter().map(|(_, key)| key.clone()).collect();
+        let mut found = self.get_all(keys).await?;
         let mut commits = Vec::new();
-        for key in &keys {
-            let Some(item) = found.remove(key) else {
+        for (repository, key) in wanted {
+            let Some(item) = found.remove(&key) else {
                 return Ok(None);
             };
-            commits.extend(read::<CommitPage>(key, item)?.unpack(key)?);
+            let page: CommitPage = read(&key, item)?;
+            let listed = page.unpack(&key)?.into_iter();
+            commits.extend(listed.map(|listed| (repository, listed)));
         }
-        let rows = commits.into_iter().skip(skip % PAGE).take(limit);
+        commits.sort_by_key(|(_, listed)| listed.newest_first());
+        let rows = commits.into_iter().skip(skip - first * PAGE).take(limit);
         Ok(Some(rows.collect()))
     }
 
     async fn show_commits(
         &self,
         release: &Release,
-        listed: Vec<ListedCommit>,
+        listed: Vec<(RepositoryId, ListedCommit)>,
     ) -> Result<Vec<CommitView>, StoreError> {
         let organization = release.organization;
+        let reference = |(repository, listed): (RepositoryId, ListedCommit)| {
+            let sha = listed.sha;
+            (CommitRef { repository, sha }, listed.author)
+        };
+        let listed: Vec<_> = listed.into_iter().map(reference).collect();
         let mut wanted = HashSet::new();
-        for listed in &listed {
-            wanted.insert(keys::commit(&listed.commit));
-            wanted.insert(keys::repository(listed.commit.repository));
-            if let Some(author) = &listed.author {
+        for (commit, author) in &listed {
+            wanted.insert(keys::commit(commit));
+            wanted.insert(keys::repository(commit.repository));
+            if let Some(author) = author {
                 wanted.insert(keys::commit_author(organization, author));
                 let address = author.parse::<Email>().ok();
                 wanted.extend(address.as_ref().map(keys::email_owner));
@@ -553,12 +451,12 @@ impl Store {
         let mut found = Found(self.get_all(wanted.into_iter().collect()).await?);
         let (mut authors, mut repositories) = (HashMap::new(), HashMap::new());
         let (mut commits, mut owners) = (HashMap::new(), HashMap::new());
-        for listed in &listed {
-            let (commit, repository) = (&listed.commit, listed.commit.repository);
+        for (commit, author) in &listed {
+            let repository = commit.repository;
             found.take::<_, Commit>(&keys::commit(commit), commit.clone(), &mut commits)?;
             let key = keys::repository(repository);
             found.take::<_, Repository>(&key, repository, &mut repositories)?;
-            if let Some(author) = &listed.author {
+            if let Some(author) = author {
                 let key = keys::commit_author(organization, author);
                 found.take::<_, CommitAuthor>(&key, author.clone(), &mut authors)?;
                 if let Ok(address) = author.parse::<Email>() {
@@ -568,13 +466,80 @@ impl Store {
             }
         }
         let people = self.members_among(organization, owners).await?;
-        let views = listed.into_iter().map(|listed| CommitView {
-            known: commits.get(&listed.commit).cloned(),
-            author: listed.author.as_ref().and_then(|a| authors.get(a)).cloned(),
-            person: listed.author.as_ref().and_then(|a| people.get(a)).cloned(),
-            repository: repositories.get(&listed.commit.repository).cloned(),
-            commit: listed.commit,
+        let views = listed.into_iter().map(|(commit, author)| CommitView {
+            known: commits.get(&commit).cloned(),
+            author: author.as_ref().and_then(|a| authors.get(a)).cloned(),
+            person: author.as_ref().and_then(|a| people.get(a)).cloned(),
+            repository: repositories.get(&commit.repository).cloned(),
+            commit,
         });
         Ok(views.collect())
     }
+}
+
+/// The lists that a release gets; `None` takes the one of a repository away.
+#[derive(Default)]
+struct Lists(Vec<(RepositoryId, Option<RepositoryList>)>);
+
+impl Lists {
+    /// Makes them the release's, all at once. What refs named as newest stays, and what an earlier list
+    /// began with. A transaction makes it, although it is one write: made again after its answer was lost,
+    /// it is known for what it is.
+    fn change(&self, release: ReleaseId) -> Result<Change, StoreError> {
+        let mut change = Change {
+            expression: "SET commit_seq = commit_seq + :one".into(),
+            condition: "id = :id".into(),
+            names: Vec::new(),
+            values: [
+                (":one".into(), value(&1)?),
+                (":id".into(), value(&release)?),
+            ]
+            .into(),
+        };
+        let mut removed = Vec::new();
+        for (n, (repository, list)) in self.0.iter().enumerate() {
+            change
+                .names
+                .push((format!("#r{n}"), repository.to_string()));
+            let Some(list) = list else {
+                removed.push(format!("lists.#r{n}"));
+                continue;
+            };
+            change.expression.push_str(&format!(
+                ", lists.#r{n} = :l{n}, heads.#r{n} = if_not_exists(heads.#r{n}, :h{n})"
+            ));
+            change.values.insert(format!(":l{n}"), value(list)?);
+            change.values.insert(format!(":h{n}"), text(&list.newest));
+        }
+        if !removed.is_empty() {
+            let removed = removed.join(", ");
+            change.expression.push_str(&format!(" REMOVE {removed}"));
+        }
+        Ok(change)
+    }
+}
+
+fn pages_of(release: &Release, list: &RepositoryList) -> impl Iterator<Item = Key> {
+    let (release, generation) = (release.id, list.generation);
+    let pages = 0..(list.listed as usize).div_ceil(PAGE);
+    pages.map(move |page| keys::commit_page(release, generation, page))
+}
+
+/// The pages that are not needed once a release has new lists: those of the lists that it had, and what was
+/// left by writers that met or did not come so far. `pages` are those that were there after the release was
+/// read: one that is an hour old and not in a list that the release had then is in none any more.
+fn superseded(release: &Release, pages: &[Key], next: &Lists, now: Timestamp) -> Vec<Key> {
+    let replaced = next.0.iter();
+    let replaced = replaced.filter_map(|(repository, _)| release.lists.get(repository));
+    let mut old: Vec<_> = replaced.flat_map(|list| pages_of(release, list)).collect();
+    let listed: HashSet<_> = release.lists.values().map(|list| list.generation).collect();
+    let abandoned = pages.iter().filter(|key| {
+        let generation = keys::generation_of(key);
+        generation.is_some_and(|generation| {
+            let written = generation.written();
+            !listed.contains(&generation) && written.plus(ABANDONED_AFTER_MS) < now
+        })
+    });
+    old.extend(abandoned.cloned());
+    old
 }

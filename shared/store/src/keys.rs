@@ -490,8 +490,19 @@ pub(crate) fn commit_page(release: ReleaseId, generation: Generation, page: usiz
     Key::new(format!("RELEASE_ID#{release}"), sk)
 }
 
+/// The generation that a page belongs to; `None` for a key of something else.
+pub(crate) fn generation_of(page: &Key) -> Option<Generation> {
+    let (generation, _) = page.sk.strip_prefix(COMMIT_PAGES)?.split_once('#')?;
+    generation.parse().ok()
+}
+
+pub(crate) const DEPLOYS: &str = "DEPLOY#";
+
 pub(crate) fn deploy(release: ReleaseId, deploy: DeployId) -> Key {
-    Key::new(format!("RELEASE_ID#{release}"), format!("DEPLOY#{deploy}"))
+    Key::new(
+        format!("RELEASE_ID#{release}"),
+        format!("{DEPLOYS}{deploy}"),
+    )
 }
 
 pub(crate) const LAST_DEPLOYS: &str = "LAST_DEPLOY#";

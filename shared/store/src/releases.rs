@@ -250,7 +250,10 @@ impl Store {
     async fn delete_rest(&self, release: &Release) -> Result<(), StoreError> {
         let place = |project: &ProjectId| keys::project_release(*project, release);
         let mut left: Vec<_> = release.projects.iter().map(place).collect();
-        left.extend(self.keys_in(&keys::release_id(release.id).pk).await?);
+        let pk = keys::release_id(release.id).pk;
+        for prefix in [keys::COMMIT_PAGES, keys::DEPLOYS, keys::LAST_DEPLOYS] {
+            left.extend(self.keys_in(&pk, prefix).await?);
+        }
         self.delete_all(left).await
     }
 
@@ -384,10 +387,10 @@ impl Store {
         for release in releases {
             wanted.extend(release.projects.iter().map(|id| keys::project(*id)));
             wanted.extend(release.owner.map(keys::user));
-            wanted.extend(release.last_commit.as_ref().map(keys::commit));
+            wanted.extend(release.last_commit().as_ref().map(keys::commit));
             let deploy = release.last_deploy;
             wanted.extend(deploy.map(|deploy| keys::deploy(release.id, deploy)));
-            for author in &release.authors {
+            for author in release.authors() {
                 wanted.insert(keys::commit_author(organization, author));
                 let address = author.parse::<Email>().ok();
                 wanted.extend(address.as_ref().map(keys::email_owner));
@@ -403,18 +406,18 @@ impl Store {
             if let Some(owner) = release.owner {
                 found.take(&keys::user(owner), owner, &mut details.owners)?;
             }
-            if let Some(commit) = &release.last_commit {
-                found.take(&keys::commit(commit), commit.clone(), &mut details.commits)?;
+            if let Some(commit) = release.last_commit() {
+                found.take(&keys::commit(&commit), commit.clone(), &mut details.commits)?;
             }
             if let Some(deploy) = release.last_deploy {
                 let key = keys::deploy(release.id, deploy);
                 found.take(&key, deploy, &mut details.deploys)?;
             }
-            for author in &release.authors {
+            for author in release.authors() {
                 let key = keys::commit_author(organization, author);
-                found.take(&key, author.clone(), &mut details.authors)?;
+                found.take(&key, author.to_owned(), &mut details.authors)?;
                 if let Ok(address) = author.parse::<Email>() {
-                    found.take(&keys::email_owner(&address), author.clone(), &mut owners)?;
+                    found.take(&keys::email_owner(&address), author.to_owned(), &mut owners)?;
                 }
             }
         }

@@ -143,7 +143,13 @@ impl Store {
     }
 
     /// Reads many items consistently, in batches, and asks again for what the table left out.
-    pub(crate) async fn get_all(&self, keys: Vec<Key>) -> Result<HashMap<Key, Item>, StoreError> {
+    pub(crate) async fn get_all(
+        &self,
+        mut keys: Vec<Key>,
+    ) -> Result<HashMap<Key, Item>, StoreError> {
+        // The table refuses a batch that names an item twice.
+        keys.sort();
+        keys.dedup();
         let mut found = HashMap::new();
         let batches: Vec<_> = keys.chunks(BATCH_KEYS).collect();
         for wave in batches.chunks(BATCHES_AT_ONCE) {
@@ -256,8 +262,8 @@ impl Store {
         }
     }
 
-    /// The keys of all items of a partition.
-    pub(crate) async fn keys_in(&self, pk: &str) -> Result<Vec<Key>, StoreError> {
+    /// The keys of the items of a partition whose sort keys begin so.
+    pub(crate) async fn keys_in(&self, pk: &str, prefix: &str) -> Result<Vec<Key>, StoreError> {
         let (mut keys, mut start) = (Vec::new(), None);
         loop {
             let answer = self
@@ -265,11 +271,12 @@ impl Store {
                 .query()
                 .table_name(&self.table)
                 .consistent_read(true)
-                .key_condition_expression("#pk = :pk")
+                .key_condition_expression("#pk = :pk AND begins_with(#sk, :prefix)")
                 .projection_expression("#pk, #sk")
                 .expression_attribute_names("#pk", PARTITION_KEY)
                 .expression_attribute_names("#sk", SORT_KEY)
                 .expression_attribute_values(":pk", text(pk))
+                .expression_attribute_values(":prefix", text(prefix))
                 .set_exclusive_start_key(start)
                 .send()
                 .await

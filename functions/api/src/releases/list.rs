@@ -317,7 +317,7 @@ pub(super) async fn previous_with_commits(
         let place = Place::find(&context, &headers, &segments, &RELEASE_READ).await?;
         let (release, projects) = place.release(&context, &segments).await?;
         let before = |other: &Release| {
-            other.last_commit.is_some() && (other.created, other.id) < (release.created, release.id)
+            !other.lists.is_empty() && (other.created, other.id) < (release.created, release.id)
         };
         let filter = ReleaseFilter::default();
         let mut newest: Option<Release> = None;

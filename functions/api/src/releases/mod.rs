@@ -45,7 +45,7 @@ const RELEASE_DELETE: [Scope; 2] = [Scope::ProjectAdmin, Scope::ProjectReleases]
 const MAX_BODY: usize = 4 * 1024 * 1024;
 
 /// How long a request is tried again whose table is busy or away: far below the gateway's limit.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(12);
 const FIRST_PAUSE_MS: u64 = 40;
 const LONGEST_PAUSE_MS: u64 = 1_000;
 

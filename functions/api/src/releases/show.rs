@@ -49,10 +49,10 @@ fn release(release: &Release, details: &ReleaseDetails) -> Value {
         .map(project);
     let projects: Vec<_> = projects.collect();
     let author = author_of(details);
-    let authors: Vec<_> = release.authors.iter().filter_map(&author).collect();
-    let last_commit = release.last_commit.as_ref().map(|last| {
-        let known = details.commits.get(last);
-        let email = known.and_then(|commit| commit.author.as_ref());
+    let authors: Vec<_> = release.authors().into_iter().filter_map(&author).collect();
+    let last_commit = release.last_commit().map(|last| {
+        let known = details.commits.get(&last);
+        let email = known.and_then(|commit| commit.author.as_deref());
         json!({
             "id": last.sha,
             "message": known.and_then(|commit| commit.message.as_ref()),
@@ -77,7 +77,7 @@ fn release(release: &Release, details: &ReleaseDetails) -> Value {
         "data": {},
         "newGroups": 0,
         "owner": release.owner.and_then(|id| details.owners.get(&id)).map(person),
-        "commitCount": release.commit_count,
+        "commitCount": release.commit_count(),
         "lastCommit": last_commit,
         "deployCount": release.total_deploys,
         "lastDeploy": last_deploy,
@@ -90,7 +90,7 @@ fn release(release: &Release, details: &ReleaseDetails) -> Value {
     })
 }
 
-fn author_of(details: &ReleaseDetails) -> impl Fn(&String) -> Option<Value> {
+fn author_of(details: &ReleaseDetails) -> impl Fn(&str) -> Option<Value> {
     |email| match (details.people.get(email), details.authors.get(email)) {
         (Some(user), _) => Some(person(user)),
         (None, Some(author)) => Some(named(author)),

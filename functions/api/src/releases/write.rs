@@ -26,6 +26,9 @@ use crate::{Context, auth::Seat};
 /// More members than an organization has.
 const ALL_MEMBERS: usize = 10_000;
 
+/// Of how many repositories a release may have commits: it notes each of them.
+const MOST_LISTS: usize = 300;
+
 /// What stays the same however often a request is carried out.
 #[derive(Clone, Copy)]
 struct Attempt {
@@ -230,6 +233,10 @@ async fn set_commits(
         return Ok(release);
     }
     let list = CommitList::new(commits.to_vec());
+    if release.lists.len() + list.named.len() > MOST_LISTS {
+        let message = "The release has commits of too many repositories.";
+        return Err(Fault::field("commits", message));
+    }
     let set = context.store.set_commits(&release, &list, now).await?;
     set.ok_or_else(|| Fault::Retry("the release went away".into()))
 }

@@ -1,11 +1,14 @@
 //! Commits of releases: what a request says of them, what of it is stored, and in which order they are
 //! listed.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashSet},
+};
 
 use serde::{Deserialize, Serialize};
 
-use super::RepositoryName;
+use super::{Generation, RepositoryName};
 use crate::{OrganizationId, RepositoryId, Timestamp};
 
 /// A commit whose message holds it is left out.
@@ -14,7 +17,7 @@ const SKIP: &str = "#skipsentry";
 /// Longest address of an author; a longer one is cut, and ends in dots.
 const MAX_AUTHOR: usize = 75;
 
-/// How many authors a release names.
+/// How many authors a release names of one list.
 pub const MOST_AUTHORS: usize = 200;
 
 /// Which commit. A hash is known in one repository only: two may hold equal ones.
@@ -24,9 +27,6 @@ pub struct CommitRef {
     pub repository: RepositoryId,
     pub sha: String,
 }
-
-/// The newest commit of a repository in a release.
-pub type Head = CommitRef;
 
 /// What happened to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,7 +161,7 @@ impl CommitList {
             message.is_some_and(|message| message.contains(SKIP))
         };
         given.retain(|commit| !skipped(commit));
-        given.sort_by_key(|commit| std::cmp::Reverse(commit.date));
+        given.sort_by_key(|commit| Reverse(commit.date));
         Self {
             named,
             commits: given,
@@ -256,61 +256,83 @@ pub fn write_author(stored: Option<&CommitAuthor>, given: &GivenAuthor) -> Optio
 /// A commit in the list of a release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedCommit {
-    /// Which.
-    pub commit: CommitRef,
+    /// Its hash, or whatever the client names it by.
+    pub sha: String,
     /// The address of its author, as far as it was known when the list was made.
     pub author: Option<String>,
     /// The date that the list is sorted by.
     pub date: Option<Timestamp>,
+    /// Its place in the list that it was given in: the order of commits that have no date or the same.
+    pub place: u32,
 }
 
-/// The commit list of a release, the newest first.
+impl ListedCommit {
+    /// Sorts the newest first, and those without a date last.
+    pub fn newest_first(&self) -> (Reverse<Option<Timestamp>>, u32) {
+        (Reverse(self.date), self.place)
+    }
+}
+
+/// The commits of one repository in a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// Each commit once.
+    /// Each commit once, the newest first.
     pub commits: Vec<ListedCommit>,
     /// How many were given, those that were given twice included.
     pub count: u32,
 }
 
 impl Listing {
-    /// Whose commits they are, the newest first; of very many the first.
-    pub fn authors(&self) -> Vec<String> {
+    /// Adds the next commit.
+    pub fn push(&mut self, commit: ListedCommit) {
+        self.count += 1;
+        self.commits.push(commit);
+    }
+
+    /// Leaves each commit in its first place only.
+    pub fn close(&mut self) {
+        let mut seen = HashSet::new();
+        self.commits
+            .retain(|listed| seen.insert(listed.sha.clone()));
+    }
+
+    /// What a release notes of it, once it is written under `generation`. `None`: it is empty.
+    pub fn note(&self, generation: Generation, most_authors: usize) -> Option<RepositoryList> {
+        let newest = self.commits.first()?;
         let mut seen = HashSet::new();
         let authors = self.commits.iter().filter_map(|commit| {
             let author = commit.author.as_ref()?;
             seen.insert(author).then(|| author.clone())
         });
-        authors.take(MOST_AUTHORS).collect()
-    }
-
-    /// The newest commit of each repository.
-    pub fn heads(&self) -> Vec<Head> {
-        let mut seen = HashSet::new();
-        let first = self
-            .commits
-            .iter()
-            .filter(|listed| seen.insert(listed.commit.repository));
-        first.map(|listed| listed.commit.clone()).collect()
+        Some(RepositoryList {
+            generation,
+            listed: u32::try_from(self.commits.len()).unwrap_or(u32::MAX),
+            count: self.count,
+            newest: newest.sha.clone(),
+            date: newest.date,
+            place: newest.place,
+            authors: authors.take(most_authors).collect(),
+        })
     }
 }
 
-/// Replaces the commits of the `replaced` repositories by `new`, and keeps the others.
-pub fn merge_commits(
-    known: Vec<ListedCommit>,
-    replaced: &BTreeSet<RepositoryId>,
-    new: &[ListedCommit],
-) -> Listing {
-    let kept = known
-        .into_iter()
-        .filter(|listed| !replaced.contains(&listed.commit.repository));
-    let kept: Vec<_> = kept.collect();
-    let count = u32::try_from(new.len() + kept.len()).unwrap_or(u32::MAX);
-    let mut commits: Vec<_> = new.iter().cloned().chain(kept).collect();
-    commits.sort_by_key(|listed| std::cmp::Reverse(listed.date));
-    let mut seen = HashSet::new();
-    commits.retain(|listed| seen.insert(listed.commit.clone()));
-    Listing { commits, count }
+/// What a release notes of the commits of one repository; the list itself lies beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepositoryList {
+    /// Which pages hold the list.
+    pub generation: Generation,
+    /// How many commits they hold.
+    pub listed: u32,
+    /// How many commits were given, those that were given twice included.
+    pub count: u32,
+    /// The newest commit.
+    pub newest: String,
+    /// The date that it is listed by.
+    pub date: Option<Timestamp>,
+    /// Its place in the list that it was given in.
+    pub place: u32,
+    /// Whose commits they are, by address; of very many the first.
+    pub authors: Vec<String>,
 }
 
 /// A commit that a client names as the newest of a repository.
@@ -357,17 +379,6 @@ mod tests {
 
     fn repository(number: u64) -> RepositoryId {
         RepositoryId::new(number).unwrap()
-    }
-
-    fn listed(number: u64, sha: &str, date: Option<i64>) -> ListedCommit {
-        ListedCommit {
-            commit: CommitRef {
-                repository: repository(number),
-                sha: sha.into(),
-            },
-            author: Some(format!("{sha}@x")),
-            date: date.map(Timestamp::from_millis),
-        }
     }
 
     fn order(commits: &[GivenCommit]) -> Vec<&str> {
@@ -469,29 +480,26 @@ mod tests {
     }
 
     #[test]
-    fn a_list_replaces_the_repositories_it_names_and_leaves_the_others() {
-        let known = vec![
-            listed(1, "a", Some(5)),
-            listed(2, "b", Some(4)),
-            listed(2, "c", None),
-        ];
-        let new = [
-            listed(1, "d", Some(9)),
-            listed(1, "e", Some(1)),
-            listed(1, "d", Some(9)),
-        ];
-        let merged = merge_commits(known.clone(), &[repository(1)].into(), &new);
-        let shas: Vec<_> = merged
-            .commits
-            .iter()
-            .map(|l| l.commit.sha.as_str())
-            .collect();
-        assert_eq!((shas, merged.count), (vec!["d", "b", "e", "c"], 5));
-        let heads: Vec<_> = merged.heads().into_iter().map(|head| head.sha).collect();
-        assert_eq!(heads, ["d", "b"]);
-        assert_eq!(merged.authors(), ["d@x", "b@x", "e@x", "c@x"]);
-        let cleared = merge_commits(known, &[repository(1)].into(), &[]);
-        assert_eq!(cleared.commits.len(), 2);
+    fn a_list_notes_its_newest_commit_and_each_commit_and_author_once() {
+        let generation = Generation::new(Timestamp::from_millis(0), 1);
+        let mut listing = Listing::default();
+        assert_eq!(listing.note(generation, 9), None);
+        for (place, (sha, author)) in [("a", "x@y"), ("b", "z@y"), ("a", "w@y"), ("c", "x@y")]
+            .into_iter()
+            .enumerate()
+        {
+            listing.push(ListedCommit {
+                sha: sha.into(),
+                author: Some(author.into()),
+                date: None,
+                place: u32::try_from(place).unwrap(),
+            });
+        }
+        listing.close();
+        let note = listing.note(generation, 9).unwrap();
+        assert_eq!((note.newest.as_str(), note.listed, note.count), ("a", 3, 4));
+        assert_eq!(note.authors, ["x@y", "z@y"]);
+        assert_eq!(listing.note(generation, 1).unwrap().authors, ["x@y"]);
     }
 
     #[test]

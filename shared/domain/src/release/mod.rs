@@ -6,16 +6,21 @@ mod query;
 mod repository;
 mod version;
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashSet},
+    fmt,
+    str::FromStr,
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use ulid::Ulid;
 
-use crate::{DeployId, OrganizationId, ProjectId, ReleaseId, Timestamp, UserId};
+use crate::{DeployId, OrganizationId, ProjectId, ReleaseId, RepositoryId, Timestamp, UserId};
 
 pub use commits::{
     Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, FileChange,
-    GivenAuthor, GivenCommit, Head, ListedCommit, Listing, MOST_AUTHORS, Ref, merge_commits,
+    GivenAuthor, GivenCommit, ListedCommit, Listing, MOST_AUTHORS, Ref, RepositoryList,
     write_author, write_commit,
 };
 pub use deploy::{Deploy, EnvironmentName};
@@ -55,7 +60,7 @@ impl FromStr for ReleaseStatus {
     }
 }
 
-/// One version of a commit list, as it was written at once: readers see the one that the release names.
+/// One commit list, as it was written at once: readers see those that the release names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(Ulid);
 
@@ -74,6 +79,14 @@ impl Generation {
     }
 }
 
+impl FromStr for Generation {
+    type Err = ulid::DecodeError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ulid::from_string(text).map(Self)
+    }
+}
+
 impl fmt::Display for Generation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.to_string())
@@ -89,8 +102,7 @@ impl Serialize for Generation {
 impl<'de> Deserialize<'de> for Generation {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let parsed = Ulid::from_string(&text).map_err(|_| de::Error::custom("not a ULID"));
-        parsed.map(Self)
+        text.parse().map_err(|_| de::Error::custom("not a ULID"))
     }
 }
 
@@ -128,21 +140,13 @@ pub struct Release {
     pub last_deploy: Option<DeployId>,
     /// Rises with every change of what stands above.
     pub rev: u64,
-    /// Rises with every change of what stands below: who meant to replace the commits has to find it as it
-    /// was read.
+    /// Rises with every change of what stands below.
     pub commit_seq: u64,
-    /// Which pages hold its commits; `None` while it has none.
-    pub generation: Option<Generation>,
-    /// How many commits the pages hold.
-    pub listed: u32,
-    /// How many commits were given, those that were given twice included.
-    pub commit_count: u32,
-    /// The newest commit.
-    pub last_commit: Option<CommitRef>,
-    /// Whose commits they are, by address; of very many the first.
-    pub authors: Vec<String>,
-    /// The newest commit of each repository.
-    pub heads: Vec<Head>,
+    /// What is known of the commits of each repository.
+    pub lists: BTreeMap<RepositoryId, RepositoryList>,
+    /// The newest commit of each repository: the one that a ref named, else the one that its first list
+    /// began with.
+    pub heads: BTreeMap<RepositoryId, String>,
 }
 
 impl Release {
@@ -170,12 +174,8 @@ impl Release {
             last_deploy: None,
             rev: 0,
             commit_seq: 0,
-            generation: None,
-            listed: 0,
-            commit_count: 0,
-            last_commit: None,
-            authors: Vec::new(),
-            heads: Vec::new(),
+            lists: BTreeMap::new(),
+            heads: BTreeMap::new(),
         }
     }
 
@@ -184,37 +184,29 @@ impl Release {
         self.released.unwrap_or(self.created)
     }
 
-    /// The newest commits of these repositories, where the others keep theirs: what refs say replaces what
-    /// is known, and of several refs of one repository the last one counts.
-    pub fn heads_with(&self, refs: &[Head]) -> Vec<Head> {
-        let mut heads = self.heads.clone();
-        for head in refs {
-            heads.retain(|known| known.repository != head.repository);
-            heads.push(head.clone());
-        }
-        heads
+    /// How many commits it was given, those that were given twice included.
+    pub fn commit_count(&self) -> u32 {
+        self.lists.values().map(|list| list.count).sum()
     }
 
-    /// Takes a commit list that is written under `generation`.
-    pub fn take(&mut self, generation: Option<Generation>, listing: &Listing) {
-        self.commit_seq += 1;
-        self.generation = generation;
-        self.listed = u32::try_from(listing.commits.len()).unwrap_or(u32::MAX);
-        self.commit_count = listing.count;
-        self.last_commit = listing.commits.first().map(|commit| commit.commit.clone());
-        self.authors = listing.authors();
-        // What refs named wins over what a list begins with.
-        for head in listing.heads() {
-            let known = |known: &Head| known.repository == head.repository;
-            if !self.heads.iter().any(known) {
-                self.heads.push(head);
-            }
-        }
+    /// The newest of its commits.
+    pub fn last_commit(&self) -> Option<CommitRef> {
+        let newest = self
+            .lists
+            .iter()
+            .min_by_key(|(_, list)| (Reverse(list.date), list.place));
+        newest.map(|(repository, list)| CommitRef {
+            repository: *repository,
+            sha: list.newest.clone(),
+        })
     }
 
-    /// Forgets all commits.
-    pub fn clear_commits(&mut self) {
-        self.heads.clear();
-        self.take(None, &Listing::default());
+    /// Whose commits they are, by address.
+    pub fn authors(&self) -> Vec<&str> {
+        let mut seen = HashSet::new();
+        let all = self.lists.values().flat_map(|list| &list.authors);
+        all.map(String::as_str)
+            .filter(|author| seen.insert(*author))
+            .collect()
     }
 }

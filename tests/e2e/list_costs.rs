@@ -1,0 +1,122 @@
+//! What a commit list costs, as docs/table.md lists it: write units, requests and round trips to the table.
+
+use std::{cell::Cell, collections::BTreeSet};
+
+use local::dynamodb::{Used, round_trips, write_units};
+use serde_json::{Value, json};
+use tests::World;
+
+use crate::{
+    api::token,
+    releases::{RELEASES, path_of, send_as, shas},
+};
+
+const PAGE: &str = include_str!("../../docs/table.md");
+
+/// The most that a list may cost: requests, round trips and write units.
+struct Bound(usize, usize, f64);
+
+/// What the page says of a list: write units, requests and round trips, those of reading the caller and
+/// answering with the release not counted.
+fn documented(commits: &str) -> (f64, usize, usize) {
+    let line = PAGE
+        .lines()
+        .find(|line| line.starts_with(&format!("| {commits} commits |")));
+    let cells: Vec<_> = line
+        .expect("a line for the list")
+        .split('|')
+        .map(|cell| cell.trim().replace(',', ""))
+        .collect();
+    let number = |index: usize| cells[index].parse().expect("a number");
+    (cells[2].parse().expect("a number"), number(3), number(4))
+}
+
+/// Commits as CI sends them: three repositories, twenty authors, a message of a few lines.
+fn commits(count: usize, kind: &str) -> Value {
+    let commit = |n: usize| {
+        let message = "Say what the page says\n\nFixes WEB-2\n";
+        json!({
+            "id": format!("{kind}{n:039x}"),
+            "repository": format!("acme/{}", n % 3),
+            "author_name": format!("Author {}", n % 20), "author_email": format!("author-{}@acme.example", n % 20),
+            "timestamp": format!("2026-{:02}-{:02}T{:02}:00:00Z", n % 12 + 1, n % 28 + 1, n % 24),
+            "message": message,
+            "patch_set": [{ "path": "docs/table.md", "type": "A" }],
+        })
+    };
+    (0..count).map(commit).collect()
+}
+
+async fn put(world: &World, ci: &str, body: &Value) -> Vec<Used> {
+    world.stack.dynamodb().measure();
+    let answer = send_as(world, ci, hyper::Method::PUT, &path_of("1"), body).await;
+    assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
+    world.stack.dynamodb().measure()
+}
+
+/// The costs of a request with a list, without those of the same request that changes nothing.
+async fn assert_costs(count: usize, name: &str, most: Bound) {
+    let world = World::quiet().await;
+    let ci = token(&world, "ci", ("organization", "acme"), json!(["org:ci"])).await;
+    let new = json!({ "version": "1", "projects": ["web"] });
+    send_as(&world, &ci, hyper::Method::POST, RELEASES, &new).await;
+    let nothing = put(&world, &ci, &json!({})).await;
+    let used = put(&world, &ci, &json!({ "commits": commits(count, "a") })).await;
+    // What is shown of a release without commits is read in one batch, with them in two.
+    let shown = 1;
+    let requests = used.len() - nothing.len() - shown;
+    let trips = round_trips(&used) - round_trips(&nothing) - shown;
+    let found = (write_units(&used), requests, trips);
+    let calls: Vec<_> = used.iter().map(|it| &it.operation).collect();
+    assert_eq!(found, documented(name), "{calls:?}");
+    let (units, requests, trips) = found;
+    assert!(requests <= most.0 && trips <= most.1 && units <= most.2);
+    let release = world.get(&path_of("1")).await.json();
+    assert_eq!(release["commitCount"], count);
+    assert_eq!(shas(&world, "1").await.len(), 100);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_list_of_a_thousand_commits_costs_what_the_page_says() {
+    assert_costs(1_000, "1,000", Bound(60, 8, 1_150.0)).await;
+}
+
+#[tokio::test]
+async fn a_list_of_ten_thousand_commits_costs_what_the_page_says() {
+    assert_costs(10_000, "10,000", Bound(530, 40, 10_900.0)).await;
+}
+
+#[tokio::test]
+async fn who_reads_while_a_list_is_replaced_sees_the_old_one_or_the_new_one() {
+    let world = World::quiet().await;
+    let ci = token(&world, "ci", ("organization", "acme"), json!(["org:ci"])).await;
+    let new = json!({ "version": "1", "projects": ["web"] });
+    send_as(&world, &ci, hyper::Method::POST, RELEASES, &new).await;
+    put(&world, &ci, &json!({ "commits": commits(600, "a") })).await;
+    let done = Cell::new(false);
+    let replace = async {
+        for kind in ["b", "c", "d"] {
+            put(&world, &ci, &json!({ "commits": commits(600, kind) })).await;
+        }
+        done.set(true);
+    };
+    let read = async {
+        let mut seen = BTreeSet::new();
+        while !done.get() {
+            // Rows of both items that the list lies in.
+            let path = format!("{}commits/?per_page=100&cursor=50:9:0", path_of("1"));
+            let rows = world.get(&path).await.json();
+            let rows = rows.as_array().expect("a list").iter();
+            let kinds = rows.map(|row| row["id"].as_str().expect("an id")[..1].to_owned());
+            let kinds: Vec<_> = kinds.collect();
+            assert_eq!(kinds.len(), 100);
+            assert!(kinds.iter().all(|kind| *kind == kinds[0]), "{kinds:?}");
+            seen.insert(kinds[0].clone());
+        }
+        seen
+    };
+    let ((), seen) = tokio::join!(replace, read);
+    assert!(seen.len() > 1, "the reader was not there meanwhile");
+    world.finish().await;
+}
