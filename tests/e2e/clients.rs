@@ -8,7 +8,8 @@ use std::{
     process::{self, Output},
 };
 
-use serde_json::json;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
 use tests::World;
 use tokio::process::Command;
 
@@ -170,59 +171,197 @@ impl Cli<'_> {
     }
 }
 
+/// The parts that a client's run needs.
+struct Setting {
+    world: World,
+    token: String,
+    repository: Repository,
+    programs: PathBuf,
+}
+
+impl Setting {
+    async fn new(name: &str) -> Self {
+        let programs = install().await;
+        let world = World::start().await;
+        Self {
+            token: world.ready.auth_token.clone().expect("a token"),
+            world,
+            repository: Repository::new(name).await,
+            programs,
+        }
+    }
+
+    fn cli(&self, version: &str) -> Cli<'_> {
+        let program = format!("node_modules/sentry-cli-{version}/bin/sentry-cli");
+        Cli {
+            program: self.programs.join(program),
+            base_url: &self.world.ready.base_url,
+            token: &self.token,
+            directory: &self.repository.directory.0,
+        }
+    }
+}
+
+async fn release(world: &World, version: &str) -> Value {
+    world.get(&path_of(version)).await.json()
+}
+
+#[tokio::test]
+async fn both_versions_of_sentry_cli_show_who_and_what_is_there() {
+    let setting = Setting::new("shows").await;
+    setting.world.stack.dynamodb().catch_up();
+    for version in VERSIONS {
+        let cli = setting.cli(version);
+        let info = cli.run("info").await;
+        assert!(info.contains("User: ana@acme.example"), "{info}");
+        assert!(info.contains("- org:ci"), "{info}");
+        let organizations = cli.table("organizations list").await;
+        assert_eq!(organizations[0][1..3], ["Acme", "acme"]);
+        let projects = cli.table("projects list").await;
+        assert_eq!(projects[0][1..], ["web", "Web team", "Web"]);
+        let url = setting.world.ready.repo_url.clone().expect("a repository");
+        let repositories = cli.table("repos list").await;
+        assert_eq!(repositories, [["acme/web", "GitHub", &url]]);
+        let proposed = cli.run("releases propose-version").await;
+        assert_eq!(proposed.trim(), setting.repository.shas[0]);
+    }
+    setting.world.finish().await;
+}
+
 #[tokio::test]
 async fn both_versions_of_sentry_cli_drive_a_release_from_its_beginning_to_its_end() {
-    let programs = install().await;
     for version in VERSIONS {
-        let world = World::start().await;
-        let ana = world.ready.auth_token.clone().expect("a token");
-        let repository = Repository::new(version).await;
-        let cli = Cli {
-            program: programs.join(format!("node_modules/sentry-cli-{version}/bin/sentry-cli")),
-            base_url: &world.ready.base_url,
-            token: &ana,
-            directory: &repository.directory.0,
+        let setting = Setting::new(&format!("drives-{version}")).await;
+        let (world, cli) = (&setting.world, setting.cli(version));
+        let all = &setting.repository.shas;
+        let name = "web@1.0+5#%41?ü";
+        let run = async |line: &str| cli.run(&line.replace("NAME", name)).await;
+        let listed = async |line: &str| {
+            world.stack.dynamodb().catch_up();
+            cli.table(&line.replace("NAME", name)).await
         };
-        let name = "web@1.0+5 ü";
-        let [newest, middle, oldest] = repository.shas.as_slice() else {
-            panic!("three commits")
-        };
-        let _ = (name, middle);
-        for line in [
-            "info",
-            "organizations list",
-            "projects list",
-            "repos list",
-            "releases propose-version",
-            "releases new web@1.0",
-            "releases set-commits web@1.0 --local",
-            "releases info web@1.0 -C -P",
-            "releases set-commits web@1.0 --clear",
-            "releases set-commits web@1.0 --commit acme/web@HEAD~2..HEAD",
-            "releases set-commits web@1.0 --auto",
-            "releases finalize web@1.0",
-            "releases list",
-            "releases archive web@1.0",
-            "releases list",
-            "releases restore web@1.0",
-            "releases new web@1.1",
-            "releases set-commits web@1.1 --local",
-            "deploys new --release web@1.0 -e production -n blue",
-            "deploys list --release web@1.0",
-            "releases deploys web@1.0 list",
-            "releases delete web@1.0",
-            "releases info web@1.0",
-        ] {
-            let output = cli.output(line).await;
-            println!("=== {version}: {line} -> {:?}", output.status.code());
-            println!("{}", String::from_utf8_lossy(&output.stdout));
-            println!("{}", String::from_utf8_lossy(&output.stderr));
-            if line.contains("--local") {
-                println!("{:?} {newest} {oldest}", shas(&world, "web@1.0").await);
-            }
+
+        assert_eq!(
+            run("releases new NAME").await.trim(),
+            format!("Created release {name}")
+        );
+        let printed = run("releases set-commits NAME --local").await;
+        assert!(
+            printed.contains("Success! Set commits for release"),
+            "{printed}"
+        );
+        assert_eq!(shas(world, name).await, *all);
+        let rows = listed("releases info NAME -C -P").await;
+        let commits: Vec<_> = rows.iter().map(|row| row[3].clone()).collect();
+        assert_eq!(
+            (&rows[0][0], &rows[0][2], &commits),
+            (&name.to_owned(), &"web".to_owned(), all)
+        );
+        run("releases set-commits NAME --clear").await;
+        assert_eq!(shas(world, name).await, [""; 0]);
+        let rows = listed("releases set-commits NAME --commit ACME/web@HEAD~2..HEAD").await;
+        assert_eq!(rows, [["ACME/web", "HEAD~2 -> HEAD"]]);
+        let rows = listed("releases set-commits NAME --auto").await;
+        assert_eq!(rows, [["acme/web", &all[0][..12]]]);
+
+        run("releases finalize NAME").await;
+        assert!(release(world, name).await["dateReleased"].is_string());
+        let rows = listed("releases list").await;
+        assert!(rows[0].iter().any(|cell| cell == name), "{rows:?}");
+        run("releases archive NAME").await;
+        assert_eq!(release(world, name).await["status"], "archived");
+        assert_eq!(listed("releases list").await, [[""; 0]; 0]);
+        run("releases restore NAME").await;
+        let restored = release(world, name).await;
+        assert_eq!(
+            (&restored["status"], &restored["projects"][0]["slug"]),
+            (&json!("open"), &json!("web"))
+        );
+
+        let printed = run("deploys new --release NAME -e production -n blue").await;
+        assert_eq!(printed.trim(), "Created new deploy blue for 'production'");
+        for line in ["deploys list --release NAME", "releases deploys NAME list"] {
+            assert_eq!(listed(line).await[0][..2], ["production", "blue"]);
         }
-        let _ = (token, path_of("1"), json!({}));
-        world.finish().await;
+        assert_eq!(
+            run("releases delete NAME").await.trim(),
+            format!("Deleted release {name}!")
+        );
+        let gone = cli.output(&format!("releases info {name}")).await;
+        assert_eq!(gone.status.code(), Some(1));
+        let again = run("releases delete NAME").await;
+        assert!(again.contains("Did nothing"), "{again}");
+        setting.world.finish().await;
     }
-    panic!("look");
+}
+
+#[tokio::test]
+async fn the_commits_after_those_of_the_release_before_are_sent() {
+    for version in VERSIONS {
+        let setting = Setting::new(&format!("goes-on-{version}")).await;
+        let (world, cli) = (&setting.world, setting.cli(version));
+        cli.run("releases new web@1.0").await;
+        cli.run("releases set-commits web@1.0 --local").await;
+        let repository = &setting.repository;
+        repository
+            .git(
+                &[
+                    "commit",
+                    "--quiet",
+                    "--allow-empty",
+                    "--message",
+                    "commit 4",
+                ],
+                4,
+            )
+            .await;
+        let newest = repository.git(&["rev-parse", "HEAD"], 4).await;
+        world.stack.clock().advance(1_000);
+        cli.run("releases new web@1.1 --finalize").await;
+        cli.run("releases set-commits web@1.1 --local").await;
+        assert_eq!(shas(world, "web@1.1").await, [newest]);
+        setting.world.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_ci_is_enough_for_what_ci_does() {
+    let mut setting = Setting::new("ci").await;
+    let owner = ("organization", "acme");
+    setting.token = token(&setting.world, "ci", owner, json!(["org:ci"])).await;
+    for version in VERSIONS {
+        let cli = setting.cli(version);
+        for line in [
+            "releases new NAME",
+            "releases set-commits NAME --local",
+            "releases set-commits NAME --auto",
+            "releases finalize NAME",
+            "releases info NAME",
+            "deploys new --release NAME -e production",
+        ] {
+            cli.run(&line.replace("NAME", &format!("ci@{version}")))
+                .await;
+        }
+    }
+    setting.world.finish().await;
+}
+
+/// Several jobs of one pipeline tell of one release.
+#[tokio::test]
+async fn clients_that_write_one_release_at_once_all_succeed() {
+    let setting = Setting::new("at-once").await;
+    let jobs = (0..16).map(|n| {
+        let cli = setting.cli(VERSIONS[n % 2]);
+        async move { cli.output("releases set-commits web@2.0 --local").await }
+    });
+    let jobs: Vec<_> = join_all(jobs).await;
+    for job in jobs {
+        assert!(job.status.success(), "{job:?}");
+    }
+    assert_eq!(
+        shas(&setting.world, "web@2.0").await,
+        setting.repository.shas
+    );
+    assert!(!setting.world.log_text().contains("answered 503"));
+    setting.world.finish().await;
 }

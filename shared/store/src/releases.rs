@@ -272,13 +272,45 @@ impl Store {
             prefix: keys::PROJECT_RELEASES,
             filter,
             order: None,
+            consistent: false,
         };
+        self.list_of_project(&list, project, keep, skip, limit)
+            .await
+    }
+
+    /// The newest of the releases of a project that `keep` holds for. It drives what a client sends, so it is
+    /// read consistently.
+    pub async fn newest_release(
+        &self,
+        project: &Project,
+        keep: impl Fn(&Release) -> bool,
+    ) -> Result<Option<Release>, StoreError> {
+        let list = List {
+            organization: project.organization,
+            pk: &keys::project(project.id).pk,
+            prefix: keys::PROJECT_RELEASES,
+            filter: &ReleaseFilter::default(),
+            order: None,
+            consistent: true,
+        };
+        let page = self.list_of_project(&list, project, keep, 0, 1).await?;
+        Ok(page.rows.into_iter().next())
+    }
+
+    async fn list_of_project(
+        &self,
+        list: &List<'_>,
+        project: &Project,
+        keep: impl Fn(&Release) -> bool,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Page<Release>, StoreError> {
         let id = project.id;
         let keep = |release: &Release, place: &Key| {
             let current = keys::project_release(id, release) == *place;
             current && release.projects.contains(&id) && keep(release)
         };
-        self.list_releases(&list, keep, skip, limit).await
+        self.list_releases(list, keep, skip, limit).await
     }
 
     /// The releases of an organization, in an order of their versions or else the newest first, by when they
@@ -298,6 +330,7 @@ impl Store {
             prefix: keys::ORGANIZATION_RELEASES,
             filter,
             order,
+            consistent: false,
         };
         let keep = |release: &Release, place: &Key| {
             keys::organization_release(release) == *place && keep(release)
@@ -321,7 +354,9 @@ impl Store {
         let at_once = (!all && list.filter.query.is_empty()).then_some(POINTERS);
         let (mut found, mut places, mut start) = (Vec::new(), Vec::new(), None);
         loop {
-            let (items, next) = self.query_page(&query, false, at_once, start).await?;
+            let (items, next) = self
+                .query_page(&query, list.consistent, at_once, start)
+                .await?;
             for item in items {
                 let place = key_of(&item);
                 let pointer: Pointer = read(&place, item)?;
@@ -459,6 +494,7 @@ struct List<'a> {
     prefix: &'a str,
     filter: &'a ReleaseFilter,
     order: Option<Order>,
+    consistent: bool,
 }
 
 /// Whose primary address it is.

@@ -33,7 +33,7 @@ pub(crate) const BATCH_KEYS: usize = 100;
 const BATCH_ITEMS: usize = 25;
 
 /// How many batches are under way at the same time.
-pub(crate) const BATCHES_AT_ONCE: usize = 25;
+pub(crate) const BATCHES_AT_ONCE: usize = 21;
 
 /// How many stores this process has made.
 static STORES: AtomicU64 = AtomicU64::new(0);

@@ -319,16 +319,12 @@ pub(super) async fn previous_with_commits(
         let before = |other: &Release| {
             !other.lists.is_empty() && (other.created, other.id) < (release.created, release.id)
         };
-        let filter = ReleaseFilter::default();
         let mut newest: Option<Release> = None;
         for project in projects.iter().filter(|it| may_use(&place.seat, it)) {
-            let found = context
-                .store
-                .releases_of_project(project, &filter, before, 0, 1)
-                .await?;
+            let found = context.store.newest_release(project, before).await?;
             newest = newest
                 .into_iter()
-                .chain(found.rows)
+                .chain(found)
                 .max_by_key(|release| (release.date(), release.id));
         }
         match newest {
