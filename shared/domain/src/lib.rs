@@ -5,6 +5,7 @@
 
 mod activity;
 mod assignment;
+mod deletion;
 mod fault;
 mod group;
 mod ids;
@@ -19,12 +20,14 @@ mod subscription;
 mod time;
 mod token;
 mod tracker;
+mod update;
 
 pub use activity::{Activity, ActivityKind};
 pub use assignment::{
     AssigneeWrite, Assignment, Decision, Existing, GroupWrite, PositionGuard, assign,
     clear_assignee, deassign, unassign,
 };
+pub use deletion::{DeletedRows, Deletion, DeletionStatus, Next, QUIET};
 pub use fault::{ClientFault, Fault, FieldErrors};
 pub use group::{
     Actor, Group, GroupState, GroupStats, GroupStatus, Level, Position, PositionKey, ShortId,
@@ -35,7 +38,8 @@ pub use ids::{
     TeamId, UserId,
 };
 pub use message::{
-    Deassign, Envelope, GroupCursor, Message, MessageTooLarge, Queue, SyncIssue, TraceId,
+    Deassign, DeleteProject, DrainUpdates, Envelope, GroupCursor, Message, MessageTooLarge, Queue,
+    SweepDeletions, SyncIssue, TraceId,
 };
 pub use organization::{
     Email, Feature, Member, Organization, Project, Role, Slug, Team, User, names,
@@ -56,3 +60,4 @@ pub use tracker::{
     IntegrationStatus, JiraServerIdentity, Origin, Provider, StatusChange, SyncSwitches,
     TrackerOrigin, VstsIdentity,
 };
+pub use update::{OrganizationCategory, Update, UpdateSchedule, UpdateShard, WaitingUpdate};

@@ -84,13 +84,13 @@ pub enum Linked {
 }
 
 #[derive(Serialize, Deserialize)]
-struct GroupRef {
-    group: GroupId,
+pub(crate) struct GroupRef {
+    pub(crate) group: GroupId,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Counters {
-    groups: u64,
+pub(crate) struct Counters {
+    pub(crate) groups: u64,
 }
 
 impl Store {
@@ -138,7 +138,10 @@ impl Store {
         organization: OrganizationId,
         id: &ShortId,
     ) -> Result<Option<GroupId>, StoreError> {
-        let found: Option<GroupRef> = self.get(&keys::short_id(organization, id)).await?;
+        let Some(project) = self.project_with_slug(organization, &id.project()).await? else {
+            return Ok(None);
+        };
+        let found: Option<GroupRef> = self.get(&keys::short_id(project, id)).await?;
         Ok(found.map(|found| found.group))
     }
 
@@ -321,7 +324,7 @@ impl Store {
             let seen = counters.map(|counters| counters.groups);
             let view = new_view(project, new, seen.unwrap_or(0) + 1, now);
             let id = view.group.id;
-            let short_id = keys::short_id(project.organization, &view.group.short_id);
+            let short_id = keys::short_id(project.id, &view.group.short_id);
             let commit = self
                 .transaction()
                 .update(&keys::project_counters(project.id), count(seen)?)?

@@ -5,8 +5,8 @@
 
 use domain::{
     Activity, Actor, Email, ExternalKey, Facet, GroupId, IntegrationId, Link, MemberId, MessageId,
-    OrganizationId, ProjectId, Provider, ShortId, Slug, SubscriptionReason, TeamId, Timestamp,
-    TokenOwner, UserId,
+    OrganizationCategory, OrganizationId, ProjectId, Provider, ShortId, Slug, SubscriptionReason,
+    TeamId, Timestamp, TokenOwner, Update, UpdateShard, UserId,
 };
 
 use crate::hash::TokenHash;
@@ -50,7 +50,7 @@ const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow
 }
 
 /// Every kind of item in the table.
-pub const CHART: [ChartRow; 36] = [
+pub const CHART: [ChartRow; 41] = [
     row("organization", "ORG#<organization>", "META"),
     row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
     row("team", "TEAM#<team>", "META"),
@@ -61,7 +61,6 @@ pub const CHART: [ChartRow; 36] = [
         "ORG#<organization>",
         "PROJECT_SLUG#<slug>",
     ),
-    row("short id", "ORG#<organization>", "SHORT_ID#<short id>"),
     row(
         "organization's token name",
         "ORG#<organization>",
@@ -77,6 +76,13 @@ pub const CHART: [ChartRow; 36] = [
     row("project", "PROJECT#<project>", "META"),
     row("project's counters", "PROJECT#<project>", "COUNTER"),
     row("fingerprint", "PROJECT#<project>", "HASH#<sha-256>"),
+    row("short id", "PROJECT#<project>", "SHORT_ID#<number>"),
+    row(
+        "deletion of a project",
+        "ORG#<organization>",
+        "DELETION#<project>",
+    ),
+    row("unfinished deletion", "DELETIONS", "PROJECT#<project>"),
     row("integration", "INTEGRATION#<integration>", "META"),
     row(
         "attached organization",
@@ -134,6 +140,13 @@ pub const CHART: [ChartRow; 36] = [
         "OUT#<shard>",
         "<due milliseconds>#<message>",
     ),
+    row(
+        "update that waits",
+        "UPDATES#<scope>#<shard>",
+        "UPDATE#<category>#<object>",
+    ),
+    row("shard's next try", "UPDATES#<scope>#<shard>", "DUE"),
+    row("tombstone", "TOMBSTONE#<category>#<object>", "META"),
     row("cache's endpoint", "CONFIG", "REDIS"),
 ];
 
@@ -172,8 +185,12 @@ pub(crate) fn project_slug(organization: OrganizationId, slug: &Slug) -> Key {
     )
 }
 
-pub(crate) fn short_id(organization: OrganizationId, id: &ShortId) -> Key {
-    Key::new(format!("ORG#{organization}"), format!("SHORT_ID#{id}"))
+pub(crate) const SHORT_IDS: &str = "SHORT_ID#";
+
+/// With its project, so that one of the same slug has short ids of its own. They list its groups.
+pub(crate) fn short_id(project: ProjectId, id: &ShortId) -> Key {
+    let sk = format!("{SHORT_IDS}{}", id.number());
+    Key::new(format!("PROJECT#{project}"), sk)
 }
 
 pub(crate) fn user(id: UserId) -> Key {
@@ -219,8 +236,27 @@ pub(crate) fn project_counters(id: ProjectId) -> Key {
     Key::new(format!("PROJECT#{id}"), "COUNTER")
 }
 
+pub(crate) const FINGERPRINTS: &str = "HASH#";
+
 pub(crate) fn fingerprint(project: ProjectId, sha256: &str) -> Key {
-    Key::new(format!("PROJECT#{project}"), format!("HASH#{sha256}"))
+    let sk = format!("{FINGERPRINTS}{sha256}");
+    Key::new(format!("PROJECT#{project}"), sk)
+}
+
+pub(crate) const DELETIONS: &str = "DELETION#";
+
+pub(crate) fn deletion(organization: OrganizationId, project: ProjectId) -> Key {
+    let sk = format!("{DELETIONS}{project}");
+    Key::new(format!("ORG#{organization}"), sk)
+}
+
+pub(crate) const UNFINISHED_DELETIONS: &str = "DELETIONS";
+pub(crate) const UNFINISHED: &str = "PROJECT#";
+
+/// Few at any time, and so one list of all organizations: it is how those that are stuck are found.
+pub(crate) fn unfinished_deletion(project: ProjectId) -> Key {
+    let sk = format!("{UNFINISHED}{project}");
+    Key::new(UNFINISHED_DELETIONS.into(), sk)
 }
 
 pub(crate) fn integration(id: IntegrationId) -> Key {
@@ -314,8 +350,10 @@ const STATE: &str = "STATE";
 /// What shows a group lies side by side: META, the STAT shards and STATE are one query.
 pub(crate) const GROUP_VIEW: (&str, &str) = (META, STATE);
 
+pub(crate) const GROUPS: &str = "GROUP#";
+
 pub(crate) fn group_meta(id: GroupId) -> Key {
-    Key::new(format!("GROUP#{id}"), META)
+    Key::new(format!("{GROUPS}{id}"), META)
 }
 
 pub(crate) fn group_state(id: GroupId) -> Key {
@@ -365,6 +403,25 @@ pub(crate) fn outbox_shard(shard: u8) -> String {
 
 pub(crate) fn outbox_due(due: Timestamp) -> String {
     format!("{:013}", due.millis())
+}
+
+/// The schedule of a shard lies before its updates.
+pub(crate) const UPDATES: (&str, &str) = ("DUE", "UPDATE$");
+
+pub(crate) fn update_schedule(shard: UpdateShard) -> Key {
+    Key::new(format!("UPDATES#{shard}"), "DUE")
+}
+
+pub(crate) fn update(update: &Update) -> Key {
+    let Update::Organization { category, .. } = update;
+    Key::new(
+        update_schedule(update.shard()).pk,
+        format!("UPDATE#{category}"),
+    )
+}
+
+pub(crate) fn tombstone(category: OrganizationCategory) -> Key {
+    Key::new(format!("TOMBSTONE#{category}"), META)
 }
 
 pub(crate) fn cache_endpoint() -> Key {

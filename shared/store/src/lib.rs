@@ -8,6 +8,7 @@
 mod cache;
 mod cache_endpoint;
 mod conflict;
+mod deletions;
 mod error;
 mod groups;
 mod hash;
@@ -26,11 +27,13 @@ mod sync_trail;
 mod table;
 mod tokens;
 mod transaction;
+mod updates;
 mod users;
 
 #[cfg(feature = "redis")]
 pub use cache::{Redis, RedisUrlError};
 pub use cache_endpoint::{CacheEndpoint, KnownCacheEndpoint};
+pub use deletions::{Budget, Deleting, deletion_stages};
 pub use error::StoreError;
 pub use groups::{Assignables, GroupView, Linked, LinkedGroup, MOST_LINKS, NewGroup};
 pub use hash::TokenHash;
@@ -45,4 +48,5 @@ pub use sequences::{SequenceError, Sequences};
 pub use subscriptions::Subscription;
 pub use sync_trail::{Cause, LinkedIssue};
 pub use table::{Created, Page, Store};
+pub use updates::WaitingShard;
 pub use users::{KnownAddress, NewMember, UserFields};

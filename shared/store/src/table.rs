@@ -8,7 +8,7 @@ use std::{
 use aws_sdk_dynamodb::{
     Client,
     config::retry::RetryPartition,
-    types::{AttributeValue, KeysAndAttributes},
+    types::{AttributeValue, DeleteRequest, KeysAndAttributes, WriteRequest},
 };
 use aws_types::SdkConfig;
 use serde::{Serialize, de::DeserializeOwned};
@@ -23,6 +23,8 @@ const BATCH_PAUSE: Duration = Duration::from_millis(25);
 
 /// How many keys a BatchGetItem takes.
 const BATCH_KEYS: usize = 100;
+/// How many writes a BatchWriteItem takes.
+pub(crate) const BATCH_WRITES: usize = 25;
 
 /// The table. Clones share one connection pool.
 #[derive(Debug, Clone)]
@@ -170,6 +172,47 @@ impl Store {
         }
     }
 
+    /// Deletes items in batches, and asks again for what the table left out. None of them may occur twice.
+    pub(crate) async fn delete_all(&self, keys: Vec<Key>) -> Result<(), StoreError> {
+        for chunk in keys.chunks(BATCH_WRITES) {
+            self.delete_batch(chunk).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete_batch(&self, keys: &[Key]) -> Result<(), StoreError> {
+        let delete = |key: &Key| {
+            let delete = DeleteRequest::builder().set_key(Some(attributes(key)));
+            let delete = delete.build().map_err(|e| unavailable("BatchWriteItem", e))?;
+            Ok(WriteRequest::builder().delete_request(delete).build())
+        };
+        let mut wanted = keys.iter().map(delete).collect::<Result<Vec<_>, StoreError>>()?;
+        for attempt in 0..BATCH_ATTEMPTS {
+            if wanted.is_empty() {
+                return Ok(());
+            }
+            if attempt > 0 {
+                tokio::time::sleep(BATCH_PAUSE * 2_u32.pow(attempt - 1)).await;
+            }
+            let answer = self
+                .client
+                .batch_write_item()
+                .request_items(&self.table, wanted)
+                .send()
+                .await
+                .map_err(|e| StoreError::sdk("BatchWriteItem", e))?;
+            let left = answer.unprocessed_items;
+            wanted = left.and_then(|mut left| left.remove(&self.table)).unwrap_or_default();
+        }
+        match wanted.len() {
+            0 => Ok(()),
+            n => Err(unavailable(
+                "BatchWriteItem",
+                format!("{n} items were left unprocessed"),
+            )),
+        }
+    }
+
     /// Reads entities consistently, in the order of their keys and each once, without those that are gone.
     pub(crate) async fn get_list<T: DeserializeOwned>(
         &self,
@@ -246,12 +289,16 @@ impl Store {
             .set_limit(limit)
             .set_exclusive_start_key(start)
             .expression_attribute_names("#pk", PARTITION_KEY)
-            .expression_attribute_names("#sk", SORT_KEY)
             .expression_attribute_values(":pk", text(query.pk));
+        // A name that no expression uses is refused.
+        if !matches!(query.sort, Sort::All) {
+            request = request.expression_attribute_names("#sk", SORT_KEY);
+        }
         request = match query.sort {
             Sort::Prefix(prefix) => request
                 .key_condition_expression("#pk = :pk AND begins_with(#sk, :prefix)")
                 .expression_attribute_values(":prefix", text(prefix)),
+            Sort::All => request.key_condition_expression("#pk = :pk"),
             Sort::Between(low, high) => request
                 .key_condition_expression("#pk = :pk AND #sk BETWEEN :low AND :high")
                 .expression_attribute_values(":low", text(low))
@@ -275,6 +322,7 @@ pub(crate) struct Query<'a> {
 
 #[derive(Debug)]
 pub(crate) enum Sort<'a> {
+    All,
     Prefix(&'a str),
     Between(&'a str, &'a str),
 }

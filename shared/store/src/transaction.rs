@@ -2,7 +2,10 @@
 
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
-    types::{AttributeValue, Delete, Put, TransactWriteItem, Update, builders::PutBuilder},
+    types::{
+        AttributeValue, Delete, Put, TransactWriteItem, Update,
+        builders::{DeleteBuilder, PutBuilder},
+    },
 };
 use domain::{Position, PositionKey};
 use serde::Serialize;
@@ -136,12 +139,35 @@ impl<'a> Transaction<'a> {
     }
 
     /// Deletes an item, if it is there.
-    pub(crate) fn delete(mut self, key: &Key) -> Result<Self, StoreError> {
+    pub(crate) fn delete(self, key: &Key) -> Result<Self, StoreError> {
+        self.delete_where(key, |delete| delete)
+    }
+
+    /// Deletes an item whose `attribute` still is as it was `seen`.
+    pub(crate) fn delete_over(
+        self,
+        key: &Key,
+        attribute: &str,
+        seen: &impl Serialize,
+    ) -> Result<Self, StoreError> {
+        let seen = value(seen)?;
+        self.delete_where(key, |delete| {
+            delete
+                .condition_expression("#seen = :seen")
+                .expression_attribute_names("#seen", attribute)
+                .expression_attribute_values(":seen", seen)
+        })
+    }
+
+    fn delete_where(
+        mut self,
+        key: &Key,
+        condition: impl FnOnce(DeleteBuilder) -> DeleteBuilder,
+    ) -> Result<Self, StoreError> {
         let delete = Delete::builder()
             .table_name(&self.store.table)
-            .set_key(Some(attributes(key)))
-            .build()
-            .map_err(|e| encoding(&e))?;
+            .set_key(Some(attributes(key)));
+        let delete = condition(delete).build().map_err(|e| encoding(&e))?;
         self.items
             .push(TransactWriteItem::builder().delete(delete).build());
         Ok(self)

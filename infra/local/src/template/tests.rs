@@ -86,9 +86,11 @@ fn the_real_template_names_its_functions_like_their_crates() {
         ("api", 25, true),
         ("deassign", 30, true),
         ("issue-sync", 30, false),
+        ("jobs", 60, false),
         ("operator", 60, true),
         ("outbound-sync", 90, false),
         ("outbox-relay", 60, false),
+        ("project-delete", 60, false),
         ("webhook-ingest", 25, false),
     ];
     assert_eq!(names, expected.map(|(a, b, c)| (a.to_owned(), b, c)));
@@ -116,9 +118,13 @@ fn the_real_queues_wait_six_times_the_function_and_have_a_dead_letter_queue() {
             "deassign",
             "issue-sync-dlq",
             "issue-sync",
+            "jobs-dlq",
+            "jobs",
             "outbound-sync-dlq",
             "outbound-sync",
-            "outbox-relay-dlq"
+            "outbox-relay-dlq",
+            "project-delete-dlq",
+            "project-delete"
         ]
     );
     for mapping in &template.queue_mappings {
@@ -148,7 +154,9 @@ fn the_real_triggers_are_read() {
         [
             mapping("deassign", 10),
             mapping("issue-sync", 10),
-            mapping("outbound-sync", 1)
+            mapping("jobs", 1),
+            mapping("outbound-sync", 1),
+            mapping("project-delete", 1)
         ]
     );
     let stream = StreamMapping {
@@ -162,11 +170,14 @@ fn the_real_triggers_are_read() {
         report_batch_item_failures: true,
     };
     assert_eq!(template.stream_mappings, [stream]);
-    let sweep = Schedule {
-        function: "outbox-relay".to_owned(),
-        every: Duration::from_secs(60),
+    let schedule = |function: &str, minutes| Schedule {
+        function: function.to_owned(),
+        every: Duration::from_secs(60 * minutes),
     };
-    assert_eq!(template.schedules, [sweep]);
+    assert_eq!(
+        template.schedules,
+        [schedule("jobs", 15), schedule("outbox-relay", 1)]
+    );
 }
 
 #[test]
