@@ -4,7 +4,8 @@
 //! what was not told is told then; every receiver looks at what holds now and can be told twice.
 
 use domain::{
-    DrainUpdates, Fault, Message, OrganizationCategory, TraceId, Update, UpdateSchedule, WaitingUpdate,
+    DrainUpdates, Fault, Message, OrganizationCategory, TraceId, Update, UpdateSchedule,
+    WaitingUpdate,
 };
 
 use crate::Context;

@@ -1,12 +1,12 @@
 //! Organizations, people, teams, members and projects.
 
 use domain::{
-    Fault, Organization, OrganizationId, Project, ProjectId, Role, Slug, SnowflakeModel, Team,
-    TeamId, names,
+    AuditActor, AuditEvent, ClientKey, Fault, NewProject, Organization, OrganizationId,
+    ProjectFacts, ProjectId, Role, Slug, SnowflakeModel, Team, TeamId, names,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::{NewMember, UserFields};
+use store::{Insert, NewMember, UserFields};
 
 use crate::{
     Context,
@@ -180,20 +180,26 @@ pub(crate) async fn create_project(context: &Context, new: CreateProject) -> Res
     let team = team(context, organization.id, "team", &new.team).await?;
     let now = context.clock.now();
     let (organization, slug) = (organization.id, &new.slug);
-    let (name, platform) = (&name, &platform);
+    let fields = NewProject {
+        organization,
+        name,
+        platform,
+        team: team.id,
+        created: now,
+    };
+    let fields = &fields;
     let find = || context.store.project_by_slug(organization, slug);
     let make = move |id| async move {
-        let project = Project {
-            id: ProjectId::new(id).map_err(|e| Fault::Poison(e.to_string()))?,
-            organization,
-            slug: slug.clone(),
-            name: name.clone(),
-            platform: platform.clone(),
-            teams: vec![team.id],
-            created: now,
-        };
-        let made = context.store.create_project(&project).await?;
-        Ok(made.then_some(project))
+        let id = ProjectId::new(id).map_err(|e| Fault::Poison(e.to_string()))?;
+        let project = fields.project(id, slug.clone());
+        let owner = (organization, id);
+        let key = ClientKey::new(owner, ClientKey::DEFAULT_LABEL, rand::random(), now);
+        let event = AuditEvent::ProjectCreate(ProjectFacts::of(&project));
+        let audit = event.by(AuditActor::Operator, organization, now, rand::random());
+        match context.store.create_project(project, &key, &audit).await? {
+            Insert::Made(project) => Ok(Some(project)),
+            Insert::IdTaken | Insert::NameTaken => Ok(None),
+        }
     };
     let saved = context
         .sequences

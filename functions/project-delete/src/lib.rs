@@ -108,10 +108,16 @@ async fn batch(context: &Context, deletion: &Deletion, trace: &TraceId) -> Resul
         "a batch is deleted"
     );
     match next {
-        Next::Rows => store.keep_deletion(deletion, &work, trace, now, now).await?,
+        Next::Rows => {
+            store
+                .keep_deletion(deletion, &work, trace, now, now)
+                .await?
+        }
         Next::Pass => {
             let later = now.plus(QUIET);
-            store.keep_deletion(deletion, &work, trace, now, later).await?;
+            store
+                .keep_deletion(deletion, &work, trace, now, later)
+                .await?;
         }
         Next::End => store.finish_deletion(deletion, &work, trace, now).await?,
     }

@@ -5,6 +5,8 @@
 
 mod activity;
 mod assignment;
+mod audit;
+mod client_key;
 mod deletion;
 mod fault;
 mod group;
@@ -13,6 +15,7 @@ mod message;
 mod organization;
 mod outbound;
 mod outcome;
+mod project;
 mod secret;
 mod snowflake;
 mod status;
@@ -27,6 +30,11 @@ pub use assignment::{
     AssigneeWrite, Assignment, Decision, Existing, GroupWrite, PositionGuard, assign,
     clear_assignee, deassign, unassign,
 };
+pub use audit::{
+    AuditActor, AuditEntry, AuditEvent, KeyFacts, MemberFacts, MemberTeam, ProjectEdit,
+    ProjectFacts, ProjectRemoval, TeamFacts,
+};
+pub use client_key::{ClientKey, PublicKey, RateLimit};
 pub use deletion::{DeletedRows, Deletion, DeletionStatus, Next, QUIET};
 pub use fault::{ClientFault, Fault, FieldErrors};
 pub use group::{
@@ -34,21 +42,20 @@ pub use group::{
     Substatus,
 };
 pub use ids::{
-    ActivityId, GroupId, IntegrationId, InvalidId, MemberId, MessageId, OrganizationId, ProjectId,
-    TeamId, UserId,
+    ActivityId, AuditEntryId, GroupId, IntegrationId, InvalidId, MemberId, MessageId,
+    OrganizationId, ProjectId, TeamId, UserId,
 };
 pub use message::{
     Deassign, DeleteProject, DrainUpdates, Envelope, GroupCursor, Message, MessageTooLarge, Queue,
     SweepDeletions, SyncIssue, TraceId,
 };
-pub use organization::{
-    Email, Feature, Member, Organization, Project, Role, Slug, Team, User, names,
-};
+pub use organization::{Email, Feature, Member, Organization, Role, Slug, Team, User, names};
 pub use outbound::{
     Failing, Lease, Link, LinkState, Push, PushAssignee, Sent, Settled, Told, TrackerAssignee,
     echo, push, settle,
 };
 pub use outcome::{AssigneeMove, Direction, Outcome, Reason, Rule, SyncRecord};
+pub use project::{InboundFilter, NewProject, Project, ProjectFlags, ProjectStatus};
 pub use secret::Secret;
 pub use snowflake::{Snowflake, SnowflakeError, SnowflakeModel};
 pub use status::{StatusWish, set_status};

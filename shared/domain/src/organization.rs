@@ -1,11 +1,11 @@
-//! Organizations, people, teams and projects.
+//! Organizations, people and teams.
 
 use std::{fmt, str::FromStr};
 
 use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Serialize};
 
-use crate::{MemberId, OrganizationId, ProjectId, TeamId, Timestamp, UserId};
+use crate::{MemberId, OrganizationId, TeamId, Timestamp, UserId};
 
 /// Limits on names that people give.
 pub mod names {
@@ -25,6 +25,11 @@ impl Slug {
     /// What is wrong with a text that is no slug.
     pub const INVALID: &'static str = "Enter a valid slug consisting of lowercase letters, numbers, \
          underscores or hyphens. It cannot be entirely numeric.";
+
+    /// 32 hexadecimal digits for what is to be found under no name any more. The first one is a letter.
+    pub fn hidden(random: u128) -> Self {
+        Self(format!("{:032x}", random | 0xA << 124))
+    }
 
     /// The text.
     pub fn as_str(&self) -> &str {
@@ -210,32 +215,6 @@ pub struct Team {
     pub created: Timestamp,
 }
 
-/// What events and issues belong to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Project {
-    /// Its id.
-    pub id: ProjectId,
-    /// The organization that owns it.
-    pub organization: OrganizationId,
-    /// Unique in the organization.
-    pub slug: Slug,
-    /// Shown to people.
-    pub name: String,
-    /// The kind of software, in Sentry's list; `None` where nobody said.
-    pub platform: Option<String>,
-    /// The teams that have access.
-    pub teams: Vec<TeamId>,
-    /// When it was made.
-    pub created: Timestamp,
-}
-
-impl Project {
-    /// Access comes from a team of the project, not from being in the organization.
-    pub fn admits(&self, member: &Member) -> bool {
-        member.teams.iter().any(|team| self.teams.contains(team))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,6 +226,15 @@ mod tests {
         }
         for bad in ["", "Web", "a b", "12", "ü", "a/b", &"s".repeat(51)] {
             assert!(bad.parse::<Slug>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_hidden_slug_is_one() {
+        for random in [0, u128::MAX, 0x1234] {
+            let hidden = Slug::hidden(random);
+            assert_eq!(hidden.as_str().parse(), Ok(hidden.clone()));
+            assert_eq!(hidden.as_str().len(), 32);
         }
     }
 
@@ -264,30 +252,5 @@ mod tests {
         ] {
             assert_eq!(folded(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn access_to_a_project_needs_a_common_team() {
-        let team = |n| TeamId::new(n).unwrap();
-        let created = Timestamp::from_millis(0);
-        let mut member = Member {
-            id: MemberId::new(1).unwrap(),
-            user: UserId::new(1).unwrap(),
-            role: Role::Owner,
-            teams: vec![team(1)],
-            created,
-        };
-        let project = Project {
-            id: ProjectId::new(1).unwrap(),
-            organization: OrganizationId::new(1).unwrap(),
-            slug: "web".parse().unwrap(),
-            name: "Web".into(),
-            platform: None,
-            teams: vec![team(2)],
-            created,
-        };
-        assert!(!project.admits(&member));
-        member.teams.push(team(2));
-        assert!(project.admits(&member));
     }
 }

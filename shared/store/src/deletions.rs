@@ -3,12 +3,14 @@
 //! A record is written only where it is as it was seen, together with the message for what comes next.
 
 use domain::{
-    DeleteProject, DeletedRows, Deletion, DeletionStatus, GroupId, Message, OrganizationCategory,
-    OrganizationId, Project, ProjectId, ProjectStatus, Slug, Timestamp, TraceId, Update,
+    AuditEntry, ClientKey, DeleteProject, DeletedRows, Deletion, DeletionStatus, GroupId, Message,
+    OrganizationCategory, OrganizationId, Project, ProjectId, ProjectStatus, Slug, Timestamp,
+    TraceId, Update,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    change::Swap,
     error::StoreError,
     groups::{Counters, GroupRef},
     keys::{self, Key},
@@ -34,6 +36,8 @@ enum With {
     Nothing,
     /// Items elsewhere.
     Items(fn(&Key, &Item) -> Result<Vec<Key>, StoreError>),
+    /// An item elsewhere, if it is still the project's.
+    Owned(fn(&Deletion, &Key) -> Option<Key>),
     /// A partition. The row goes when there is nothing left in it: only then it is sure that nobody
     /// who knew the partition before has written there since.
     Partition(fn(&Key, &Item) -> Result<String, StoreError>),
@@ -41,12 +45,17 @@ enum With {
 
 /// All that belongs to a project but itself, children before what leads to them. Whatever gets rows in a
 /// project's partition gets a line here.
-const STAGES: [Stage; 3] = [
+const STAGES: [Stage; 4] = [
     // First, so that no more events come in.
     Stage {
         name: "client-keys",
         rows: keys::CLIENT_KEYS,
         with: With::Items(public_key),
+    },
+    Stage {
+        name: "former-slugs",
+        rows: keys::FORMER_SLUGS,
+        with: With::Owned(former_slug),
     },
     Stage {
         name: "fingerprints",
@@ -65,6 +74,16 @@ pub fn deletion_stages() -> [&'static str; STAGES.len()] {
     STAGES.map(|stage| stage.name)
 }
 
+fn public_key(key: &Key, row: &Item) -> Result<Vec<Key>, StoreError> {
+    let found: ClientKey = read(key, row.clone())?;
+    Ok(vec![keys::client_key_project(&found.public_key)])
+}
+
+fn former_slug(deletion: &Deletion, key: &Key) -> Option<Key> {
+    let slug = key.sk.strip_prefix(keys::FORMER_SLUGS)?.parse().ok()?;
+    Some(keys::former_project_slug(deletion.organization, &slug))
+}
+
 fn group(key: &Key, row: &Item) -> Result<String, StoreError> {
     let GroupRef { group } = read(key, row.clone())?;
     Ok(keys::group_meta(group).pk)
@@ -72,7 +91,10 @@ fn group(key: &Key, row: &Item) -> Result<String, StoreError> {
 
 /// The items elsewhere that only this item of a partition leads to.
 fn led_to(key: &Key, item: &Item) -> Result<Vec<Key>, StoreError> {
-    let group = key.pk.strip_prefix(keys::GROUPS).and_then(|id| id.parse::<GroupId>().ok());
+    let group = key
+        .pk
+        .strip_prefix(keys::GROUPS)
+        .and_then(|id| id.parse::<GroupId>().ok());
     let Some(group) = group.filter(|_| key.sk.starts_with(keys::GROUP_LINKS)) else {
         return Ok(Vec::new());
     };
@@ -130,6 +152,32 @@ impl Plan {
     fn len(&self) -> usize {
         self.elsewhere.len() + self.here.len() + self.leading.len()
     }
+}
+
+/// What a project's deletion begins with.
+#[derive(Debug)]
+pub struct NewDeletion<'a> {
+    /// The project, which is active.
+    pub project: &'a Project,
+    /// What is known of an earlier deletion of the same.
+    pub before: Option<&'a Deletion>,
+    /// The deletion.
+    pub deletion: &'a Deletion,
+    /// The slug that the project has from now on.
+    pub hidden: Slug,
+    /// The line in the audit log.
+    pub audit: &'a AuditEntry,
+}
+
+/// What became of a deletion that was to be undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undone {
+    /// The project is as it was.
+    Done,
+    /// Another project has the slug.
+    SlugTaken,
+    /// It has begun, or was changed otherwise.
+    TooLate,
 }
 
 /// A deletion with what decides about its next batch.
@@ -232,6 +280,67 @@ impl Store {
         })
     }
 
+    /// Hides a project at once, frees its slug, and sends for its deletion. `false`: it is not as it was seen.
+    pub async fn request_deletion(
+        &self,
+        new: NewDeletion<'_>,
+        trace: &TraceId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let (project, deletion) = (new.project, new.deletion);
+        let swaps = [
+            Swap::of("status", &project.status, &ProjectStatus::PendingDeletion)?,
+            Swap::of("slug", &project.slug, &new.hidden)?,
+        ];
+        let listed = DeletionRef {
+            organization: project.organization,
+            project: project.id,
+        };
+        let transaction = match new.before {
+            None => self.transaction().put_new(&key(deletion), deletion)?,
+            Some(before) => self.transaction().replace(before, deletion)?,
+        };
+        let commit = transaction
+            .swap(&keys::project(project.id), swaps.into())?
+            .put(&keys::unfinished_deletion(project.id), &listed)?
+            .delete_project_slug(project)?
+            .audit(new.audit)?
+            .send_batch(deletion, trace, now, deletion.due)?
+            .commit()
+            .await?;
+        Ok(commit == Commit::Done)
+    }
+
+    /// Gives a project back that is to be deleted, as long as nothing of it is. `hidden` is the project as
+    /// it is, `project` as it is to be.
+    pub async fn undo_deletion(
+        &self,
+        seen: &Deletion,
+        hidden: &Project,
+        project: &Project,
+        audit: &AuditEntry,
+    ) -> Result<Undone, StoreError> {
+        let swaps = [
+            Swap::of("status", &hidden.status, &project.status)?,
+            Swap::of("slug", &hidden.slug, &project.slug)?,
+        ];
+        let commit = self
+            .transaction()
+            .delete_over(&key(seen), "step", &seen.step)?
+            .put_project_slug(project)?
+            .swap(&keys::project(project.id), swaps.into())?
+            .delete(&keys::unfinished_deletion(project.id))?
+            .audit(audit)?
+            .commit()
+            .await?;
+        Ok(match commit {
+            Commit::Done => Undone::Done,
+            // The first write is the record, the second one the slug.
+            Commit::Refused(refused) if refused == [1] => Undone::SlugTaken,
+            Commit::Refused(_) => Undone::TooLate,
+        })
+    }
+
     /// What decides about the next batch, in one request.
     pub async fn deleting(
         &self,
@@ -265,11 +374,12 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let project = keys::project(seen.project);
-        let (from, to) = (ProjectStatus::PendingDeletion, ProjectStatus::DeletionInProgress);
+        let pending = ProjectStatus::PendingDeletion;
+        let begins = Swap::of("status", &pending, &ProjectStatus::DeletionInProgress)?;
         let transaction = self
             .transaction()
             .replace(seen, begun)?
-            .update(&project, set_status(from, to)?)?
+            .swap(&project, vec![begins])?
             .send_batch(begun, trace, now, now)?;
         settled(transaction.commit().await?)
     }
@@ -374,8 +484,8 @@ impl Store {
         });
         let most = match stage.with {
             With::Nothing | With::Items(_) => budget.deletes,
-            // Each needs a query of its own.
-            With::Partition(_) => (budget.queries - 1).max(1),
+            // Each needs a request of its own.
+            With::Owned(_) | With::Partition(_) => (budget.queries - 1).max(1),
         };
         let query = Query::prefix(&pk, stage.rows);
         let (rows, next) = self.query_page(&query, true, limit(most), start).await?;
@@ -390,6 +500,14 @@ impl Store {
                 }
                 With::Items(items) => {
                     plan.add(key.clone(), items(&key, &row)?);
+                    true
+                }
+                With::Owned(item) => {
+                    if let Some(item) = item(deletion, &key) {
+                        self.delete_owned(&item, deletion.project).await?;
+                        budget.queries -= 1;
+                    }
+                    plan.add(key.clone(), Vec::new());
                     true
                 }
                 With::Partition(partition) => {
@@ -415,6 +533,13 @@ impl Store {
         Ok(result)
     }
 
+    async fn delete_owned(&self, key: &Key, project: ProjectId) -> Result<(), StoreError> {
+        let transaction = self.transaction().delete_over(key, "project", &project)?;
+        match transaction.commit().await? {
+            Commit::Done | Commit::Refused(_) => Ok(()),
+        }
+    }
+
     /// Plans to delete what is in a partition. `false`: there is more than the budget allows.
     async fn plan_partition(
         &self,
@@ -423,9 +548,8 @@ impl Store {
         budget: &mut Budget,
     ) -> Result<bool, StoreError> {
         let query = Query {
-            pk,
             sort: Sort::All,
-            descending: false,
+            ..Query::prefix(pk, "")
         };
         let mut start = None;
         loop {
@@ -461,20 +585,6 @@ impl Store {
 
 fn limit(most: usize) -> Option<i32> {
     i32::try_from(most).ok()
-}
-
-fn set_status(from: ProjectStatus, to: ProjectStatus) -> Result<Change, StoreError> {
-    Ok(Change {
-        expression: "SET #status = :to".into(),
-        condition: "#status = :from".into(),
-        // A reserved word.
-        names: vec![("#status".into(), "status".into())],
-        values: [
-            (":from".into(), value(&from)?),
-            (":to".into(), value(&to)?),
-        ]
-        .into(),
-    })
 }
 
 /// Where the record, the first of all writes, is not as it was seen, another one has done the same.

@@ -107,6 +107,7 @@ impl Store {
             pk: &pk,
             sort: Sort::Between(low, high),
             descending: false,
+            filters: Vec::new(),
         };
         let (items, _) = self.query_page(&query, true, None, None).await?;
         let (mut group, mut state, mut stats) = (None, None, None::<GroupStats>);
@@ -138,7 +139,7 @@ impl Store {
         organization: OrganizationId,
         id: &ShortId,
     ) -> Result<Option<GroupId>, StoreError> {
-        let Some(project) = self.project_with_slug(organization, &id.project()).await? else {
+        let Some(project) = self.project_named(organization, &id.project()).await? else {
             return Ok(None);
         };
         let found: Option<GroupRef> = self.get(&keys::short_id(project, id)).await?;
@@ -298,6 +299,7 @@ impl Store {
                 pk: &pk,
                 sort,
                 descending: true,
+                filters: Vec::new(),
             },
             skip,
             limit,

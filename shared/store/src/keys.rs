@@ -4,9 +4,9 @@
 //! partition. A test compares [`CHART`] with docs/table.md and with the items that the flows write.
 
 use domain::{
-    Activity, Actor, Email, ExternalKey, Facet, GroupId, IntegrationId, Link, MemberId, MessageId,
-    OrganizationCategory, OrganizationId, ProjectId, Provider, ShortId, Slug, SubscriptionReason,
-    TeamId, Timestamp, TokenOwner, Update, UpdateShard, UserId,
+    Activity, Actor, AuditEntry, Email, ExternalKey, Facet, GroupId, IntegrationId, Link, MemberId,
+    MessageId, OrganizationCategory, OrganizationId, ProjectId, Provider, PublicKey, ShortId, Slug,
+    SubscriptionReason, TeamId, Timestamp, TokenOwner, Update, UpdateShard, UserId,
 };
 
 use crate::hash::TokenHash;
@@ -50,16 +50,27 @@ const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow
 }
 
 /// Every kind of item in the table.
-pub const CHART: [ChartRow; 41] = [
+pub const CHART: [ChartRow; 47] = [
     row("organization", "ORG#<organization>", "META"),
     row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
     row("team", "TEAM#<team>", "META"),
     row("team's slug", "ORG#<organization>", "TEAM_SLUG#<slug>"),
+    row("team's project", "TEAM#<team>", "PROJECT_SLUG#<slug>"),
     row("member", "ORG#<organization>", "MEMBER#<user>"),
     row(
         "project's slug",
         "ORG#<organization>",
         "PROJECT_SLUG#<slug>",
+    ),
+    row(
+        "project's former slug",
+        "ORG#<organization>",
+        "FORMER_SLUG#<slug>",
+    ),
+    row(
+        "audit log entry",
+        "ORG#<organization>",
+        "AUDIT#<milliseconds>#<entry>",
     ),
     row(
         "organization's token name",
@@ -75,6 +86,13 @@ pub const CHART: [ChartRow; 41] = [
     row("token", "TOKEN#<sha-256>", "META"),
     row("project", "PROJECT#<project>", "META"),
     row("project's counters", "PROJECT#<project>", "COUNTER"),
+    row("client key", "PROJECT#<project>", "KEY#<public key>"),
+    row(
+        "former slug of a project",
+        "PROJECT#<project>",
+        "FORMER_SLUG#<slug>",
+    ),
+    row("client key's project", "CLIENT_KEY#<public key>", "PROJECT"),
     row("fingerprint", "PROJECT#<project>", "HASH#<sha-256>"),
     row("short id", "PROJECT#<project>", "SHORT_ID#<number>"),
     row(
@@ -185,6 +203,30 @@ pub(crate) fn project_slug(organization: OrganizationId, slug: &Slug) -> Key {
     )
 }
 
+/// The projects of a team, each under its slug.
+pub(crate) fn team_project(team: TeamId, slug: &Slug) -> Key {
+    Key::new(format!("TEAM#{team}"), format!("{PROJECT_SLUGS}{slug}"))
+}
+
+pub(crate) fn former_project_slug(organization: OrganizationId, slug: &Slug) -> Key {
+    Key::new(format!("ORG#{organization}"), format!("FORMER_SLUG#{slug}"))
+}
+
+pub(crate) const FORMER_SLUGS: &str = "FORMER_SLUG#";
+
+/// The former slugs of a project, which an item elsewhere leads from.
+pub(crate) fn former_slug_of(project: ProjectId, slug: &Slug) -> Key {
+    let sk = format!("{FORMER_SLUGS}{slug}");
+    Key::new(format!("PROJECT#{project}"), sk)
+}
+
+pub(crate) const AUDIT_ENTRIES: &str = "AUDIT#";
+
+pub(crate) fn audit_entry(entry: &AuditEntry) -> Key {
+    let sk = format!("{AUDIT_ENTRIES}{:013}#{}", entry.at.millis(), entry.id);
+    Key::new(format!("ORG#{}", entry.organization), sk)
+}
+
 pub(crate) const SHORT_IDS: &str = "SHORT_ID#";
 
 /// With its project, so that one of the same slug has short ids of its own. They list its groups.
@@ -234,6 +276,16 @@ pub(crate) fn project(id: ProjectId) -> Key {
 
 pub(crate) fn project_counters(id: ProjectId) -> Key {
     Key::new(format!("PROJECT#{id}"), "COUNTER")
+}
+
+pub(crate) const CLIENT_KEYS: &str = "KEY#";
+
+pub(crate) fn client_key(project: ProjectId, key: &PublicKey) -> Key {
+    Key::new(format!("PROJECT#{project}"), format!("{CLIENT_KEYS}{key}"))
+}
+
+pub(crate) fn client_key_project(key: &PublicKey) -> Key {
+    Key::new(format!("CLIENT_KEY#{key}"), "PROJECT")
 }
 
 pub(crate) const FINGERPRINTS: &str = "HASH#";

@@ -13,7 +13,10 @@ use aws_sdk_dynamodb::{
 use aws_types::SdkConfig;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{PARTITION_KEY, SORT_KEY, conflict::TransactionConflict, error::StoreError, keys::Key};
+use crate::{
+    PARTITION_KEY, SORT_KEY, conflict::TransactionConflict, error::StoreError, keys::Key,
+    transaction::Commit,
+};
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
@@ -54,6 +57,28 @@ impl<T> Created<T> {
         Self {
             entity,
             created: false,
+        }
+    }
+}
+
+/// What became of an entity that was to be put under a new id and a unique name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Insert<T> {
+    /// It is there.
+    Made(T),
+    /// The id, or another one that was drawn, is taken: draw again.
+    IdTaken,
+    /// The name is taken, whatever the id.
+    NameTaken,
+}
+
+impl<T> Insert<T> {
+    /// What a transaction says of `entity` whose name is guarded by the write at `name`.
+    pub(crate) fn of(commit: &Commit, name: usize, entity: T) -> Self {
+        match commit {
+            Commit::Done => Self::Made(entity),
+            Commit::Refused(writes) if writes.contains(&name) => Self::NameTaken,
+            Commit::Refused(_) => Self::IdTaken,
         }
     }
 }
@@ -183,10 +208,15 @@ impl Store {
     async fn delete_batch(&self, keys: &[Key]) -> Result<(), StoreError> {
         let delete = |key: &Key| {
             let delete = DeleteRequest::builder().set_key(Some(attributes(key)));
-            let delete = delete.build().map_err(|e| unavailable("BatchWriteItem", e))?;
+            let delete = delete
+                .build()
+                .map_err(|e| unavailable("BatchWriteItem", e))?;
             Ok(WriteRequest::builder().delete_request(delete).build())
         };
-        let mut wanted = keys.iter().map(delete).collect::<Result<Vec<_>, StoreError>>()?;
+        let mut wanted = keys
+            .iter()
+            .map(delete)
+            .collect::<Result<Vec<_>, StoreError>>()?;
         for attempt in 0..BATCH_ATTEMPTS {
             if wanted.is_empty() {
                 return Ok(());
@@ -202,7 +232,9 @@ impl Store {
                 .await
                 .map_err(|e| StoreError::sdk("BatchWriteItem", e))?;
             let left = answer.unprocessed_items;
-            wanted = left.and_then(|mut left| left.remove(&self.table)).unwrap_or_default();
+            wanted = left
+                .and_then(|mut left| left.remove(&self.table))
+                .unwrap_or_default();
         }
         match wanted.len() {
             0 => Ok(()),
@@ -258,7 +290,9 @@ impl Store {
         let mut start = None;
         loop {
             let missing = i32::try_from(wanted - items.len()).unwrap_or(i32::MAX);
-            let (found, next) = self.query_page(&query, false, Some(missing), start).await?;
+            // The limit counts the rows that are read, not those that a filter lets through.
+            let limit = query.filters.is_empty().then_some(missing);
+            let (found, next) = self.query_page(&query, false, limit, start).await?;
             items.extend(found);
             if next.is_none() || items.len() >= wanted {
                 break;
@@ -304,7 +338,16 @@ impl Store {
                 .expression_attribute_values(":low", text(low))
                 .expression_attribute_values(":high", text(high)),
         };
+        for (n, filter) in query.filters.iter().enumerate() {
+            request = request
+                .expression_attribute_names(format!("#filter{n}"), filter.attribute)
+                .expression_attribute_values(format!(":filter{n}"), filter.value.clone());
+        }
+        let conditions = (0..query.filters.len()).map(|n| format!("#filter{n} = :filter{n}"));
+        let conditions: Vec<_> = conditions.collect();
+        let filter = (!conditions.is_empty()).then(|| conditions.join(" AND "));
         let answer = request
+            .set_filter_expression(filter)
             .send()
             .await
             .map_err(|e| StoreError::sdk("Query", e))?;
@@ -318,6 +361,21 @@ pub(crate) struct Query<'a> {
     pub(crate) pk: &'a str,
     pub(crate) sort: Sort<'a>,
     pub(crate) descending: bool,
+    /// What the rows must say. The table reads past those that do not.
+    pub(crate) filters: Vec<Filter>,
+}
+
+/// An attribute and the value that it must have.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    attribute: &'static str,
+    value: AttributeValue,
+}
+
+impl Filter {
+    pub(crate) fn new(attribute: &'static str, value: AttributeValue) -> Self {
+        Self { attribute, value }
+    }
 }
 
 #[derive(Debug)]
@@ -333,6 +391,7 @@ impl<'a> Query<'a> {
             pk,
             sort: Sort::Prefix(prefix),
             descending: false,
+            filters: Vec::new(),
         }
     }
 }

@@ -159,6 +159,15 @@ impl<'a> Transaction<'a> {
         })
     }
 
+    /// Deletes an item, which must be there.
+    pub(crate) fn delete_there(self, key: &Key) -> Result<Self, StoreError> {
+        self.delete_where(key, |delete| {
+            delete
+                .condition_expression("attribute_exists(#pk)")
+                .expression_attribute_names("#pk", PARTITION_KEY)
+        })
+    }
+
     fn delete_where(
         mut self,
         key: &Key,

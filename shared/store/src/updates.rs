@@ -59,6 +59,7 @@ impl Store {
             pk: &pk,
             sort: Sort::Between(low, high),
             descending: false,
+            filters: Vec::new(),
         };
         let (items, next) = self.query_page(&query, true, Some(DRAIN), None).await?;
         let mut found = WaitingShard {
@@ -89,9 +90,7 @@ impl Store {
         let (key, due) = (keys::update_schedule(shard), next.due);
         let transaction = match seen {
             None => self.transaction().put_new(&key, &next)?,
-            Some(seen) => self
-                .transaction()
-                .put_over(&key, &next, "due", &seen.due)?,
+            Some(seen) => self.transaction().put_over(&key, &next, "due", &seen.due)?,
         };
         let again = Message::DrainUpdates(DrainUpdates { shard, due });
         let commit = transaction.send(again, trace, now, due)?.commit().await?;

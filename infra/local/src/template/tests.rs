@@ -170,7 +170,7 @@ fn the_real_triggers_are_read() {
         report_batch_item_failures: true,
     };
     assert_eq!(template.stream_mappings, [stream]);
-    let schedule = |function: &str, minutes| Schedule {
+    let schedule = |function: &str, minutes: u64| Schedule {
         function: function.to_owned(),
         every: Duration::from_secs(60 * minutes),
     };
