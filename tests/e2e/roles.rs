@@ -68,10 +68,31 @@ async fn every_flow(world: &mut World) {
         assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
     }
     world.activity().await;
+    delete_a_project(world).await;
     world
         .operator(json!({ "command": "set-sync", "organization": "acme",
         "integration": world.integration(), "switches": { "inbound_assignee": true } }))
         .await;
+}
+
+async fn delete_a_project(world: &mut World) {
+    let project = json!({ "command": "create-project", "organization": "acme", "team": "web-team",
+        "slug": "old", "name": "Old" });
+    world.operator(project).await;
+    for restore in [true, false] {
+        let answer = world.delete("/api/0/projects/acme/old/", "").await;
+        assert_eq!(answer.status.as_u16(), 204, "{}", answer.text());
+        if restore {
+            let undelete =
+                json!({ "command": "undelete-project", "organization": "acme", "project": "old" });
+            world.operator(undelete).await;
+        }
+    }
+    // The sweep comes before the deletion begins.
+    world.stack.step_schedules().await.expect("the schedules");
+    world.relay().await;
+    world.drain("jobs").await;
+    world.settle().await;
 }
 
 #[tokio::test]

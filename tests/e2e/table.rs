@@ -103,6 +103,38 @@ async fn rename_project(world: &World) {
     assert!(matches!(changed, store::Changed::Done(_)), "{changed:?}");
 }
 
+/// Deletes a project to its end, and gives what the table held meanwhile.
+async fn a_deletion_that_waits(world: &mut World) -> Vec<serde_json::Value> {
+    world.settle().await;
+    let answer = world.delete("/api/0/projects/acme/website/", "").await;
+    assert_eq!(answer.status.as_u16(), 204, "{}", answer.text());
+    let mut items = world.items();
+    let project = world.ready.project_id.clone().expect("a project");
+    let is = |item: &serde_json::Value, pk: &str, sk: &str| {
+        item["PK"]["S"] == pk && item["SK"]["S"] == sk
+    };
+    // Of what the bundle cannot read it cannot tell.
+    let key = format!("PROJECT#{project}");
+    for _ in 0..1000 {
+        world.relay().await;
+        world.step("project-delete").await;
+        if !world.items().iter().any(|item| is(item, &key, "META")) {
+            break;
+        }
+        world.stack.clock().advance(domain::QUIET);
+        let _ = world.stack.step_schedules().await;
+    }
+    items.extend(world.items());
+    let unreadable = json!({ "PK": { "S": key }, "SK": { "S": "META" }, "id": { "S": "none" } });
+    world.put_items(vec![unreadable.clone()]).await;
+    world.relay().await;
+    world.drain("jobs").await;
+    items.extend(world.items());
+    world.remove_items(vec![unreadable]).await;
+    world.settle().await;
+    items
+}
+
 #[tokio::test]
 async fn every_item_is_of_a_kind_in_the_chart_and_every_kind_occurs() {
     let mut world = World::start().await;
@@ -134,7 +166,11 @@ async fn every_item_is_of_a_kind_in_the_chart_and_every_kind_occurs() {
         CHART.into_iter().filter(fits).collect()
     };
     let mut seen = BTreeSet::new();
-    for item in world.items() {
+    // What is there while a deletion waits, and while an update cannot be told.
+    let mut items = world.items();
+    items.extend(a_deletion_that_waits(&mut world).await);
+    items.extend(world.items());
+    for item in items {
         let kinds = kinds(&item);
         assert_eq!(kinds.len(), 1, "{} {}", item["PK"], item["SK"]);
         seen.insert(kinds[0].item);

@@ -2,8 +2,8 @@
 
 use axum::http::{HeaderMap, header};
 use domain::{
-    ClientFault, Fault, Member, Organization, OrganizationId, Scope, Token, TokenOwner, User,
-    UserId,
+    AuditActor, ClientFault, Fault, Member, Organization, OrganizationId, Scope, Token, TokenOwner,
+    User, UserId,
 };
 use store::TokenHash;
 
@@ -12,6 +12,7 @@ use crate::{Context, is_id, no_such};
 pub(crate) const ORGANIZATION_READ: [Scope; 3] = [Scope::OrgRead, Scope::OrgWrite, Scope::OrgAdmin];
 pub(crate) const PROJECT_READ: [Scope; 3] =
     [Scope::ProjectRead, Scope::ProjectWrite, Scope::ProjectAdmin];
+pub(crate) const PROJECT_ADMIN: [Scope; 1] = [Scope::ProjectAdmin];
 pub(crate) const MEMBER_READ: [Scope; 3] =
     [Scope::MemberRead, Scope::MemberWrite, Scope::MemberAdmin];
 pub(crate) const ISSUE_WRITE: [Scope; 2] = [Scope::EventWrite, Scope::EventAdmin];
@@ -83,6 +84,14 @@ pub(crate) async fn caller_with(
 impl Caller {
     pub(crate) fn scopes(&self) -> &[Scope] {
         &self.token.scopes
+    }
+
+    /// Who the audit log says it was.
+    pub(crate) fn actor(&self) -> AuditActor {
+        match self.token.owner {
+            TokenOwner::User(user) => AuditActor::User(user),
+            TokenOwner::Organization(_) => AuditActor::Token(self.token.name.clone()),
+        }
     }
 
     pub(crate) fn owner(&self) -> TokenOwner {

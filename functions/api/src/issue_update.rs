@@ -20,7 +20,7 @@ use store::{Cause, GroupView};
 use crate::{
     Context,
     auth::{ISSUE_WRITE, Seat},
-    issues::{find, show_group},
+    issues::{Found, find, show_group},
 };
 
 /// The largest body, in bytes: it holds a handful of short fields.
@@ -74,17 +74,20 @@ async fn put(
 ) -> Answer {
     let trace = trace_of(&request);
     let (parts, body) = request.into_parts();
-    let (seat, view) = find(context, &parts.headers, organization, issue, &ISSUE_WRITE).await?;
+    let mut found = find(context, &parts.headers, organization, issue, &ISSUE_WRITE).await?;
     let update = Update::parse(&read(body).await?)?;
-    let project = context.store.project(view.state.project).await?;
-    let project = project.ok_or_else(Fault::not_found)?;
+    let Found {
+        seat,
+        view,
+        project,
+    } = &found;
     let assignment = match &update.assignee {
-        Some(Some(word)) => Some(Some(eligible(context, &seat, &view, &project, word).await?)),
+        Some(Some(word)) => Some(Some(eligible(context, seat, view, project, word).await?)),
         Some(None) => Some(None),
         None => None,
     };
 
-    let change = Change::new(context, &seat, trace);
+    let change = Change::new(context, seat, trace);
     if let Some(word) = update.status {
         let wish = StatusWish {
             status: word.status,
@@ -92,7 +95,7 @@ async fn put(
             acting_user: seat.user(),
         };
         let decide = |state: &GroupState| domain::set_status(state, &wish, &change.origin);
-        change.commit(context, &view, Facet::Status, decide).await?;
+        change.commit(context, view, Facet::Status, decide).await?;
     }
     if let Some(assignment) = assignment {
         let decide = |state: &GroupState| match &assignment {
@@ -100,7 +103,7 @@ async fn put(
             None => domain::clear_assignee(state, seat.user(), &change.origin),
         };
         change
-            .commit(context, &view, Facet::Assignee, decide)
+            .commit(context, view, Facet::Assignee, decide)
             .await?;
     }
     if let (Some(subscribed), Some(user)) = (update.subscribed, seat.user()) {
@@ -112,7 +115,8 @@ async fn put(
             .await?;
     }
     let view = context.store.group(view.group.id).await?;
-    show_group(context, &seat, &view.ok_or_else(Fault::not_found)?).await
+    found.view = view.ok_or_else(Fault::not_found)?;
+    show_group(context, &found).await
 }
 
 async fn read(body: Body) -> Result<Map<String, Value>, Fault> {

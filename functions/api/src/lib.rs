@@ -7,6 +7,7 @@ mod cursor;
 mod issue_update;
 mod issues;
 mod organizations;
+mod project_deletion;
 mod sync_trail;
 
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{Next, from_fn},
     response::Response,
-    routing::get,
+    routing::{delete, get},
 };
 use domain::Fault;
 use runtime::{Answer, Clock, Env, Function, StartError, json};
@@ -30,6 +31,10 @@ pub struct Context {
     store: Store,
     /// Where people and clients reach the bundle, without a trailing slash.
     public_url: String,
+    /// The id or slug of a project that nobody may delete; empty for none.
+    internal_project: String,
+    /// How long a deleted project can be given back, in milliseconds.
+    deletion_delay: i64,
     clock: Clock,
 }
 
@@ -40,6 +45,8 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
     let context = Context {
         store: Store::new(&aws.service("DYNAMODB"), reader.text("TABLE_NAME")),
         public_url: reader.text("PUBLIC_URL").trim_end_matches('/').to_owned(),
+        internal_project: reader.parsed_or("INTERNAL_PROJECT", String::new()),
+        deletion_delay: i64::from(reader.parsed_or("DELETION_DELAY_HOURS", 0_u16)) * 3_600_000,
         clock: reader.clock(),
     };
     reader.finish()?;
@@ -81,6 +88,18 @@ fn router(context: Arc<Context>) -> Router {
             get(sync_trail::list_in),
         )
         .route("/api/0/issues/{issue}/sync/", get(sync_trail::list))
+        .route(
+            "/api/0/projects/{organization}/{project}/",
+            delete(project_deletion::delete),
+        )
+        .route(
+            "/api/0/organizations/{organization}/deletions/",
+            get(project_deletion::list),
+        )
+        .route(
+            "/api/0/organizations/{organization}/deletions/{project}/",
+            get(project_deletion::show),
+        )
         .with_state(context)
         .layer(from_fn(always_json))
 }
@@ -101,7 +120,8 @@ async fn always_json(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let answer = next.run(request).await;
     let kind = answer.headers().get(header::CONTENT_TYPE);
-    if kind == Some(&HeaderValue::from_static("application/json")) {
+    let empty = answer.status() == StatusCode::NO_CONTENT;
+    if empty || kind == Some(&HeaderValue::from_static("application/json")) {
         return answer;
     }
     let (parts, _) = answer.into_parts();

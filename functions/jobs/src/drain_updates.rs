@@ -18,8 +18,15 @@ pub(crate) async fn drain(
     let (store, shard) = (&context.store, message.shard);
     let found = store.waiting_updates(shard).await?;
     let put_off = |schedule: &UpdateSchedule| schedule.due > message.due;
-    if found.updates.is_empty() || found.schedule.as_ref().is_some_and(put_off) {
+    if found.schedule.as_ref().is_some_and(put_off) {
         return Ok(());
+    }
+    if found.updates.is_empty() {
+        // Whoever told the last one ended before it could say so.
+        return match found.schedule {
+            Some(schedule) => Ok(store.updates_told(shard, schedule).await?),
+            None => Ok(()),
+        };
     }
     let now = context.clock.now();
     let next = UpdateSchedule::after(found.schedule, now);
@@ -33,6 +40,7 @@ pub(crate) async fn drain(
             tracing::warn!(reason, seconds, "a shard's updates wait");
             return Ok(());
         }
+        tracing::info!(update.id = waiting.id.to_string(), "an update is told");
         store.update_told(waiting).await?;
     }
     store.updates_told(shard, next).await?;

@@ -4,10 +4,10 @@ use domain::Fault;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::{Context, explain, identity, issues, organizations, sync, tokens};
+use crate::{Context, explain, identity, issues, organizations, projects, sync, tokens};
 
 /// Every command: its name, its fields (`?` marks those that may be left out) and what it does.
-pub const HELP: [(&str, &str, &str); 14] = [
+pub const HELP: [(&str, &str, &str); 15] = [
     ("help", "", "lists the commands"),
     (
         "create-organization",
@@ -33,6 +33,11 @@ pub const HELP: [(&str, &str, &str); 14] = [
         "create-project",
         "organization, team, slug, name, platform?",
         "makes a project that the team has access to, or finds the one with the slug",
+    ),
+    (
+        "undelete-project",
+        "organization, project (id, or the slug that it had), slug? (the one that it had)",
+        "gives back a deleted project of which nothing has been deleted yet",
     ),
     (
         "create-token",
@@ -96,6 +101,7 @@ pub(crate) async fn run(context: &Context, payload: &str) -> Result<Value, Fault
         "create-team" => organizations::create_team(context, read(fields)?).await,
         "add-member" => organizations::add_member(context, read(fields)?).await,
         "create-project" => organizations::create_project(context, read(fields)?).await,
+        "undelete-project" => projects::undelete(context, read(fields)?).await,
         "create-token" => tokens::create(context, read(fields)?).await,
         "create-integration" => sync::create_integration(context, read(fields)?).await,
         "create-issue" => issues::create(context, read(fields)?).await,

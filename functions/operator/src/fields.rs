@@ -74,7 +74,8 @@ pub(crate) async fn project(
             Err(_) => None,
         },
     };
-    let found = found.filter(|project| project.organization == organization);
+    let ours = |project: &Project| project.organization == organization && project.is_active();
+    let found = found.filter(ours);
     found.ok_or_else(|| unknown("project", text))
 }
 

@@ -10,6 +10,7 @@ mod fields;
 mod identity;
 mod issues;
 mod organizations;
+mod projects;
 mod sync;
 mod tokens;
 

@@ -66,7 +66,9 @@ impl Job<'_> {
         let found = self.context.store.outbound(self.push).await?;
         let provider = found.integration.as_ref().map(|found| found.provider);
         let Some(state) = &found.state else {
-            return self.nothing(provider, Reason::NoGroup).await;
+            // It was deleted, and nothing may be written where it was.
+            record_outcome(Outcome::Suppressed(Reason::NoGroup));
+            return Ok(Round::Ended);
         };
         let (link, now) = (&self.push.link, self.context.clock.now());
         let wanted = match domain::push(state, self.push, now) {

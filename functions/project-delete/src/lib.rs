@@ -94,8 +94,10 @@ async fn batch(context: &Context, deletion: &Deletion, trace: &TraceId) -> Resul
     let (mut budget, mut work) = (Budget::default(), deletion.clone());
     let next = loop {
         let rows = store.delete_rows(&work, &mut budget).await?;
+        let deleted = rows.deleted;
         match work.note(rows, &stages) {
-            Next::Rows if !budget.is_spent() => {}
+            // Stages with nothing to delete do not count.
+            Next::Rows if deleted == 0 && !budget.is_spent() => {}
             next => break next,
         }
     };

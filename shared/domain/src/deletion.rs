@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{OrganizationId, ProjectId, Slug, Timestamp, UserId};
+use crate::{OrganizationId, Project, ProjectId, Slug, Timestamp, UserId};
 
 /// How long after one pass the next begins, in milliseconds: longer than any function runs, so that
 /// whatever read a row before it was deleted has written what it writes.
@@ -92,8 +92,37 @@ pub enum Next {
 }
 
 impl Deletion {
-    /// A deletion that is asked for, over one that was asked for before and not carried out.
-    pub fn request(self, before: Option<&Self>) -> Self {
+    /// The deletion of a project that is asked for now, under a name of random bits.
+    pub fn requested(
+        project: &Project,
+        actor: Option<UserId>,
+        due: Timestamp,
+        now: Timestamp,
+        random: u128,
+    ) -> Self {
+        Self {
+            organization: project.organization,
+            project: project.id,
+            guid: format!("{random:032x}"),
+            slug: project.slug.clone(),
+            actor,
+            requested: now,
+            due,
+            touched: now,
+            status: DeletionStatus::Pending,
+            step: 0,
+            pass: 0,
+            stage: String::new(),
+            cursor: None,
+            deleted: 0,
+            done: 0,
+            estimate: 0,
+            last_error: None,
+        }
+    }
+
+    /// The same over one that was asked for before and not carried out.
+    pub fn over(self, before: Option<&Self>) -> Self {
         let Some(before) = before else { return self };
         Self {
             guid: before.guid.clone(),
@@ -178,30 +207,21 @@ fn first(stages: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{NewProject, TeamId};
 
     const STAGES: [&str; 2] = ["keys", "groups"];
 
     fn deletion() -> Deletion {
         let at = Timestamp::from_millis(0);
-        Deletion {
+        let project = NewProject {
             organization: OrganizationId::new(1).unwrap(),
-            project: ProjectId::new(2).unwrap(),
-            guid: "a".repeat(32),
-            slug: "web".parse().unwrap(),
-            actor: None,
-            requested: at,
-            due: at,
-            touched: at,
-            status: DeletionStatus::Pending,
-            step: 0,
-            pass: 0,
-            stage: String::new(),
-            cursor: None,
-            deleted: 0,
-            done: 0,
-            estimate: 0,
-            last_error: None,
-        }
+            name: "Web".into(),
+            platform: None,
+            team: TeamId::new(3).unwrap(),
+            created: at,
+        };
+        let project = project.project(ProjectId::new(2).unwrap(), "web".parse().unwrap());
+        Deletion::requested(&project, None, at, at, 10)
     }
 
     fn rows(done: u64, deleted: u64, cursor: Option<&str>) -> DeletedRows {
@@ -262,8 +282,8 @@ mod tests {
             guid: "b".repeat(32),
             ..deletion()
         };
-        let again = again.request(Some(&before));
-        assert_eq!((again.guid.as_str(), again.step), (&*"a".repeat(32), 5));
+        let again = again.over(Some(&before));
+        assert_eq!((&again.guid, again.step), (&before.guid, 5));
     }
 
     #[test]

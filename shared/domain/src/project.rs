@@ -153,9 +153,14 @@ impl NewProject {
 }
 
 impl Project {
+    /// Whether it is shown, changed or sent events at all.
+    pub fn is_active(&self) -> bool {
+        self.status == ProjectStatus::Active
+    }
+
     /// Access comes from a team of the project, not from being in the organization.
     pub fn admits(&self, member: &Member) -> bool {
-        member.teams.iter().any(|team| self.teams.contains(team))
+        self.is_active() && member.teams.iter().any(|team| self.teams.contains(team))
     }
 }
 
