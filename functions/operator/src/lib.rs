@@ -10,6 +10,7 @@ mod fields;
 mod identity;
 mod issues;
 mod organizations;
+mod projects;
 mod sync;
 mod tokens;
 
@@ -30,6 +31,8 @@ pub struct Context {
     ring: KeyRing,
     /// Where clients reach the bundle; organization tokens carry it.
     public_url: String,
+    /// Where clients send events; a DSN names it.
+    ingest_url: String,
     clock: Clock,
 }
 
@@ -39,6 +42,7 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
     let aws = reader.aws();
     let table = reader.text("TABLE_NAME");
     let public_url = reader.text("PUBLIC_URL").trim_end_matches('/').to_owned();
+    let ingest_url = reader.text("INGEST_URL").trim_end_matches('/').to_owned();
     let ring = KeyRing::parse(&reader.secret("KEY_RING"));
     let ring = reader.check("KEY_RING", ring);
     let region = reader.parsed_or("SNOWFLAKE_REGION_ID", 0);
@@ -55,6 +59,7 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
         sequences: Sequences::new(redis, region),
         ring: ring.expect("the reader would have said that the ring is not valid"),
         public_url,
+        ingest_url,
         clock,
     });
     let connections = async { tokio::join!(context.store.warm(), context.sequences.warm()) };
@@ -86,12 +91,16 @@ fn answer(result: Result<Value, Fault>) -> Result<Value, Fault> {
     };
     Ok(match fault {
         ClientFault::Fields(fields) => json!({ "error": { "fields": fields } }),
-        ClientFault::Detail(detail) | ClientFault::Conflict(detail) => {
+        ClientFault::Detail(detail)
+        | ClientFault::Conflict(detail)
+        | ClientFault::Denied(detail) => {
             json!({ "error": { "detail": detail } })
         }
         ClientFault::Unauthenticated
         | ClientFault::InvalidToken
         | ClientFault::Forbidden { .. }
+        | ClientFault::Moved { .. }
+        | ClientFault::UnsupportedMediaType(_)
         | ClientFault::NotFound => json!({ "error": { "detail": format!("{fault:?}") } }),
     })
 }
