@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use domain::{Fault, Secret, Snowflake, SnowflakeModel, Timestamp};
+use domain::{Fault, Secret, Snowflake, SnowflakeModel, TeamId, Timestamp};
 use local::redis::Redis;
 use runtime::Env;
 use serde_json::{Value, json};
-use store::{SequenceError, Sequences, Store};
+use store::{Insert, SequenceError, Sequences, Store};
 use tests::World;
 
 /// 2024-07-01T12:00:00Z, when 59,918,400 seconds of the epoch are over.
@@ -164,13 +164,11 @@ async fn a_lost_redis_makes_no_duplicate_row() {
 async fn an_id_that_stays_taken_is_given_up_after_five_tries() {
     let (_redis, sequences) = sequences(0).await;
     let tries = std::sync::atomic::AtomicUsize::new(0);
-    let make = |_| {
+    let insert = |_: TeamId| {
         tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        async { Ok::<Option<()>, Fault>(None) }
+        async { Ok::<Insert<()>, Fault>(Insert::IdTaken) }
     };
-    let saved = sequences
-        .find_or_make(SnowflakeModel::Team, NOW, async || Ok(None), make)
-        .await;
+    let saved = sequences.save_with_snowflake_id(NOW, insert).await;
     let Err(Fault::Client(domain::ClientFault::Conflict(text))) = saved else {
         panic!("{saved:?}");
     };

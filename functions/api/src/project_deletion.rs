@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::{
-    body::Body,
+    body::{Body, HttpBody},
     extract::{Path, Request, State},
     http::{HeaderMap, StatusCode, Uri},
     response::IntoResponse,
@@ -20,13 +20,13 @@ use store::{NewDeletion, StoreError};
 
 use crate::{
     Context,
-    auth::{PROJECT_ADMIN, PROJECT_READ, Seat, caller_with},
+    auth::{PROJECT_ADMIN, PROJECT_READ, caller_with},
+    body,
     cursor::Paging,
-    is_id, no_such,
+    no_such,
+    projects::project_at,
 };
 
-/// The largest body, in bytes.
-const MAX_BODY: usize = 64 * 1024;
 /// How often a project that is changed meanwhile is looked at again.
 const TRIES: u32 = 5;
 
@@ -38,10 +38,10 @@ pub(crate) async fn delete(
 ) -> Answer {
     let trace = trace_of(&request);
     let (parts, body) = request.into_parts();
-    let caller = caller_with(&context, &parts.headers, &PROJECT_ADMIN).await?;
-    let seat = caller.seat_at(&context, &organization).await?;
-    let mut project = find(&context, &seat, &segment).await?;
-    let origin = origin(body).await?;
+    let named = (organization.as_str(), segment.as_str());
+    let found = project_at(&context, &parts.headers, named, &parts.uri, &PROJECT_ADMIN).await?;
+    let (caller, seat, mut project) = (found.caller, found.seat, found.project);
+    let origin = origin(&parts.headers, body).await?;
     let internal = &context.internal_project;
     if *internal == project.id.to_string() || internal == project.slug.as_str() {
         let error = "Cannot remove projects internally used by Sentry.";
@@ -68,7 +68,7 @@ pub(crate) async fn delete(
             None => AuditEvent::ProjectRemove(removal),
             Some(_) => AuditEvent::ProjectRemoveWithOrigin(removal),
         };
-        let audit = event.by(caller.actor(), organization, now, rand::random());
+        let audit = caller.audit(&context, organization, event);
         let new = NewDeletion {
             project: &project,
             before: before.as_ref(),
@@ -119,32 +119,12 @@ pub(crate) async fn show(
     Ok(json(StatusCode::OK, &shown(&found)))
 }
 
-/// The project that a path names by slug or id, if it is shown at all.
-async fn find(context: &Context, seat: &Seat, segment: &str) -> Result<Project, Fault> {
-    let organization = seat.organization.id;
-    let found = match is_id(segment) {
-        true => {
-            let id = segment.parse().map_err(no_such)?;
-            context.store.project(id).await?
-        }
-        false => {
-            let slug = segment.parse().map_err(no_such)?;
-            context.store.project_by_slug(organization, &slug).await?
-        }
-    };
-    let seen = |project: &Project| project.organization == organization && project.is_active();
-    found.filter(seen).ok_or_else(Fault::not_found)
-}
-
 /// What the caller says it is for. Anything else in the body does not matter.
-async fn origin(body: Body) -> Result<Option<String>, Fault> {
-    let bytes = axum::body::to_bytes(body, MAX_BODY).await;
-    let bytes = bytes.map_err(|_| Fault::detail("The request is too large."))?;
-    if bytes.is_empty() {
+async fn origin(headers: &HeaderMap, body: Body) -> Result<Option<String>, Fault> {
+    if body.is_end_stream() {
         return Ok(None);
     }
-    let body: Result<Value, _> = serde_json::from_slice(&bytes);
-    let mut body = body.map_err(|error| Fault::detail(format!("JSON parse error - {error}")))?;
+    let mut body = body::json(headers, body).await?;
     match body.get_mut("origin").map(Value::take) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(origin)) => Ok(Some(origin)),

@@ -13,6 +13,7 @@ mod organizations;
 mod projects;
 mod sync;
 mod tokens;
+mod undelete;
 
 use std::sync::Arc;
 
@@ -31,6 +32,8 @@ pub struct Context {
     ring: KeyRing,
     /// Where clients reach the bundle; organization tokens carry it.
     public_url: String,
+    /// Where clients send events; a DSN names it.
+    ingest_url: String,
     clock: Clock,
 }
 
@@ -40,6 +43,7 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
     let aws = reader.aws();
     let table = reader.text("TABLE_NAME");
     let public_url = reader.text("PUBLIC_URL").trim_end_matches('/').to_owned();
+    let ingest_url = reader.text("INGEST_URL").trim_end_matches('/').to_owned();
     let ring = KeyRing::parse(&reader.secret("KEY_RING"));
     let ring = reader.check("KEY_RING", ring);
     let region = reader.parsed_or("SNOWFLAKE_REGION_ID", 0);
@@ -56,6 +60,7 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
         sequences: Sequences::new(redis, region),
         ring: ring.expect("the reader would have said that the ring is not valid"),
         public_url,
+        ingest_url,
         clock,
     });
     let connections = async { tokio::join!(context.store.warm(), context.sequences.warm()) };
@@ -87,12 +92,16 @@ fn answer(result: Result<Value, Fault>) -> Result<Value, Fault> {
     };
     Ok(match fault {
         ClientFault::Fields(fields) => json!({ "error": { "fields": fields } }),
-        ClientFault::Detail(detail) | ClientFault::Conflict(detail) => {
+        ClientFault::Detail(detail)
+        | ClientFault::Conflict(detail)
+        | ClientFault::Denied(detail) => {
             json!({ "error": { "detail": detail } })
         }
         ClientFault::Unauthenticated
         | ClientFault::InvalidToken
         | ClientFault::Forbidden { .. }
+        | ClientFault::Moved { .. }
+        | ClientFault::UnsupportedMediaType(_)
         | ClientFault::NotFound => json!({ "error": { "detail": format!("{fault:?}") } }),
     })
 }

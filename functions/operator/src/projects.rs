@@ -1,97 +1,108 @@
-//! Projects that were deleted by mistake.
+//! Projects and their client keys.
 
 use domain::{
-    AuditActor, AuditEvent, Deletion, DeletionStatus, Fault, OrganizationId, Project, ProjectEdit,
-    ProjectFacts, ProjectStatus, Slug,
+    AuditActor, AuditEvent, ClientKey, Fault, INVALID_PLATFORM, KeyFacts, NewProject, ProjectFacts,
+    ProjectId, Slug, is_platform, names,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::Undone;
+use store::Insert;
 
 use crate::{
     Context,
-    fields::{organization, project},
+    fields::{bounded, name, organization, project, team},
 };
-
-/// How many deletions are looked at together for one of a slug.
-const PAGE: usize = 100;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct UndeleteProject {
+pub(crate) struct CreateProject {
+    organization: String,
+    team: Slug,
+    slug: Slug,
+    name: String,
+    platform: Option<String>,
+}
+
+pub(crate) async fn create(context: &Context, new: CreateProject) -> Result<Value, Fault> {
+    let name = bounded("name", &new.name, names::MAX_PROJECT_NAME)?;
+    if new.platform.as_ref().is_some_and(|text| !is_platform(text)) {
+        return Err(Fault::field("platform", INVALID_PLATFORM));
+    }
+    let organization = organization(context, &new.organization).await?;
+    let team = team(context, organization.id, "team", &new.team).await?;
+    let now = context.clock.now();
+    let (organization, slug) = (organization.id, &new.slug);
+    let fields = NewProject {
+        organization,
+        name,
+        platform: new.platform,
+        team: team.id,
+        created: now,
+    };
+    let fields = &fields;
+    let find = || context.store.project_by_slug(organization, slug);
+    let insert = move |id: ProjectId| async move {
+        let project = fields.project(id, slug.clone());
+        let owner = (organization, id);
+        let key = ClientKey::new(owner, ClientKey::DEFAULT_LABEL, rand::random(), now);
+        let event = AuditEvent::ProjectCreate(ProjectFacts::of(&project));
+        let audit = event.by(AuditActor::Operator, organization, now, rand::random());
+        let inserted = context.store.create_project(project, &key, &audit);
+        Ok(inserted.await?)
+    };
+    let saved = context.sequences.find_or_save(now, find, insert).await?;
+    let project = &saved.entity;
+    let key = usable_key(context, project.id).await?;
+    Ok(json!({
+        "created": saved.created,
+        "project": {
+            "id": project.id, "slug": project.slug, "name": project.name,
+            "platform": project.platform, "teams": project.teams,
+        },
+        "dsn": key.map(|key| key.dsn(&context.ingest_url)),
+    }))
+}
+
+/// The first key that lets events in.
+async fn usable_key(context: &Context, project: ProjectId) -> Result<Option<ClientKey>, Fault> {
+    let keys = context.store.all_client_keys(project).await?;
+    Ok(keys.into_iter().find(|key| key.active))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateKey {
     organization: String,
     project: String,
-    slug: Option<Slug>,
+    name: String,
 }
 
-pub(crate) async fn undelete(context: &Context, wanted: UndeleteProject) -> Result<Value, Fault> {
-    let organization = organization(context, &wanted.organization).await?.id;
-    let late = "It is being deleted, or is gone: there is nothing to give back.";
-    let too_late = || Fault::field("project", late);
-    let Some(deletion) = find(context, organization, &wanted.project).await? else {
-        let active = project(context, organization, &wanted.project).await?;
-        return Ok(answer(&active, false));
-    };
-    let hidden = context.store.project(deletion.project).await?;
-    let pending = |project: &Project| project.status == ProjectStatus::PendingDeletion;
-    let hidden = hidden.filter(pending).ok_or_else(too_late)?;
-    let restored = Project {
-        status: ProjectStatus::Active,
-        slug: wanted.slug.unwrap_or_else(|| deletion.slug.clone()),
-        ..hidden.clone()
-    };
-    let edit = ProjectEdit {
-        project: ProjectFacts::of(&restored),
-        old_slug: None,
-        old_name: None,
-    };
+pub(crate) async fn create_key(context: &Context, new: CreateKey) -> Result<Value, Fault> {
+    let label = name("name", &new.name)?;
+    let organization = organization(context, &new.organization).await?;
+    let project = project(context, organization.id, &new.project).await?;
+    let keys = context.store.all_client_keys(project.id).await?;
+    if let Some(found) = keys.into_iter().find(|key| key.label == label) {
+        return Ok(shown(context, false, &found));
+    }
+    let owner = (organization.id, project.id);
     let now = context.clock.now();
-    let event = AuditEvent::ProjectEdit(edit);
-    let audit = event.by(AuditActor::Operator, organization, now, rand::random());
-    let undone = context
-        .store
-        .undo_deletion(&deletion, &hidden, &restored, &audit);
-    match undone.await? {
-        Undone::Done => Ok(answer(&restored, true)),
-        Undone::SlugTaken => {
-            let text = format!("Another project has the slug \"{}\".", restored.slug);
-            Err(Fault::field("slug", text))
+    let key = ClientKey::new(owner, label, rand::random(), now);
+    let event = AuditEvent::ProjectKeyCreate(KeyFacts::of(&key));
+    let audit = event.by(AuditActor::Operator, organization.id, now, rand::random());
+    match context.store.create_client_key(key, &audit).await? {
+        Insert::Made(key) => Ok(shown(context, true, &key)),
+        // Of 128 random bits.
+        Insert::IdTaken | Insert::NameTaken => {
+            Err(Fault::Retry("a client key was drawn twice".into()))
         }
-        Undone::TooLate => Err(too_late()),
     }
 }
 
-fn answer(project: &Project, restored: bool) -> Value {
+fn shown(context: &Context, created: bool, key: &ClientKey) -> Value {
     json!({
-        "restored": restored,
-        "project": { "id": project.id, "slug": project.slug, "name": project.name },
+        "created": created,
+        "key": { "id": key.public_key, "name": key.label, "active": key.active },
+        "dsn": key.dsn(&context.ingest_url),
     })
-}
-
-/// The deletion of the project with this id, or of the last one that had this slug.
-async fn find(
-    context: &Context,
-    organization: OrganizationId,
-    text: &str,
-) -> Result<Option<Deletion>, Fault> {
-    if let Ok(id) = text.parse() {
-        return Ok(context.store.deletion(organization, id).await?);
-    }
-    let (mut skip, mut found) = (0, None::<Deletion>);
-    loop {
-        let page = context.store.deletions(organization, skip, PAGE).await?;
-        for deletion in page.rows {
-            let named = deletion.slug.as_str() == text;
-            let newer = found
-                .as_ref()
-                .is_none_or(|it| it.requested < deletion.requested);
-            if named && newer && deletion.status == DeletionStatus::Pending {
-                found = Some(deletion);
-            }
-        }
-        if !page.more {
-            return Ok(found);
-        }
-        skip += PAGE;
-    }
 }

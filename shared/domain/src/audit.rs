@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuditEntryId, ClientKey, MemberId, OrganizationId, Project, ProjectId, ProjectStatus,
+    AuditEntryId, ClientKey, Member, MemberId, OrganizationId, Project, ProjectId, ProjectStatus,
     PublicKey, Role, Slug, Team, TeamId, Timestamp, UserId,
 };
 
@@ -186,6 +186,18 @@ pub struct MemberFacts {
     pub user: UserId,
     pub role: Role,
     pub teams: Vec<TeamId>,
+}
+
+impl MemberFacts {
+    /// What a membership is now.
+    pub fn of(member: &Member) -> Self {
+        Self {
+            id: member.id,
+            user: member.user,
+            role: member.role,
+            teams: member.teams.clone(),
+        }
+    }
 }
 
 /// Who came into a team, or left it.

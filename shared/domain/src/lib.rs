@@ -15,8 +15,10 @@ mod message;
 mod organization;
 mod outbound;
 mod outcome;
+mod platform;
 mod project;
 mod secret;
+mod slugs;
 mod snowflake;
 mod status;
 mod subscription;
@@ -34,7 +36,7 @@ pub use audit::{
     AuditActor, AuditEntry, AuditEvent, KeyFacts, MemberFacts, MemberTeam, ProjectEdit,
     ProjectFacts, ProjectRemoval, TeamFacts,
 };
-pub use client_key::{ClientKey, PublicKey, RateLimit};
+pub use client_key::{ClientKey, ClientKeyUpdate, PublicKey, RateLimit};
 pub use deletion::{DeletedRows, Deletion, DeletionStatus, Next, QUIET};
 pub use fault::{ClientFault, Fault, FieldErrors};
 pub use group::{
@@ -49,15 +51,19 @@ pub use message::{
     Deassign, DeleteProject, DrainUpdates, Envelope, GroupCursor, Message, MessageTooLarge, Queue,
     SweepDeletions, SyncIssue, TraceId,
 };
-pub use organization::{Email, Feature, Member, Organization, Role, Slug, Team, User, names};
+pub use organization::{
+    Email, Feature, Member, Organization, Role, Slug, Team, TeamUpdate, User, names,
+};
 pub use outbound::{
     Failing, Lease, Link, LinkState, Push, PushAssignee, Sent, Settled, Told, TrackerAssignee,
     echo, push, settle,
 };
 pub use outcome::{AssigneeMove, Direction, Outcome, Reason, Rule, SyncRecord};
-pub use project::{InboundFilter, NewProject, Project, ProjectFlags, ProjectStatus};
+pub use platform::{INVALID_PLATFORM, is_platform};
+pub use project::{InboundFilter, NewProject, Project, ProjectFlags, ProjectStatus, ProjectUpdate};
 pub use secret::Secret;
-pub use snowflake::{Snowflake, SnowflakeError, SnowflakeModel};
+pub use slugs::{RESERVED_PROJECT_SLUGS, SlugRandom, slug_candidates};
+pub use snowflake::{Snowflake, SnowflakeError, SnowflakeId, SnowflakeModel};
 pub use status::{StatusWish, set_status};
 pub use subscription::{SubscriptionReason, SubscriptionWrite};
 pub use time::Timestamp;

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Serialize};
 
-use crate::{MemberId, OrganizationId, TeamId, Timestamp, UserId};
+use crate::{MemberId, OrganizationId, Scope, TeamId, Timestamp, UserId};
 
 /// Limits on names that people give.
 pub mod names {
@@ -132,6 +132,9 @@ pub struct Organization {
     pub name: String,
     /// What is switched on.
     pub features: Vec<Feature>,
+    /// Whether only those who may change the organization may make projects in it.
+    #[serde(default)]
+    pub disable_member_project_creation: bool,
     /// When it was made.
     pub created: Timestamp,
 }
@@ -162,8 +165,8 @@ pub struct User {
     pub created: Timestamp,
 }
 
-/// What a member may do in an organization, in Sentry's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What a member may do in an organization, in Sentry's names, the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
 pub enum Role {
@@ -182,6 +185,61 @@ impl Role {
             Self::Manager => "manager",
             Self::Owner => "owner",
         }
+    }
+
+    /// What a member of this role may do, whatever a token of theirs allows. CI's scope is everybody's,
+    /// because every member may make releases.
+    pub fn scopes(self) -> &'static [Scope] {
+        // Each role may do what the one before it may.
+        const OWNER: [Scope; 20] = [
+            Scope::OrgRead,
+            Scope::OrgCi,
+            Scope::MemberRead,
+            Scope::TeamRead,
+            Scope::ProjectRead,
+            Scope::ProjectReleases,
+            Scope::EventRead,
+            Scope::EventWrite,
+            Scope::EventAdmin,
+            Scope::AlertsRead,
+            Scope::AlertsWrite,
+            // An admin's as well.
+            Scope::OrgIntegrations,
+            Scope::TeamWrite,
+            Scope::TeamAdmin,
+            Scope::ProjectWrite,
+            Scope::ProjectAdmin,
+            // A manager's as well.
+            Scope::OrgWrite,
+            Scope::MemberWrite,
+            Scope::MemberAdmin,
+            // An owner's alone.
+            Scope::OrgAdmin,
+        ];
+        let count = match self {
+            Self::Member => 11,
+            Self::Admin => 16,
+            Self::Manager => 19,
+            Self::Owner => 20,
+        };
+        &OWNER[..count]
+    }
+
+    /// Whether what the role allows reaches every team and project, not only the member's own.
+    pub fn is_global(self) -> bool {
+        match self {
+            Self::Member | Self::Admin => false,
+            Self::Manager | Self::Owner => true,
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let all = [Self::Member, Self::Admin, Self::Manager, Self::Owner];
+        all.into_iter().find(|role| role.as_str() == text).ok_or(())
     }
 }
 
@@ -213,6 +271,27 @@ pub struct Team {
     pub name: String,
     /// When it was made.
     pub created: Timestamp,
+}
+
+/// What somebody wants changed of a team; what is `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct TeamUpdate {
+    /// Another name.
+    pub name: Option<String>,
+    /// Another slug.
+    pub slug: Option<Slug>,
+}
+
+impl TeamUpdate {
+    /// The team as it is to be, if that changes anything.
+    pub fn apply(&self, seen: &Team) -> Option<Team> {
+        let team = Team {
+            name: self.name.clone().unwrap_or_else(|| seen.name.clone()),
+            slug: self.slug.clone().unwrap_or_else(|| seen.slug.clone()),
+            ..seen.clone()
+        };
+        (team != *seen).then_some(team)
+    }
 }
 
 #[cfg(test)]
@@ -251,6 +330,33 @@ mod tests {
             "ana@",
         ] {
             assert_eq!(folded(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn each_role_may_do_what_the_one_below_it_may() {
+        let roles = [Role::Member, Role::Admin, Role::Manager, Role::Owner];
+        for pair in roles.windows(2) {
+            assert!(pair[0] < pair[1]);
+            assert!(pair[1].scopes().starts_with(pair[0].scopes()));
+        }
+        let all = Scope::ALL.map(|(scope, _)| scope);
+        let mut owner = Role::Owner.scopes().to_vec();
+        owner.sort();
+        assert_eq!(owner, all);
+        let may = |role: Role, scope| role.scopes().contains(&scope);
+        for (scope, least) in [
+            (Scope::ProjectReleases, Role::Member),
+            (Scope::EventAdmin, Role::Member),
+            (Scope::ProjectWrite, Role::Admin),
+            (Scope::TeamAdmin, Role::Admin),
+            (Scope::OrgWrite, Role::Manager),
+            (Scope::MemberAdmin, Role::Manager),
+            (Scope::OrgAdmin, Role::Owner),
+        ] {
+            for role in roles {
+                assert_eq!(may(role, scope), role >= least, "{scope} of {role:?}");
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::Timestamp;
+use crate::{InvalidId, OrganizationId, ProjectId, TeamId, Timestamp};
 
 /// 2022-08-08T00:00:00Z, in seconds since 1970.
 const EPOCH: i64 = 1_659_916_800;
@@ -33,6 +33,44 @@ impl SnowflakeModel {
             Self::Team => "team",
             Self::Project => "project",
         }
+    }
+}
+
+/// An id that is a snowflake. Those of other entities are none, so nothing else can be saved under one:
+///
+/// ```compile_fail
+/// fn snowflake<I: domain::SnowflakeId>() {}
+/// snowflake::<domain::UserId>();
+/// ```
+pub trait SnowflakeId: Copy + fmt::Display {
+    /// Whose sequence it is from.
+    const MODEL: SnowflakeModel;
+
+    /// The id as a type.
+    fn of(number: u64) -> Result<Self, InvalidId>;
+}
+
+impl SnowflakeId for OrganizationId {
+    const MODEL: SnowflakeModel = SnowflakeModel::Organization;
+
+    fn of(number: u64) -> Result<Self, InvalidId> {
+        Self::new(number)
+    }
+}
+
+impl SnowflakeId for TeamId {
+    const MODEL: SnowflakeModel = SnowflakeModel::Team;
+
+    fn of(number: u64) -> Result<Self, InvalidId> {
+        Self::new(number)
+    }
+}
+
+impl SnowflakeId for ProjectId {
+    const MODEL: SnowflakeModel = SnowflakeModel::Project;
+
+    fn of(number: u64) -> Result<Self, InvalidId> {
+        Self::new(number)
     }
 }
 

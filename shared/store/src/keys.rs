@@ -180,8 +180,10 @@ pub(crate) fn team(id: TeamId) -> Key {
     Key::new(format!("TEAM#{id}"), "META")
 }
 
+pub(crate) const TEAM_SLUGS: &str = "TEAM_SLUG#";
+
 pub(crate) fn team_slug(organization: OrganizationId, slug: &Slug) -> Key {
-    Key::new(format!("ORG#{organization}"), format!("TEAM_SLUG#{slug}"))
+    Key::new(format!("ORG#{organization}"), format!("{TEAM_SLUGS}{slug}"))
 }
 
 pub(crate) const MEMBERS: &str = "MEMBER#";

@@ -338,13 +338,13 @@ impl Store {
                 .expression_attribute_values(":low", text(low))
                 .expression_attribute_values(":high", text(high)),
         };
+        let mut conditions = Vec::new();
         for (n, filter) in query.filters.iter().enumerate() {
+            conditions.push(filter.condition(n));
             request = request
                 .expression_attribute_names(format!("#filter{n}"), filter.attribute)
                 .expression_attribute_values(format!(":filter{n}"), filter.value.clone());
         }
-        let conditions = (0..query.filters.len()).map(|n| format!("#filter{n} = :filter{n}"));
-        let conditions: Vec<_> = conditions.collect();
         let filter = (!conditions.is_empty()).then(|| conditions.join(" AND "));
         let answer = request
             .set_filter_expression(filter)
@@ -365,16 +365,45 @@ pub(crate) struct Query<'a> {
     pub(crate) filters: Vec<Filter>,
 }
 
-/// An attribute and the value that it must have.
+/// What an attribute must be.
 #[derive(Debug)]
 pub(crate) struct Filter {
     attribute: &'static str,
+    test: FilterTest,
     value: AttributeValue,
 }
 
+#[derive(Debug, Clone, Copy)]
+enum FilterTest {
+    Is,
+    Contains,
+}
+
 impl Filter {
-    pub(crate) fn new(attribute: &'static str, value: AttributeValue) -> Self {
-        Self { attribute, value }
+    /// The value itself.
+    pub(crate) fn is(attribute: &'static str, value: AttributeValue) -> Self {
+        Self {
+            attribute,
+            test: FilterTest::Is,
+            value,
+        }
+    }
+
+    /// A list with the value in it.
+    pub(crate) fn contains(attribute: &'static str, value: AttributeValue) -> Self {
+        Self {
+            attribute,
+            test: FilterTest::Contains,
+            value,
+        }
+    }
+
+    /// The condition, where it is the `n`th of the query.
+    fn condition(&self, n: usize) -> String {
+        match self.test {
+            FilterTest::Is => format!("#filter{n} = :filter{n}"),
+            FilterTest::Contains => format!("contains(#filter{n}, :filter{n})"),
+        }
     }
 }
 
