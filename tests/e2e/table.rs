@@ -81,6 +81,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 /// Deletes a project to its end, and gives what the table held meanwhile.
 async fn a_deletion_that_waits(world: &mut World) -> Vec<serde_json::Value> {
     world.settle().await;
+    world.replay().await;
     let answer = world.delete("/api/0/projects/acme/website/", "").await;
     assert_eq!(answer.status.as_u16(), 204, "{}", answer.text());
     let mut items = world.items();
