@@ -2,6 +2,7 @@
 
 mod api;
 mod assignee;
+mod client_keys;
 mod connections;
 mod convergence;
 mod costs;
@@ -16,5 +17,6 @@ mod roles;
 mod snowflakes;
 mod sync_trail;
 mod table;
+mod teams;
 mod trackers;
 mod webhook;
