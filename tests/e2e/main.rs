@@ -2,6 +2,7 @@
 
 mod api;
 mod assignee;
+mod client_keys;
 mod connections;
 mod convergence;
 mod costs;
@@ -12,10 +13,12 @@ mod operator;
 mod ordering;
 mod outbound;
 mod project_deletion;
+mod projects;
 mod roles;
 mod snowflakes;
 mod sync_trail;
 mod table;
+mod teams;
 mod trackers;
 mod updates;
 mod webhook;
