@@ -1,7 +1,10 @@
 """An assignee change at Azure DevOps, from the webhook to the API."""
 
+import json
+
 from acme import Acme
 from bundle import Bundle, eventually
+from deployment import ROOT
 
 
 def test_an_assignment_and_an_unassignment_reach_the_issue_once_however_often_they_are_delivered(
@@ -65,3 +68,47 @@ def test_a_change_through_the_api_is_to_reach_the_tracker_and_tells_why_it_canno
     eventually(lambda: acme.told() == expected, "the trail says why")
     acme.bundle.settle()
     assert acme.activity() == [f"assigned {ana}"]
+
+
+def test_a_deleted_project_is_hidden_at_once_and_goes_with_its_keys(
+    acme: Acme, bundle: Bundle
+) -> None:
+    project = bundle.operator(
+        "create-project",
+        organization=acme.slug,
+        team="web-team",
+        slug="old",
+        name="Old",
+    )["project"]["id"]
+    # Whoever may delete projects: a member of the team may not.
+    token = bundle.operator(
+        "create-token", organization=acme.slug, name="deletes", scopes="all"
+    )["token"]["text"]
+    bundle.secrets.add(token)
+    path = f"/api/0/projects/{acme.slug}/old/"
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = bundle.request("DELETE", bundle.outputs["ApiUrl"] + path, headers)
+    assert (answer.status, answer.body) == (204, b""), answer
+    assert bundle.get(path, token).status == 404
+
+    def deletion() -> dict:
+        answer = bundle.get(
+            f"/api/0/organizations/{acme.slug}/deletions/{project}/", token
+        )
+        assert answer.status == 200, answer
+        return answer.json()
+
+    eventually(lambda: deletion()["pass"] == 2, "the first pass is over")
+    bundle.hurry()
+    eventually(lambda: deletion()["status"] == "finished", "the project is deleted")
+    assert deletion()["progress"] == 100
+    timer = json.loads((ROOT / "events" / "jobs.timer.json").read_text())
+    bundle.invoke(bundle.name("Jobs"), timer)
+    bundle.settle()
+    left = bundle.dynamodb.scan(
+        TableName=bundle.outputs["TableName"], ConsistentRead=True
+    )["Items"]
+    kinds = {
+        it["PK"]["S"].split("#")[0] for it in left if project in json.dumps(it)
+    }
+    assert kinds == {"ORG", "TOMBSTONE"}, kinds

@@ -505,7 +505,7 @@ impl Store {
                 With::Owned(item) => {
                     if let Some(item) = item(deletion, &key) {
                         self.delete_owned(&item, deletion.project).await?;
-                        budget.queries -= 1;
+                        budget.queries = budget.queries.saturating_sub(1);
                     }
                     plan.add(key.clone(), Vec::new());
                     true
@@ -594,5 +594,22 @@ fn settled(commit: Commit) -> Result<(), StoreError> {
             Err(StoreError::Contended("the project".into()))
         }
         Commit::Done | Commit::Refused(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::CHART;
+
+    #[test]
+    fn every_kind_of_row_in_a_projects_partition_has_a_stage() {
+        let rows = CHART.iter().filter(|row| row.pk == "PROJECT#<project>");
+        for row in rows {
+            // These go with the project itself.
+            let own = ["META", "COUNTER"].contains(&row.sk);
+            let stages = STAGES.iter().filter(|it| row.sk.starts_with(it.rows));
+            assert_eq!(stages.count(), usize::from(!own), "{}", row.item);
+        }
     }
 }
