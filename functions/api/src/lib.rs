@@ -26,7 +26,7 @@ use axum::{
     response::Response,
     routing::{get, post},
 };
-use domain::Fault;
+use domain::{Fault, Region};
 use runtime::{Answer, Clock, Env, Function, Metric, StartError, json};
 use serde_json::json;
 use store::{Redis, Sequences, Store};
@@ -54,7 +54,7 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
     let store = Store::new(&aws.service("DYNAMODB"), reader.text("TABLE_NAME"));
     let public_url = reader.text("PUBLIC_URL").trim_end_matches('/').to_owned();
     let ingest_url = reader.text("INGEST_URL").trim_end_matches('/').to_owned();
-    let region = reader.parsed_or("SNOWFLAKE_REGION_ID", 0);
+    let region = reader.parsed_or("SNOWFLAKE_REGION_ID", Region::default());
     let redis = Redis::new(&reader.secret("REDIS_URL"), store.clone(), || {
         Metric::CacheUnreachable.emit();
     });

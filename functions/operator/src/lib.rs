@@ -17,7 +17,7 @@ mod undelete;
 
 use std::sync::Arc;
 
-use domain::{ClientFault, Fault, Secret};
+use domain::{ClientFault, Fault, Region, Secret};
 use runtime::{Clock, Env, Function, Metric, StartError};
 use serde_json::{Value, json};
 use store::{KeyRing, Redis, Sequences, Store};
@@ -46,7 +46,7 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
     let ingest_url = reader.text("INGEST_URL").trim_end_matches('/').to_owned();
     let ring = KeyRing::parse(&reader.secret("KEY_RING"));
     let ring = reader.check("KEY_RING", ring);
-    let region = reader.parsed_or("SNOWFLAKE_REGION_ID", 0);
+    let region = reader.parsed_or("SNOWFLAKE_REGION_ID", Region::default());
     let store = Store::new(&aws.service("DYNAMODB"), table);
     let redis = Redis::new(&reader.secret("REDIS_URL"), store.clone(), || {
         Metric::CacheUnreachable.emit();

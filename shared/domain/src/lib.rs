@@ -63,7 +63,7 @@ pub use platform::{INVALID_PLATFORM, is_platform};
 pub use project::{InboundFilter, NewProject, Project, ProjectFlags, ProjectStatus, ProjectUpdate};
 pub use secret::Secret;
 pub use slugs::{RESERVED_PROJECT_SLUGS, SlugRandom, slug_candidates};
-pub use snowflake::{Snowflake, SnowflakeError, SnowflakeId, SnowflakeModel};
+pub use snowflake::{Region, Snowflake, SnowflakeError, SnowflakeId, SnowflakeModel};
 pub use status::{StatusWish, set_status};
 pub use subscription::{SubscriptionReason, SubscriptionWrite};
 pub use time::Timestamp;

@@ -5,7 +5,7 @@
 
 use std::future::Future;
 
-use domain::{ClientFault, Fault, Snowflake, SnowflakeId, SnowflakeModel, Timestamp};
+use domain::{ClientFault, Fault, Region, Snowflake, SnowflakeId, SnowflakeModel, Timestamp};
 use redis::{RedisError, Script};
 
 use crate::{
@@ -33,7 +33,7 @@ return false
 /// The allocator.
 pub struct Sequences {
     redis: Redis,
-    region: u16,
+    region: Region,
     script: Script,
 }
 
@@ -66,8 +66,8 @@ impl std::fmt::Debug for Sequences {
 }
 
 impl Sequences {
-    /// An allocator for ids of `region` (0 without regions).
-    pub fn new(redis: Redis, region: u16) -> Self {
+    /// An allocator for ids of `region`.
+    pub fn new(redis: Redis, region: Region) -> Self {
         Self {
             redis,
             region,
@@ -89,7 +89,7 @@ impl Sequences {
             .ok_or(SequenceError::Exhausted)?;
         let parts = Snowflake {
             seconds,
-            region: self.region,
+            region: self.region.number(),
             sequence,
         };
         parts

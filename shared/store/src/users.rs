@@ -107,8 +107,7 @@ impl Store {
         for attempt in 0..ATTEMPTS {
             step_aside(attempt).await;
             let found = self.user_by_email(&fields.email).await?;
-            let created = found.is_none();
-            let known = found.unwrap_or_else(|| User {
+            let known = found.clone().unwrap_or_else(|| User {
                 id: UserId::timed(now, rand::random()),
                 email: fields.email.clone(),
                 verified: true,
@@ -124,10 +123,10 @@ impl Store {
                 active: fields.active.unwrap_or(known.active),
                 ..known
             };
-            if self.write_user(&user, created).await? == Commit::Done {
+            if self.write_user(found.as_ref(), &user).await? == Commit::Done {
                 return Ok(Created {
                     entity: user,
-                    created,
+                    created: found.is_none(),
                 });
             }
         }
@@ -140,31 +139,46 @@ impl Store {
         email: &Email,
         verified: bool,
     ) -> Result<Option<User>, StoreError> {
-        let Some(mut user) = self.user_by_email(email).await? else {
-            return Ok(None);
-        };
-        user.verified = verified;
-        match self.write_user(&user, false).await? {
-            Commit::Done => Ok(Some(user)),
-            Commit::Refused(_) => Err(StoreError::Contended("the user".into())),
+        for attempt in 0..ATTEMPTS {
+            step_aside(attempt).await;
+            let Some(seen) = self.user_by_email(email).await? else {
+                return Ok(None);
+            };
+            let user = User {
+                verified,
+                ..seen.clone()
+            };
+            if self.write_user(Some(&seen), &user).await? == Commit::Done {
+                return Ok(Some(user));
+            }
         }
+        Err(StoreError::Contended("the user".into()))
     }
 
-    async fn write_user(&self, user: &User, new: bool) -> Result<Commit, StoreError> {
+    /// Writes a new user, or one over what was seen.
+    async fn write_user(&self, seen: Option<&User>, user: &User) -> Result<Commit, StoreError> {
         let address = KnownAddress {
             user: user.id,
             verified: user.verified,
             active: user.active,
         };
+        let key = keys::user(user.id);
         let transaction = self
             .transaction()
             .put(&keys::email_user(&user.email, user.id), &address)?;
-        let transaction = if new {
-            transaction
-                .put_new(&keys::user(user.id), user)?
-                .put_new(&keys::email_owner(&user.email), &Owner { user: user.id })?
-        } else {
-            transaction.put(&keys::user(user.id), user)?
+        let transaction = match seen {
+            None => transaction
+                .put_new(&key, user)?
+                .put_new(&keys::email_owner(&user.email), &Owner { user: user.id })?,
+            Some(seen) => {
+                let swaps = [
+                    Swap::of("name", &seen.name, &user.name)?,
+                    Swap::of("username", &seen.username, &user.username)?,
+                    Swap::of("verified", &seen.verified, &user.verified)?,
+                    Swap::of("active", &seen.active, &user.active)?,
+                ];
+                transaction.swap(&key, swaps.into())?
+            }
         };
         transaction.commit().await
     }
