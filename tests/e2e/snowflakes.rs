@@ -229,7 +229,7 @@ async fn ids_of_a_second_follow_one_another_and_then_come_those_of_the_seconds_b
         ids.push(sequences.next(SnowflakeModel::Team, NOW).await.unwrap());
     }
     assert_eq!(ids[0], 4_507_526_439_632_896);
-    let expected = (0..33_u64).map(|n| ids[0] + n % 16 - (n / 16 << 16));
+    let expected = (0..33_u64).map(|n| ids[0] + n % 16 - ((n / 16) << 16));
     assert!(ids.iter().copied().eq(expected), "{ids:?}");
 }
 

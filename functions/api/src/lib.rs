@@ -73,7 +73,7 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
         deletion_delay,
         clock,
     };
-    let connections = async { tokio::join!(context.store.warm(), context.sequences.warm()) };
+    let connections = async { tokio::join!(aws.open("DYNAMODB"), context.sequences.warm()) };
     env.connect(connections).await;
     Ok(Function::http(router(Arc::new(context))))
 }

@@ -77,14 +77,12 @@ fn slugify(name: &str) -> String {
     let folded = DecomposingNormalizerBorrowed::new_nfkd().normalize(name);
     let mut slug = String::new();
     for c in folded.chars().filter(char::is_ascii) {
-        match c.to_ascii_lowercase() {
-            c if c.is_ascii_alphanumeric() || c == '_' => slug.push(c),
-            c if c == '-' || c.is_ascii_whitespace() => {
-                if !slug.ends_with('-') {
-                    slug.push('-');
-                }
-            }
-            _ => {}
+        let c = c.to_ascii_lowercase();
+        let separates = c == '-' || c.is_ascii_whitespace();
+        if c.is_ascii_alphanumeric() || c == '_' {
+            slug.push(c);
+        } else if separates && !slug.ends_with('-') {
+            slug.push('-');
         }
     }
     let slug = slug.trim_matches(['-', '_']);
