@@ -28,7 +28,7 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
         clock: reader.clock(),
     });
     reader.finish()?;
-    env.connect(context.store.warm()).await;
+    env.connect(aws.open("DYNAMODB")).await;
     let timer = context.clone();
     let function = Function::queue(Queue::Jobs, move |delivery| {
         let context = context.clone();

@@ -32,7 +32,7 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
         clock: reader.clock(),
     });
     reader.finish()?;
-    env.connect(context.store.warm()).await;
+    env.connect(aws.open("DYNAMODB")).await;
     Ok(Function::queue(Queue::ProjectDelete, move |delivery| {
         let context = context.clone();
         async move { handle(&context, delivery).await }
@@ -98,7 +98,7 @@ async fn batch(context: &Context, deletion: &Deletion, trace: &TraceId) -> Resul
         match work.note(rows, &stages) {
             // Stages with nothing to delete do not count.
             Next::Rows if deleted == 0 && !budget.is_spent() => {}
-            next => break next,
+            next @ (Next::Rows | Next::Pass | Next::End) => break next,
         }
     };
     let now = context.clock.now();
