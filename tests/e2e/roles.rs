@@ -79,6 +79,15 @@ async fn delete_a_project(world: &mut World) {
     let project = json!({ "command": "create-project", "organization": "acme", "team": "web-team",
         "slug": "old", "name": "Old" });
     world.operator(project).await;
+    let issue = json!({ "command": "create-issue", "organization": "acme", "project": "old", "title": "Old" });
+    let issue = world.operator(issue).await["issue"]["id"].take();
+    let link = json!({ "command": "link-external-issue", "organization": "acme", "issue": issue,
+        "integration": world.integration(), "key": "77" });
+    world.operator(link).await;
+    let path = format!("/api/0/issues/{}/", issue.as_str().expect("an id"));
+    let body = json!({ "assignedTo": world.ana() }).to_string();
+    assert_eq!(world.put(&path, body).await.status.as_u16(), 200);
+    world.settle().await;
     for restore in [true, false] {
         let answer = world.delete("/api/0/projects/acme/old/", "").await;
         assert_eq!(answer.status.as_u16(), 204, "{}", answer.text());
