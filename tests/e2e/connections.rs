@@ -184,8 +184,8 @@ async fn functions_that_start_without_redis_do_everything_but_make_ids() {
     let unreachable = |line: &Value| line["CacheUnreachable"] == 1;
     let alarmed = world.logs().iter().filter(|line| unreachable(line)).count();
     assert_eq!(
-        alarmed, 2,
-        "once when the operator started, once for the new organization"
+        alarmed, 3,
+        "when the operator and deassign started, and for the new organization"
     );
     world.finish().await;
 }

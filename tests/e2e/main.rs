@@ -11,6 +11,7 @@ mod issue_update;
 mod operator;
 mod ordering;
 mod outbound;
+mod owner_caches;
 mod roles;
 mod snowflakes;
 mod sync_trail;

@@ -162,6 +162,42 @@ async fn a_write_whose_answer_is_lost_is_made_once_more_and_its_echo_changes_not
 }
 
 #[tokio::test]
+async fn a_write_that_finds_everything_so_already_is_made_once() {
+    let mut world = World::quiet().await;
+    let trackers = world.stack.trackers().clone();
+    at_azure(&mut world, Some("Bo@Acme.example")).await;
+    trackers.forget_requests();
+    // Nobody knows whether it was carried out, and it was not.
+    trackers.set_mode_for(Provider::Vsts, Mode::Failing, 1);
+    here(&world, Value::Null).await;
+    world.relay().await;
+    world.drain("outbound-sync").await;
+    here(&world, world.bo().to_owned().into()).await;
+    let before = trackers.work_item(31).rev;
+    world.settle().await;
+    assert_eq!(trackers.work_item(31).rev, before, "nothing changed");
+    let mut told = told(&world);
+    told.retain(|told| told.starts_with("vsts"));
+    assert_eq!(told, ["vsts Bo@Acme.example"]);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_tracker_whose_revisions_begin_anew_is_told_once_all_the_same() {
+    let mut world = World::start().await;
+    let before = world.stack.trackers().work_item(31).rev;
+    world.assign(before + 9, world.ana()).await;
+    world.settle().await;
+    here(&world, world.bo().to_owned().into()).await;
+    world.settle().await;
+    let mut told = told(&world);
+    told.retain(|told| told.starts_with("vsts"));
+    assert_eq!(told, ["vsts Bo@Acme.example"]);
+    assert_eq!(world.assignee().await.as_deref(), Some(world.bo()));
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn each_reason_not_to_tell_a_tracker_is_recorded() {
     let mut world = World::start().await;
     let vsts = world.integration();

@@ -42,10 +42,10 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
         Message::SyncIssue(change) => {
             sync(context, &change, &envelope.trace, delivery.attempt).await
         }
-        other @ (Message::Deassign(_) | Message::PushAssignee(_)) => Err(Fault::Poison(format!(
-            "{} is not for issue-sync",
-            other.name()
-        ))),
+        other
+        @ (Message::Deassign(_) | Message::PushAssignee(_) | Message::ClearOwnerCaches(_)) => Err(
+            Fault::Poison(format!("{} is not for issue-sync", other.name())),
+        ),
     }
 }
 

@@ -12,6 +12,7 @@ mod message;
 mod organization;
 mod outbound;
 mod outcome;
+mod owner_caches;
 mod secret;
 mod snowflake;
 mod status;
@@ -45,6 +46,7 @@ pub use outbound::{
     echo, push, settle,
 };
 pub use outcome::{AssigneeMove, Direction, Outcome, Reason, Rule, SyncRecord};
+pub use owner_caches::{ClearOwnerCaches, leaves_caches_stale};
 pub use secret::Secret;
 pub use snowflake::{Snowflake, SnowflakeError, SnowflakeModel};
 pub use status::{StatusWish, set_status};

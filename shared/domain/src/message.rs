@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AssigneeChange, Email, GroupId, MessageId, OrganizationId, Origin, PushAssignee, StatusChange,
-    TrackerOrigin, UserId,
+    AssigneeChange, ClearOwnerCaches, Email, GroupId, MessageId, OrganizationId, Origin,
+    PushAssignee, StatusChange, TrackerOrigin, UserId,
 };
 
 /// The largest message, in bytes of JSON: SQS's classic limit, which every tool around it knows.
@@ -73,6 +73,9 @@ pub enum Message {
     /// Bring a linked issue's assignee in step.
     #[serde(rename = "PushAssignee.v1")]
     PushAssignee(PushAssignee),
+    /// Forget what is remembered of a group's owners.
+    #[serde(rename = "ClearOwnerCaches.v1")]
+    ClearOwnerCaches(ClearOwnerCaches),
 }
 
 impl Message {
@@ -80,7 +83,8 @@ impl Message {
     pub fn queue(&self) -> Queue {
         match self {
             Self::SyncIssue(_) => Queue::IssueSync,
-            Self::Deassign(_) => Queue::Deassign,
+            // Caches are for functions beside Redis, and removals are what makes them wrong.
+            Self::Deassign(_) | Self::ClearOwnerCaches(_) => Queue::Deassign,
             Self::PushAssignee(_) => Queue::OutboundSync,
         }
     }
@@ -91,6 +95,7 @@ impl Message {
             Self::SyncIssue(_) => "SyncIssue",
             Self::Deassign(_) => "Deassign",
             Self::PushAssignee(_) => "PushAssignee",
+            Self::ClearOwnerCaches(_) => "ClearOwnerCaches",
         }
     }
 }
@@ -101,7 +106,7 @@ impl Message {
 pub enum Queue {
     /// Changes at trackers.
     IssueSync,
-    /// Unassignments.
+    /// Unassignments, and the caches that they make wrong.
     Deassign,
     /// What trackers are told.
     OutboundSync,

@@ -189,7 +189,9 @@ mod tests {
             // The version says what happens to the message.
             let version = match delivery.envelope.message {
                 Message::Deassign(message) => message.seen_version,
-                Message::SyncIssue(_) | Message::PushAssignee(_) => 0,
+                Message::SyncIssue(_) | Message::PushAssignee(_) | Message::ClearOwnerCaches(_) => {
+                    0
+                }
             };
             assert_ne!(version, 2, "panics when called");
             async move {

@@ -1,4 +1,4 @@
-//! The DynamoDB table and the Redis sequences: the only crate that knows either.
+//! The DynamoDB table, and the sequences and caches in Redis: the only crate that knows either.
 //!
 //! Reads that drive an effect are consistent reads of base-table items; writes that belong together
 //! are one transaction, which also carries the messages that follow from them. What the items look
@@ -17,6 +17,8 @@ mod keys;
 mod organizations;
 mod outbound;
 mod outbox;
+#[cfg(feature = "redis")]
+mod owner_caches;
 mod projects;
 mod secrets;
 #[cfg(feature = "redis")]
@@ -39,6 +41,8 @@ pub use integrations::{IntegrationWithSecret, NewIntegration};
 pub use keys::{CHART, ChartRow, Key, OUTBOX_SHARDS, PARTITION_KEY, SORT_KEY};
 pub use outbound::{Ending, Outbound};
 pub use outbox::{OutboxItem, Waiting, outbox_due_at};
+#[cfg(feature = "redis")]
+pub use owner_caches::{NotCleared, OwnerCache, OwnerCaches};
 pub use secrets::{KeyRing, KeyRingError};
 #[cfg(feature = "redis")]
 pub use sequences::{SequenceError, Sequences};

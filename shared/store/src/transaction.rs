@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::{
     PARTITION_KEY,
     error::StoreError,
+    groups::MOST_LINKS,
     keys::Key,
     table::{ATTEMPTS, Item, Store, attributes, step_aside, text, value, write},
 };
@@ -17,8 +18,8 @@ use crate::{
 /// Below DynamoDB's 100 items and 4 MB, so that an entity may grow without surprise.
 const MAX_ITEMS: usize = 90;
 const MAX_BYTES: usize = 3_500_000;
-/// A fan-out is one message with a cursor, not many messages.
-const MAX_MESSAGES: usize = 8;
+/// One for each linked issue, and one to clear caches. A larger fan-out is one message with a cursor.
+const MAX_MESSAGES: usize = MOST_LINKS + 1;
 
 /// Collects writes; [`Transaction::commit`] makes them all or none.
 pub(crate) struct Transaction<'a> {

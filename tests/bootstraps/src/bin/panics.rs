@@ -18,7 +18,7 @@ async fn function(_: Env) -> Result<Function, StartError> {
             Message::Deassign(message) => {
                 assert_ne!(message.seen_version, 2, "as the test wants it");
             }
-            Message::SyncIssue(_) | Message::PushAssignee(_) => {}
+            Message::SyncIssue(_) | Message::PushAssignee(_) | Message::ClearOwnerCaches(_) => {}
         }
         Ok(())
     }))
