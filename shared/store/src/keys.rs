@@ -89,7 +89,7 @@ pub const CHART: [ChartRow; 36] = [
         "IDENTITY#<organization>",
     ),
     row(
-        "external id",
+        "integration by external id",
         "INTEGRATION_KEY#<provider>#<external id>",
         "INTEGRATION",
     ),
