@@ -140,6 +140,27 @@ async fn what_fails_for_now_is_put_off_and_nothing_is_lost() {
 }
 
 #[tokio::test]
+async fn what_fails_for_a_day_is_given_up_once_and_an_alarm_hears_of_it() {
+    let mut world = World::quiet().await;
+    let jira = Provider::JiraServer;
+    world.stack.trackers().set_mode(jira, Mode::Failing);
+    here(&world, world.bo().to_owned().into()).await;
+    world.settle().await;
+    let ends = ends(&world).await;
+    let dead: Vec<_> = ends.iter().filter(|end| end.contains("dead")).collect();
+    assert_eq!(dead, ["jira_server dead tracker_unavailable"]);
+    let given_up = |line: &&Value| line["SyncGivenUp"] == 1;
+    let logs = world.logs();
+    let lines: Vec<_> = logs.iter().filter(given_up).collect();
+    assert_eq!(lines.len(), 1);
+    // An alarm watches one metric with the very dimensions that it is written with.
+    let metrics = &lines[0]["_aws"]["CloudWatchMetrics"][0];
+    assert_eq!(metrics["Dimensions"], json!([[]]));
+    world.stack.trackers().set_mode(jira, Mode::Ok);
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_write_whose_answer_is_lost_is_made_once_more_and_its_echo_changes_nothing() {
     // Each message once: a second copy would get the answer that the first one lost.
     let mut world = World::quiet().await;

@@ -157,6 +157,7 @@ pub fn record_outcome(outcome: Outcome) {
             );
         }
         Outcome::Dead(reason) => {
+            Metric::SyncGivenUp.emit();
             tracing::error!(outcome = name, reason = reason.as_str(), "given up");
         }
     }
