@@ -2,10 +2,15 @@
 //! for Redis.
 
 use domain::{GroupId, Secret};
+use local::client::request;
 use redis::AsyncCommands;
 use serde_json::{Value, json};
 use store::{OwnerCache, OwnerCaches, Redis};
 use tests::World;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+};
 
 use crate::ordering::store_of;
 
@@ -266,5 +271,140 @@ async fn without_redis_nothing_is_remembered_and_nobody_waits() {
         .await;
     let error = caches.clear(&[group]).await.unwrap_err().to_string();
     assert!(error.starts_with("the caches of owners cannot be cleared"));
+    world.finish().await;
+}
+
+/// Makes more groups of the seeded project like this one's item: it and they were last seen then.
+async fn make_groups(world: &World, like: &Value, count: u64) -> Vec<GroupId> {
+    let id = |item: &Value| -> GroupId {
+        let key = item["PK"]["S"].as_str().expect("a key");
+        let id = key.strip_prefix("GROUP#").expect("a group's key");
+        id.parse().expect("an id")
+    };
+    let first = id(like);
+    let groups: Vec<_> = (0..count)
+        .map(|n| GroupId::new(first.number() - 1 - n).expect("an id"))
+        .collect();
+    for batch in groups.chunks(25) {
+        let put = |group: &GroupId| {
+            let item = like.to_string();
+            let item: Value =
+                serde_json::from_str(&item.replace(&first.to_string(), &group.to_string()))
+                    .expect("an item");
+            json!({ "PutRequest": { "Item": item } })
+        };
+        let puts: Vec<_> = batch.iter().map(put).collect();
+        let headers = [
+            ("x-amz-target", "DynamoDB_20120810.BatchWriteItem"),
+            ("content-type", "application/x-amz-json-1.0"),
+            (
+                "authorization",
+                "AWS4-HMAC-SHA256 Credential=test/20261121/us-east-1/dynamodb/aws4_request, \
+                 SignedHeaders=host, Signature=0",
+            ),
+            ("x-amz-date", "20261121T000000Z"),
+        ];
+        let body = json!({ "RequestItems": { "picket": puts } }).to_string();
+        let url = world.stack.dynamodb().endpoint();
+        let answer = request(hyper::Method::POST, &url, &headers, body).await;
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
+    }
+    groups
+}
+
+/// How many keys each deletion in Redis names, from now on until `done` is heard.
+async fn deletions(world: &World) -> tokio::task::JoinHandle<Vec<usize>> {
+    let url = world.stack.redis_url().await;
+    let address = url.strip_prefix("redis://").expect("a URL").to_owned();
+    let mut stream = BufReader::new(TcpStream::connect(address).await.expect("Redis"));
+    stream.write_all(b"MONITOR\r\n").await.expect("Redis");
+    let mut line = String::new();
+    stream.read_line(&mut line).await.expect("an answer");
+    assert_eq!(line, "+OK\r\n");
+    tokio::spawn(async move {
+        let mut sizes = Vec::new();
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).await.expect("a line");
+            if line.contains("\"ECHO\" \"done\"") {
+                return sizes;
+            }
+            if line.contains("\"UNLINK\"") {
+                sizes.push(line.matches("_exists:1:").count());
+            }
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_projects_caches_are_cleared_by_the_thousand_for_groups_seen_within_a_day() {
+    const HOUR: i64 = 60 * 60 * 1000;
+    let world = World::quiet().await;
+    let (caches, old) = (caches(&world).await, group(&world));
+    world.stack.clock().advance(HOUR + 60_000);
+    let older_project = world
+        .operator(
+            json!({ "command": "create-project", "organization": "acme", "team": "web-team",
+            "slug": "other", "name": "Other" }),
+        )
+        .await;
+    assert_eq!(older_project["created"], true, "{older_project}");
+    let issue = |project: &str| json!({ "command": "create-issue", "organization": "acme", "project": project, "title": "New" });
+    let id = |answer: Value| -> GroupId {
+        let id = answer["issue"]["id"].as_str().expect("an id");
+        id.parse().expect("an id")
+    };
+    let elsewhere = id(world.operator(issue("other")).await);
+    let newest = id(world.operator(issue("web")).await);
+    let items = world.items();
+    let like = items
+        .iter()
+        .find(|item| item["PK"]["S"] == format!("GROUP#{newest}") && item["SK"]["S"] == "META");
+    let groups = make_groups(&world, like.expect("the group's item"), 2499).await;
+    // The others were seen a minute less than 24 hours ago, and the first one 25 hours.
+    world.stack.clock().advance(24 * HOUR - 60_000);
+    for group in [old, elsewhere, newest, groups[0], groups[2498]] {
+        fill(&caches, group).await;
+    }
+    let heard = deletions(&world).await;
+    let command =
+        json!({ "command": "clear-owner-caches", "organization": "acme", "project": "web" });
+    let answer = world.operator(command.clone()).await;
+    assert_eq!(answer, json!({ "project": "web", "issues": 2500 }));
+    let client = redis::Client::open(world.stack.redis_url().await).expect("a URL");
+    let mut connection = client
+        .get_multiplexed_async_connection()
+        .await
+        .expect("Redis");
+    let echo: String = redis::cmd("ECHO")
+        .arg("done")
+        .query_async(&mut connection)
+        .await
+        .expect("Redis");
+    assert_eq!(echo, "done");
+    let sizes = heard.await.expect("no panic");
+    assert_eq!(
+        sizes,
+        [1000, 1000, 1000, 1000, 500, 500],
+        "of either family"
+    );
+    for group in [newest, groups[0], groups[2498]] {
+        assert_eq!(remembered(&caches, group).await, NOTHING);
+    }
+    for group in [old, elsewhere] {
+        assert_eq!(remembered(&caches, group).await, EVERYTHING);
+    }
+
+    world.stack.kill_redis().await;
+    let error = world
+        .stack
+        .invoke("operator", command.to_string())
+        .await
+        .unwrap_err();
+    assert!(
+        error.contains("the caches of owners cannot be cleared"),
+        "{error}"
+    );
     world.finish().await;
 }

@@ -88,6 +88,15 @@ struct GroupRef {
     group: GroupId,
 }
 
+/// A group as it is written: with its place in the list of its project's groups.
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(flatten)]
+    group: &'a Group,
+    #[serde(flatten)]
+    index: keys::IndexKey,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Counters {
     groups: u64,
@@ -321,6 +330,10 @@ impl Store {
             let seen = counters.map(|counters| counters.groups);
             let view = new_view(project, new, seen.unwrap_or(0) + 1, now);
             let id = view.group.id;
+            let listed = Listed {
+                group: &view.group,
+                index: keys::group_by_last_seen(project.id, view.stats.last_seen, id),
+            };
             let short_id = keys::short_id(project.organization, &view.group.short_id);
             let commit = self
                 .transaction()
@@ -328,7 +341,7 @@ impl Store {
                 .put_new(&fingerprint, &GroupRef { group: id })?
                 .put_new(&short_id, &GroupRef { group: id })?
                 .put_new(&keys::group_state(id), &view.state)?
-                .put(&keys::group_meta(id), &view.group)?
+                .put(&keys::group_meta(id), &listed)?
                 .put(&keys::group_stat(id, 0), &view.stats)?
                 .commit()
                 .await?;

@@ -38,7 +38,7 @@ pub use groups::{Assignables, GroupView, Linked, LinkedGroup, MOST_LINKS, NewGro
 pub use hash::TokenHash;
 pub use identities::KnownIdentity;
 pub use integrations::{IntegrationWithSecret, NewIntegration};
-pub use keys::{CHART, ChartRow, Key, OUTBOX_SHARDS, PARTITION_KEY, SORT_KEY};
+pub use keys::{CHART, ChartRow, INDEX_CHART, Key, OUTBOX_SHARDS, PARTITION_KEY, SORT_KEY};
 pub use outbound::{Ending, Outbound};
 pub use outbox::{OutboxItem, Waiting, outbox_due_at};
 #[cfg(feature = "redis")]

@@ -1,13 +1,18 @@
 //! What is remembered of who owns a group, so that an event need not look it up. Only a hint: nobody waits
 //! for it, and whoever decides something by it reads again.
 
-use domain::{Fault, GroupId};
+use domain::{Fault, GroupId, ProjectId, Timestamp};
 use redis::RedisError;
 
-use crate::cache::Redis;
+use crate::{
+    cache::Redis,
+    keys,
+    table::{Query, Sort, Store, key_of},
+};
 
 /// How long an entry lives, in seconds.
 const DAY: u64 = 24 * 60 * 60;
+const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 /// Somebody may be assigned at any moment, and an assignment clears nothing.
 const MINUTE: u64 = 60;
 
@@ -105,5 +110,38 @@ impl OwnerCaches {
         let clear = &clear;
         let call = |mut connection| async move { clear.query_async(&mut connection).await };
         Ok(self.redis.run(call).await?)
+    }
+
+    /// Forgets everything about the groups of a project that were seen in the last day, and says how many
+    /// they are. What is remembered of the others has ended by itself. A group that was made a moment ago
+    /// may be missed.
+    pub async fn clear_project(
+        &self,
+        store: &Store,
+        project: ProjectId,
+        now: Timestamp,
+    ) -> Result<u64, Fault> {
+        let pk = keys::groups_of_project(project);
+        let since = keys::group_last_seen(now.plus(-DAY_MILLIS));
+        let query = Query {
+            pk: &pk,
+            // A tilde follows every digit: from then on, without an end.
+            sort: Sort::Between(&since, "~"),
+            descending: true,
+        };
+        let (limit, mut start, mut cleared) = (i32::try_from(KEYS).ok(), None, 0);
+        loop {
+            let (items, next) = store.index_page(&query, limit, start).await?;
+            let groups: Vec<GroupId> = items
+                .iter()
+                .filter_map(|item| keys::group_of(&key_of(item)))
+                .collect();
+            self.clear(&groups).await?;
+            cleared += groups.len() as u64;
+            if next.is_none() {
+                return Ok(cleared);
+            }
+            start = next;
+        }
     }
 }

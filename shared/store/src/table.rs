@@ -8,11 +8,14 @@ use std::{
 use aws_sdk_dynamodb::{
     Client,
     config::retry::RetryPartition,
+    operation::query::builders::QueryFluentBuilder,
     types::{AttributeValue, KeysAndAttributes},
 };
 use aws_types::SdkConfig;
 use serde::{Serialize, de::DeserializeOwned};
 
+#[cfg(feature = "redis")]
+use crate::keys;
 use crate::{PARTITION_KEY, SORT_KEY, conflict::TransactionConflict, error::StoreError, keys::Key};
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
@@ -237,16 +240,40 @@ impl Store {
         limit: Option<i32>,
         start: Option<Item>,
     ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
-        let mut request = self
-            .client
-            .query()
+        let request = self.client.query().consistent_read(consistent);
+        let request = request
+            .expression_attribute_names("#pk", PARTITION_KEY)
+            .expression_attribute_names("#sk", SORT_KEY);
+        self.page(request, query, limit, start).await
+    }
+
+    /// A page of the index, which may lag a moment: for lists, not for effects.
+    #[cfg(feature = "redis")]
+    pub(crate) async fn index_page(
+        &self,
+        query: &Query<'_>,
+        limit: Option<i32>,
+        start: Option<Item>,
+    ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
+        let request = self.client.query().index_name(keys::INDEX);
+        let request = request
+            .expression_attribute_names("#pk", keys::INDEX_PARTITION_KEY)
+            .expression_attribute_names("#sk", keys::INDEX_SORT_KEY);
+        self.page(request, query, limit, start).await
+    }
+
+    async fn page(
+        &self,
+        request: QueryFluentBuilder,
+        query: &Query<'_>,
+        limit: Option<i32>,
+        start: Option<Item>,
+    ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
+        let mut request = request
             .table_name(&self.table)
-            .consistent_read(consistent)
             .scan_index_forward(!query.descending)
             .set_limit(limit)
             .set_exclusive_start_key(start)
-            .expression_attribute_names("#pk", PARTITION_KEY)
-            .expression_attribute_names("#sk", SORT_KEY)
             .expression_attribute_values(":pk", text(query.pk));
         request = match query.sort {
             Sort::Prefix(prefix) => request
