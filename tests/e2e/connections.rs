@@ -89,11 +89,13 @@ fn count() {
     UNREACHABLE.fetch_add(1, Ordering::SeqCst);
 }
 
-fn store(world: &World, endpoint: &str) -> Store {
+/// A store at an endpoint, connected as in a cold start.
+async fn store(world: &World, endpoint: &str) -> Store {
     let mut variables = world.stack.environments()["operator"].clone();
     variables.insert("AWS_ENDPOINT_URL_DYNAMODB".into(), endpoint.into());
     let env = Env::new(variables, Clock::default());
     let aws = env.reader().aws();
+    aws.open("DYNAMODB").await;
     Store::new(&aws.service("DYNAMODB"), "picket")
 }
 
@@ -103,7 +105,7 @@ fn table(world: &World) -> String {
 
 async fn ids(world: &World, line: &Line) -> Sequences {
     let url = Secret::new(format!("redis://127.0.0.1:{}", line.port));
-    let redis = Redis::new(&url, store(world, &table(world)), count).expect("a URL");
+    let redis = Redis::new(&url, store(world, &table(world)).await, count).expect("a URL");
     let sequences = Sequences::new(redis, 0);
     sequences.warm().await;
     sequences
@@ -137,8 +139,8 @@ async fn sockets_to_the_table_that_died_in_a_pause_cost_one_reconnect() {
     let world = World::quiet().await;
     let port = table(&world).rsplit_once(':').expect("a port").1.to_owned();
     let line = Line::to(port.parse().expect("a number")).await;
-    let store = store(&world, &format!("http://127.0.0.1:{}", line.port));
-    store.warm().await;
+    let store = store(&world, &format!("http://127.0.0.1:{}", line.port)).await;
+    assert_eq!(line.opened(), 1, "opened before the first request");
     let group: GroupId = world
         .ready
         .group_id

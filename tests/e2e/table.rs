@@ -65,6 +65,7 @@ fn every_access_pattern_names_a_method_of_the_store_and_its_kind() {
         "recall",
         "remember",
         "clear",
+        "clear_project",
     ]
     .map(str::to_owned);
     let missing: Vec<_> = public

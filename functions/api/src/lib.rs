@@ -43,7 +43,7 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
         clock: reader.clock(),
     };
     reader.finish()?;
-    env.connect(context.store.warm()).await;
+    env.connect(aws.open("DYNAMODB")).await;
     Ok(Function::http(router(Arc::new(context))))
 }
 

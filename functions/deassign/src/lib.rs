@@ -39,7 +39,7 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
         caches: OwnerCaches::new(redis),
         clock,
     });
-    let connections = async { tokio::join!(context.store.warm(), context.caches.warm()) };
+    let connections = async { tokio::join!(aws.open("DYNAMODB"), context.caches.warm()) };
     env.connect(connections).await;
     Ok(Function::queue(Queue::Deassign, move |delivery| {
         let context = context.clone();

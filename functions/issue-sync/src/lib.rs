@@ -28,7 +28,7 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
         clock: reader.clock(),
     });
     reader.finish()?;
-    env.connect(context.store.warm()).await;
+    env.connect(aws.open("DYNAMODB")).await;
     Ok(Function::queue(Queue::IssueSync, move |delivery| {
         let context = context.clone();
         async move { handle(&context, delivery).await }

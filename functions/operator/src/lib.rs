@@ -59,7 +59,7 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
         public_url,
         clock,
     });
-    let connections = async { tokio::join!(context.store.warm(), context.sequences.warm()) };
+    let connections = async { tokio::join!(aws.open("DYNAMODB"), context.sequences.warm()) };
     env.connect(connections).await;
     Ok(Function::new(move |invocation| {
         let context = context.clone();

@@ -77,7 +77,7 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
         azure,
         clock,
     });
-    env.connect(context.store.warm()).await;
+    env.connect(aws.open("DYNAMODB")).await;
     Ok(Function::queue(Queue::OutboundSync, move |delivery| {
         let context = context.clone();
         async move { handle(&context, delivery).await }

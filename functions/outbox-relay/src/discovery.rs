@@ -1,16 +1,17 @@
 //! Where the cache is: asked of ElastiCache, which functions in the VPC cannot reach, and written down
 //! for them when it has changed.
 
-use aws_sdk_elasticache::{Client, error::DisplayErrorContext, types::ReplicationGroup};
+use aws_sdk_elasticache::{Client, Config, error::DisplayErrorContext, types::ReplicationGroup};
 use domain::Fault;
 use store::{CacheEndpoint, KnownCacheEndpoint};
 
 use crate::Context;
 
-/// The replication group of this installation, and the client to ask about it.
+/// The replication group of this installation, and what the client to ask about it is made of: once a
+/// minute, and not at every cold start.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    pub(crate) elasticache: Client,
+    pub(crate) config: Config,
     pub(crate) replication_group: String,
 }
 
@@ -34,7 +35,8 @@ pub(crate) async fn discover(context: &Context) -> Result<(), Fault> {
 }
 
 async fn ask(cache: &Cache) -> Result<CacheEndpoint, Fault> {
-    let request = cache.elasticache.describe_replication_groups();
+    let client = Client::from_conf(cache.config.clone());
+    let request = client.describe_replication_groups();
     let answer = request
         .replication_group_id(&cache.replication_group)
         .send()

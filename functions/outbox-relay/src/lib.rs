@@ -44,15 +44,13 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
         sqs: aws_sdk_sqs::Client::new(&aws.service("SQS")),
         queues: reader.queue_urls(&Queue::ALL),
         cache: discovery::Cache {
-            elasticache: aws_sdk_elasticache::Client::new(&aws.service("ELASTICACHE")),
+            config: aws_sdk_elasticache::Config::new(&aws.service("ELASTICACHE")),
             replication_group: reader.text("REPLICATION_GROUP_ID"),
         },
         clock: reader.clock(),
     });
     reader.finish()?;
-    let queue = context.queues.values().next().cloned();
-    let request = context.sqs.get_queue_attributes().set_queue_url(queue);
-    let connections = async { tokio::join!(context.store.warm(), request.send()) };
+    let connections = async { tokio::join!(aws.open("DYNAMODB"), aws.open("SQS")) };
     env.connect(connections).await;
     Ok(Function::new(move |invocation| {
         let context = context.clone();

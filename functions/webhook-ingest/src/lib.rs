@@ -49,9 +49,7 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
         queues,
         clock,
     };
-    let queue = context.queues.values().next().cloned();
-    let request = context.sqs.get_queue_attributes().set_queue_url(queue);
-    let connections = async { tokio::join!(context.store.warm(), request.send()) };
+    let connections = async { tokio::join!(aws.open("DYNAMODB"), aws.open("SQS")) };
     env.connect(connections).await;
     Ok(Function::http(router(Arc::new(context))))
 }

@@ -148,7 +148,8 @@ impl Stack {
         for function in &self.template.functions {
             let variables = self.environments[&function.name].clone();
             let env = Env::new(variables, self.clock.clone());
-            lambdas.add(&function.name, function.timeout, env).await?;
+            // Boxed: every function's start lies in this future, and callers nest it deeply.
+            Box::pin(lambdas.add(&function.name, function.timeout, env)).await?;
         }
         *self.lambdas.write().await = Arc::new(lambdas);
         Ok(())

@@ -8,16 +8,19 @@ use std::{collections::BTreeMap, time::Duration};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_async::{rt::sleep::default_async_sleep, time::SystemTimeSource};
 use aws_smithy_http_client::{
-    Builder,
+    Connector,
     tls::{self, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::client::{
     behavior_version::BehaviorVersion,
     connector_metadata::ConnectorMetadata,
-    http::{HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector},
+    http::{
+        HttpClient, HttpConnector, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    },
+    orchestrator::HttpRequest,
     runtime_components::RuntimeComponents,
 };
-use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
+use aws_smithy_types::{byte_stream::ByteStream, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::{SdkConfig, region::Region};
 use domain::Queue;
 
@@ -41,6 +44,7 @@ const OPERATION: Duration = Duration::from_secs(8);
 pub struct Aws {
     config: SdkConfig,
     endpoints: BTreeMap<&'static str, String>,
+    connector: SharedHttpConnector,
 }
 
 impl Aws {
@@ -59,6 +63,7 @@ impl Aws {
             .operation_attempt_timeout(ATTEMPT)
             .operation_timeout(OPERATION)
             .build();
+        let connector = connector();
         let mut config = SdkConfig::builder()
             .region(Region::new(reader.text("AWS_REGION")))
             .behavior_version(BehaviorVersion::latest())
@@ -66,7 +71,7 @@ impl Aws {
             .time_source(SystemTimeSource::new())
             .retry_config(retries)
             .timeout_config(timeouts)
-            .http_client(http_client());
+            .http_client(SharedHttpClient::new(OneConnector(connector.clone())));
         config.set_sleep_impl(default_async_sleep());
         config.set_endpoint_url(reader.optional("AWS_ENDPOINT_URL"));
         let services = ["DYNAMODB", "ELASTICACHE", "SQS"];
@@ -79,6 +84,7 @@ impl Aws {
         Self {
             endpoints: services.into_iter().filter_map(endpoint).collect(),
             config: config.build(),
+            connector,
         }
     }
 
@@ -89,33 +95,59 @@ impl Aws {
             None => self.config.clone(),
         }
     }
+
+    /// Opens the connection to a service, so that its first request does not wait for it. Every service of
+    /// AWS answers `/ping`, also one that is not signed; whatever it answers, the connection stays in the
+    /// pool of the clients. A signed request would cost a cold start as much again as the connection.
+    pub async fn open(&self, name: &str) {
+        let url = match (self.endpoints.get(name), self.config.endpoint_url()) {
+            (Some(url), _) => url.clone(),
+            (None, Some(url)) => url.to_owned(),
+            (None, None) => {
+                let region = self.config.region().map_or("", Region::as_ref);
+                let suffix = match region.starts_with("cn-") {
+                    true => "amazonaws.com.cn",
+                    false => "amazonaws.com",
+                };
+                format!("https://{}.{region}.{suffix}", name.to_ascii_lowercase())
+            }
+        };
+        let Ok(request) = HttpRequest::get(format!("{}/ping", url.trim_end_matches('/'))) else {
+            return;
+        };
+        if let Ok(answer) = self.connector.call(request).await {
+            let _ = ByteStream::new(answer.into_body()).collect().await;
+        }
+    }
 }
 
-fn http_client() -> SharedHttpClient {
+fn connector() -> SharedHttpConnector {
     let roots = tls::TrustStore::empty().with_pem_certificate(AMAZON_ROOTS);
     let context = tls::TlsContext::builder().with_trust_store(roots).build();
-    let client = Builder::new()
+    let timeouts = HttpConnectorSettings::builder().connect_timeout(CONNECT);
+    let connector = Connector::builder()
         .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
         .tls_context(context.expect("a trust store is all the context has"))
-        .build_https();
-    SharedHttpClient::new(Untried(client))
+        .connector_settings(timeouts.build())
+        .build();
+    SharedHttpConnector::new(connector)
 }
 
-/// A client that is not tried out. For each service that it is given to, the one inside would set TLS
-/// up once and throw that away, to find out early about roots that cannot be loaded; ours are compiled in.
+/// A client with one connector, whatever is asked of it. The SDK's own would make one to try it out for
+/// each service, and another to use, each with its own pool.
 #[derive(Debug)]
-struct Untried(SharedHttpClient);
+struct OneConnector(SharedHttpConnector);
 
-impl HttpClient for Untried {
+impl HttpClient for OneConnector {
     fn http_connector(
         &self,
-        settings: &HttpConnectorSettings,
-        components: &RuntimeComponents,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        self.0.http_connector(settings, components)
+        self.0.clone()
     }
 
     fn connector_metadata(&self) -> Option<ConnectorMetadata> {
-        self.0.connector_metadata()
+        Some(ConnectorMetadata::new("hyper", Some("1.x".into())))
     }
 }

@@ -69,6 +69,19 @@ pub struct Assignables {
     pub members: HashMap<(OrganizationId, UserId), Member>,
 }
 
+/// Some of a project's groups, and where the others follow.
+#[derive(Debug)]
+pub struct GroupsSeen {
+    /// The groups, those first that were seen last.
+    pub groups: Vec<GroupId>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<GroupsCursor>,
+}
+
+/// A place in the list of a project's groups.
+#[derive(Debug)]
+pub struct GroupsCursor(Item);
+
 /// How many external issues one group can be linked to: a change of its assignee tells all of them.
 pub const MOST_LINKS: usize = 8;
 
@@ -309,6 +322,38 @@ impl Store {
             limit,
         )
         .await
+    }
+
+    /// Up to `limit` groups of a project that were seen at `since` or later. One that was made a moment ago
+    /// may be missing.
+    pub async fn groups_seen_since(
+        &self,
+        project: ProjectId,
+        since: Timestamp,
+        after: Option<GroupsCursor>,
+        limit: u16,
+    ) -> Result<GroupsSeen, StoreError> {
+        let (pk, low) = (
+            keys::groups_of_project(project),
+            keys::group_last_seen(since),
+        );
+        let query = Query {
+            pk: &pk,
+            // A tilde follows every digit, so there is no end.
+            sort: Sort::Between(&low, "~"),
+            descending: true,
+        };
+        let start = after.map(|GroupsCursor(item)| item);
+        let (items, next) = self
+            .index_page(&query, Some(i32::from(limit)), start)
+            .await?;
+        let groups = items
+            .iter()
+            .filter_map(|item| keys::group_of(&key_of(item)));
+        Ok(GroupsSeen {
+            groups: groups.collect(),
+            next: next.map(GroupsCursor),
+        })
     }
 
     /// Makes a group, or finds the one with its fingerprint.

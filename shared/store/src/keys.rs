@@ -361,7 +361,6 @@ pub(crate) fn group_meta(id: GroupId) -> Key {
 }
 
 /// The group that an item of its partition belongs to.
-#[cfg(feature = "redis")]
 pub(crate) fn group_of(key: &Key) -> Option<GroupId> {
     key.pk.strip_prefix("GROUP#")?.parse().ok()
 }

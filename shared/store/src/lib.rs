@@ -34,7 +34,9 @@ mod users;
 pub use cache::{Redis, RedisUrlError};
 pub use cache_endpoint::{CacheEndpoint, KnownCacheEndpoint};
 pub use error::StoreError;
-pub use groups::{Assignables, GroupView, Linked, LinkedGroup, MOST_LINKS, NewGroup};
+pub use groups::{
+    Assignables, GroupView, GroupsCursor, GroupsSeen, Linked, LinkedGroup, MOST_LINKS, NewGroup,
+};
 pub use hash::TokenHash;
 pub use identities::KnownIdentity;
 pub use integrations::{IntegrationWithSecret, NewIntegration};

@@ -4,11 +4,7 @@
 use domain::{Fault, GroupId, ProjectId, Timestamp};
 use redis::RedisError;
 
-use crate::{
-    cache::Redis,
-    keys,
-    table::{Query, Sort, Store, key_of},
-};
+use crate::{cache::Redis, table::Store};
 
 /// How long an entry lives, in seconds.
 const DAY: u64 = 24 * 60 * 60;
@@ -16,8 +12,8 @@ const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 /// Somebody may be assigned at any moment, and an assignment clears nothing.
 const MINUTE: u64 = 60;
 
-/// How many keys one command deletes.
-const KEYS: usize = 1000;
+/// Of how many groups one command deletes the keys.
+const GROUPS: u16 = 1000;
 
 /// What can be remembered of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +97,7 @@ impl OwnerCaches {
     /// Forgets everything about these groups: 1000 keys with each command.
     pub async fn clear(&self, groups: &[GroupId]) -> Result<(), NotCleared> {
         let mut clear = redis::pipe();
-        for chunk in groups.chunks(KEYS) {
+        for chunk in groups.chunks(usize::from(GROUPS)) {
             for cache in OwnerCache::ALL {
                 let keys: Vec<_> = chunk.iter().map(|group| cache.key(*group)).collect();
                 clear.cmd("UNLINK").arg(keys).ignore();
@@ -121,27 +117,17 @@ impl OwnerCaches {
         project: ProjectId,
         now: Timestamp,
     ) -> Result<u64, Fault> {
-        let pk = keys::groups_of_project(project);
-        let since = keys::group_last_seen(now.plus(-DAY_MILLIS));
-        let query = Query {
-            pk: &pk,
-            // A tilde follows every digit: from then on, without an end.
-            sort: Sort::Between(&since, "~"),
-            descending: true,
-        };
-        let (limit, mut start, mut cleared) = (i32::try_from(KEYS).ok(), None, 0);
+        let (since, mut after, mut cleared) = (now.plus(-DAY_MILLIS), None, 0);
         loop {
-            let (items, next) = store.index_page(&query, limit, start).await?;
-            let groups: Vec<GroupId> = items
-                .iter()
-                .filter_map(|item| keys::group_of(&key_of(item)))
-                .collect();
-            self.clear(&groups).await?;
-            cleared += groups.len() as u64;
-            if next.is_none() {
+            let page = store
+                .groups_seen_since(project, since, after, GROUPS)
+                .await?;
+            self.clear(&page.groups).await?;
+            cleared += page.groups.len() as u64;
+            if page.next.is_none() {
                 return Ok(cleared);
             }
-            start = next;
+            after = page.next;
         }
     }
 }

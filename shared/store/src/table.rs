@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -14,9 +15,12 @@ use aws_sdk_dynamodb::{
 use aws_types::SdkConfig;
 use serde::{Serialize, de::DeserializeOwned};
 
-#[cfg(feature = "redis")]
-use crate::keys;
-use crate::{PARTITION_KEY, SORT_KEY, conflict::TransactionConflict, error::StoreError, keys::Key};
+use crate::{
+    PARTITION_KEY, SORT_KEY,
+    conflict::TransactionConflict,
+    error::StoreError,
+    keys::{self, Key},
+};
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
@@ -26,6 +30,9 @@ const BATCH_PAUSE: Duration = Duration::from_millis(25);
 
 /// How many keys a BatchGetItem takes.
 const BATCH_KEYS: usize = 100;
+
+/// How many stores this process has made.
+static STORES: AtomicU64 = AtomicU64::new(0);
 
 /// The table. Clones share one connection pool.
 #[derive(Debug, Clone)]
@@ -74,8 +81,8 @@ impl Store {
     pub fn new(config: &SdkConfig, table: impl Into<String>) -> Self {
         let table = table.into();
         // A retry budget of its own: by default the SDK shares one among all clients of a process.
-        let partition =
-            RetryPartition::custom(format!("{table}-{:x}", rand::random::<u64>())).build();
+        let number = STORES.fetch_add(1, Ordering::Relaxed);
+        let partition = RetryPartition::custom(format!("{table}-{number}")).build();
         let config = aws_sdk_dynamodb::config::Builder::from(config)
             .retry_partition(partition)
             .retry_classifier(TransactionConflict)
@@ -84,15 +91,6 @@ impl Store {
             client: Client::from_conf(config),
             table,
         }
-    }
-
-    /// Opens the connection, so that the first request does not wait for it. Failure does not matter.
-    pub async fn warm(&self) {
-        let key = Key {
-            pk: "WARM".into(),
-            sk: "WARM".into(),
-        };
-        let _ = self.get_item(&key, false).await;
     }
 
     pub(crate) async fn get<T: DeserializeOwned>(
@@ -248,7 +246,6 @@ impl Store {
     }
 
     /// A page of the index, which may lag a moment: for lists, not for effects.
-    #[cfg(feature = "redis")]
     pub(crate) async fn index_page(
         &self,
         query: &Query<'_>,

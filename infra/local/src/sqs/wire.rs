@@ -1,4 +1,4 @@
-//! SQS on the wire: the two sends of the JSON protocol, and a call that only opens the connection, with AWS's limits and its typed errors.
+//! SQS on the wire: the two sends of the JSON protocol, with AWS's limits and its typed errors.
 //!
 //! It exists because the bundle's own error handling is only tested by the errors that AWS really
 //! gives. Members that it does not read are refused: what we do not read, we do not emulate. It must
@@ -12,6 +12,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -43,13 +44,6 @@ struct SendMessageBatch {
     queue_url: String,
     #[serde(default)]
     entries: Vec<Entry>,
-}
-
-/// What opens a connection; the bundle asks for no attributes.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct GetQueueAttributes {
-    queue_url: String,
 }
 
 #[derive(Deserialize)]
@@ -133,6 +127,7 @@ fn amz_json(body: &Value) -> impl IntoResponse {
 
 pub(super) fn router(world: Arc<World>, access: Arc<Access>) -> Router {
     Router::new()
+        .route("/ping", get("healthy"))
         .fallback(answer)
         .layer(DefaultBodyLimit::disable())
         .with_state((world, access))
@@ -184,7 +179,6 @@ fn carry_out(
     match operation {
         "SendMessage" => send_message(&mut queues, from_value(request)?),
         "SendMessageBatch" => send_message_batch(&mut queues, from_value(request)?),
-        "GetQueueAttributes" => no_attributes(&queues, from_value(request)?),
         other => Err(Refusal::new(
             "InvalidAction",
             format!(
@@ -212,12 +206,6 @@ fn parse_request(body: &[u8]) -> Result<Value, Refusal> {
 
 fn from_value<T: DeserializeOwned>(request: Value) -> Result<T, Refusal> {
     serde_json::from_value(request).map_err(|error| Refusal::invalid(error.to_string()))
-}
-
-/// Without names of attributes the answer has none.
-fn no_attributes(queues: &Queues, request: GetQueueAttributes) -> Result<Value, Refusal> {
-    check_queue(queues, &request.queue_url)?;
-    Ok(json!({}))
 }
 
 fn send_message(queues: &mut Queues, request: SendMessage) -> Result<Value, Refusal> {
