@@ -49,6 +49,8 @@ async fn every_flow(world: &mut World) {
     world.link_issues(26).await;
     world.assign(1, &ana).await;
     world.assign(2, &bo).await;
+    // Trackers are told of somebody, and then of nobody.
+    world.settle().await;
     world.unassign(3).await;
     world.settle().await;
     world.stack.step_schedules().await.expect("the schedules");

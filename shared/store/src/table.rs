@@ -122,7 +122,11 @@ impl Store {
             .transpose()
     }
 
-    async fn get_item(&self, key: &Key, consistent: bool) -> Result<Option<Item>, StoreError> {
+    pub(crate) async fn get_item(
+        &self,
+        key: &Key,
+        consistent: bool,
+    ) -> Result<Option<Item>, StoreError> {
         let answer = self
             .client
             .get_item()

@@ -27,6 +27,8 @@ const MAX_MESSAGES: usize = 8;
 pub(crate) struct Transaction<'a> {
     store: &'a Store,
     items: Vec<TransactWriteItem>,
+    /// The writes that many may want to make at once, and only one makes.
+    guards: Vec<(usize, Key)>,
     bytes: usize,
     pub(crate) messages: usize,
 }
@@ -52,6 +54,7 @@ impl<'a> Transaction<'a> {
         Self {
             store,
             items: Vec::new(),
+            guards: Vec::new(),
             bytes: 0,
             messages: 0,
         }
@@ -68,6 +71,17 @@ impl<'a> Transaction<'a> {
             put.condition_expression("attribute_not_exists(#pk)")
                 .expression_attribute_names("#pk", PARTITION_KEY)
         })
+    }
+
+    /// The same for a name that many may want at once. While they are in one another's way, whoever finds
+    /// that it is taken stops trying.
+    pub(crate) fn put_guard(
+        mut self,
+        key: &Key,
+        entity: &impl Serialize,
+    ) -> Result<Self, StoreError> {
+        self.guards.push((self.items.len(), key.clone()));
+        self.put_new(key, entity)
     }
 
     /// Writes an item over the one whose `attribute` still is as it was `seen`.
@@ -175,6 +189,12 @@ impl<'a> Transaction<'a> {
         let request = request.set_transact_items(Some(self.items));
         for attempt in 0.. {
             step_aside(attempt).await;
+            // Not the first time, when nobody is known to be in the way.
+            for (index, guard) in self.guards.iter().filter(|_| attempt > 0) {
+                if self.store.get_item(guard, true).await?.is_some() {
+                    return Ok(Commit::Refused(vec![*index]));
+                }
+            }
             let Err(error) = request.clone().send().await else {
                 return Ok(Commit::Done);
             };
