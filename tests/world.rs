@@ -202,6 +202,40 @@ impl World {
         panic!("PUT {path} meets fault after fault");
     }
 
+    /// A request under the base URL with this token, as it is answered the first time.
+    pub async fn request_as(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Answer {
+        let url = format!("{}{path}", self.ready.base_url);
+        let bearer = format!("Bearer {token}");
+        let mut headers = vec![("authorization", bearer.as_str())];
+        headers.extend(body.map(|_| ("content-type", "application/json")));
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let answer = request(method, &url, &headers, body).await;
+        answer.expect("the front answers")
+    }
+
+    /// The same with the seeded token; again while it is told to come back.
+    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        let token = self.ready.auth_token.clone().expect("a seeded token");
+        for _ in 0..OPERATOR_TRIES {
+            let answer = self.request_as(&token, method.clone(), path, body).await;
+            if answer.status.as_u16() != 503 {
+                return answer;
+            }
+        }
+        panic!("{method} {path} meets fault after fault");
+    }
+
+    /// `POST` under the base URL, with the seeded token; again while it is told to come back.
+    pub async fn post_json(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
     /// The address of the seeded issue's assignee, as the API shows it.
     pub async fn assignee(&self) -> Option<String> {
         self.assignee_of(self.ready.group_id.as_deref().expect("a seeded issue"))

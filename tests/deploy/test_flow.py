@@ -1,5 +1,6 @@
 """An assignee change at Azure DevOps, from the webhook to the API."""
 
+import json
 import socket
 from typing import Any
 
@@ -96,3 +97,22 @@ def test_a_change_through_the_api_is_to_reach_the_tracker_and_tells_why_it_canno
     eventually(lambda: acme.told() == expected, "the trail says why")
     acme.bundle.settle()
     assert acme.activity() == [f"assigned {ana}"]
+
+
+def test_a_project_is_made_through_the_api_with_a_key_that_names_it(
+    acme: Acme,
+) -> None:
+    acme.bundle.operator(
+        "set-role", organization=acme.slug, email=acme.people[0], role="owner"
+    )
+    url = f"{acme.bundle.outputs['ApiUrl']}/api/0/teams/{acme.slug}/web-team/projects/"
+    headers = {
+        "Authorization": f"Bearer {acme.token}",
+        "Content-Type": "application/json",
+    }
+    answer = acme.bundle.request("POST", url, headers, json.dumps({"name": "New one"}))
+    assert answer.status == 201, answer
+    project = answer.json()
+    assert project["slug"] == "new-one"
+    (key,) = acme.get(f"/api/0/projects/{acme.slug}/new-one/keys/")
+    assert key["dsn"]["public"].endswith(f"/{project['id']}")

@@ -106,7 +106,7 @@ fn table(world: &World) -> String {
 async fn ids(world: &World, line: &Line) -> Sequences {
     let url = Secret::new(format!("redis://127.0.0.1:{}", line.port));
     let redis = Redis::new(&url, store(world, &table(world)).await, count).expect("a URL");
-    let sequences = Sequences::new(redis, 0);
+    let sequences = Sequences::new(redis, domain::Region::default());
     sequences.warm().await;
     sequences
 }

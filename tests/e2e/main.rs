@@ -2,6 +2,7 @@
 
 mod api;
 mod assignee;
+mod client_keys;
 mod connections;
 mod convergence;
 mod costs;
@@ -12,9 +13,11 @@ mod operator;
 mod ordering;
 mod outbound;
 mod owner_caches;
+mod projects;
 mod roles;
 mod snowflakes;
 mod sync_trail;
 mod table;
+mod teams;
 mod trackers;
 mod webhook;

@@ -13,7 +13,7 @@ async fn help_lists_every_command() {
         .iter()
         .map(|c| &c["command"])
         .collect();
-    assert_eq!(names.len(), 15);
+    assert_eq!(names.len(), 19);
     for name in names {
         // Known, whatever else is wrong with it.
         let answer = world.operator_raw(json!({ "command": name })).await;
@@ -36,6 +36,7 @@ async fn every_command_can_be_repeated() {
         json!({ "command": "create-team", "organization": "beta", "slug": "all", "name": "All" }),
         json!({ "command": "add-member", "organization": "beta", "email": "eve@beta.example", "teams": ["all"] }),
         json!({ "command": "create-project", "organization": "beta", "team": "all", "slug": "app", "name": "App" }),
+        json!({ "command": "create-key", "organization": "beta", "project": "app", "name": "staging" }),
         json!({ "command": "create-token", "organization": "beta", "name": "ci", "scopes": ["org:ci"] }),
         json!({ "command": "create-issue", "organization": "beta", "project": "app", "title": "Oops" }),
         json!({ "command": "link-external-issue", "organization": "acme", "issue": "WEB-1", "integration": id, "key": "99" }),
@@ -229,6 +230,30 @@ async fn an_error_names_the_field_it_is_about() {
         (
             json!({ "command": "create-project", "organization": "acme", "team": "none", "slug": "p", "name": "P" }),
             "team",
+        ),
+        (
+            json!({ "command": "create-project", "organization": "acme", "team": "web-team", "slug": "p", "name": "P", "platform": "Python" }),
+            "platform",
+        ),
+        (
+            json!({ "command": "create-key", "organization": "acme", "project": "none", "name": "k" }),
+            "project",
+        ),
+        (
+            json!({ "command": "set-role", "organization": "acme", "email": "nobody@acme.example", "role": "owner" }),
+            "email",
+        ),
+        (
+            json!({ "command": "set-role", "organization": "acme", "email": "ana@acme.example" }),
+            "role",
+        ),
+        (
+            json!({ "command": "verify-email", "email": "nobody@acme.example" }),
+            "email",
+        ),
+        (
+            json!({ "command": "set-organization", "organization": "none", "member_project_creation": true }),
+            "organization",
         ),
         (
             json!({ "command": "create-token", "name": "t", "scopes": ["org:fly"], "organization": "acme" }),

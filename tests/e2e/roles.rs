@@ -49,7 +49,7 @@ async fn every_flow(world: &mut World) {
     world.link_issues(26).await;
     world.assign(1, &ana).await;
     world.assign(2, &bo).await;
-    // A tracker is told of a person, and later of nobody.
+    // Trackers are told of somebody, and then of nobody.
     world.settle().await;
     world.unassign(3).await;
     world.settle().await;

@@ -61,7 +61,8 @@ fn every_access_pattern_names_a_method_of_the_store_and_its_kind() {
     let others = [
         "warm",
         "next",
-        "find_or_make",
+        "save_with_snowflake_id",
+        "find_or_save",
         "recall",
         "remember",
         "clear",
@@ -95,6 +96,8 @@ async fn every_item_is_of_a_kind_in_the_chart_and_every_kind_occurs() {
     world
         .operator(json!({ "command": "create-token", "organization": "acme", "name": "ci", "scopes": ["org:ci"] }))
         .await;
+    let renamed = json!({ "slug": "website" }).to_string();
+    world.put("/api/0/projects/acme/web/", renamed).await;
     world.assign(1, world.ana()).await;
     world.settle().await;
     let group = world.ready.group_id.clone().expect("a group");

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     extract::{Path, Request, State},
+    http::HeaderMap,
 };
 use domain::{
     Actor, ApiOrigin, Assignment, Decision, Existing, Facet, Fault, GroupState, GroupStatus,
@@ -20,11 +21,9 @@ use store::{Cause, GroupView};
 use crate::{
     Context,
     auth::{ISSUE_WRITE, Seat},
+    body,
     issues::{find, show_group},
 };
-
-/// The largest body, in bytes: it holds a handful of short fields.
-const MAX_BODY: usize = 64 * 1024;
 
 /// What the body asks for; what it leaves out stays.
 #[derive(Debug, Default)]
@@ -75,7 +74,7 @@ async fn put(
     let trace = trace_of(&request);
     let (parts, body) = request.into_parts();
     let (seat, view) = find(context, &parts.headers, organization, issue, &ISSUE_WRITE).await?;
-    let update = Update::parse(&read(body).await?)?;
+    let update = Update::parse(&read(&parts.headers, body).await?)?;
     let project = context.store.project(view.state.project).await?;
     let project = project.ok_or_else(Fault::not_found)?;
     let assignment = match &update.assignee {
@@ -115,13 +114,12 @@ async fn put(
     show_group(context, &seat, &view.ok_or_else(Fault::not_found)?).await
 }
 
-async fn read(body: Body) -> Result<Map<String, Value>, Fault> {
-    let bytes = axum::body::to_bytes(body, MAX_BODY).await;
-    let bytes = bytes.map_err(|_| Fault::detail("The request is too large."))?;
-    match serde_json::from_slice(&bytes) {
-        Ok(Value::Object(fields)) => Ok(fields),
-        Ok(_) => Err(Fault::detail("Invalid data. Expected a dictionary.")),
-        Err(error) => Err(Fault::detail(format!("JSON parse error - {error}"))),
+async fn read(headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, Fault> {
+    match body::json(headers, body).await? {
+        Value::Object(fields) => Ok(fields),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(Fault::detail("Invalid data. Expected a dictionary."))
+        }
     }
 }
 

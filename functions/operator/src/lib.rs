@@ -10,12 +10,13 @@ mod fields;
 mod identity;
 mod issues;
 mod organizations;
+mod projects;
 mod sync;
 mod tokens;
 
 use std::sync::Arc;
 
-use domain::{ClientFault, Fault, Secret};
+use domain::{ClientFault, Fault, Region, Secret};
 use runtime::{Clock, Env, Function, Metric, StartError};
 use serde_json::{Value, json};
 use store::{KeyRing, OwnerCaches, Redis, Sequences, Store};
@@ -31,6 +32,8 @@ pub struct Context {
     ring: KeyRing,
     /// Where clients reach the bundle; organization tokens carry it.
     public_url: String,
+    /// Where clients send events; a DSN names it.
+    ingest_url: String,
     clock: Clock,
 }
 
@@ -40,9 +43,10 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
     let aws = reader.aws();
     let table = reader.text("TABLE_NAME");
     let public_url = reader.text("PUBLIC_URL").trim_end_matches('/').to_owned();
+    let ingest_url = reader.text("INGEST_URL").trim_end_matches('/').to_owned();
     let ring = KeyRing::parse(&reader.secret("KEY_RING"));
     let ring = reader.check("KEY_RING", ring);
-    let region = reader.parsed_or("SNOWFLAKE_REGION_ID", 0);
+    let region = reader.parsed_or("SNOWFLAKE_REGION_ID", Region::default());
     let store = Store::new(&aws.service("DYNAMODB"), table);
     let redis = Redis::new(&reader.secret("REDIS_URL"), store.clone(), || {
         Metric::CacheUnreachable.emit();
@@ -57,6 +61,7 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
         caches: OwnerCaches::new(redis),
         ring: ring.expect("the reader would have said that the ring is not valid"),
         public_url,
+        ingest_url,
         clock,
     });
     let connections = async { tokio::join!(aws.open("DYNAMODB"), context.sequences.warm()) };
@@ -88,12 +93,16 @@ fn answer(result: Result<Value, Fault>) -> Result<Value, Fault> {
     };
     Ok(match fault {
         ClientFault::Fields(fields) => json!({ "error": { "fields": fields } }),
-        ClientFault::Detail(detail) | ClientFault::Conflict(detail) => {
+        ClientFault::Detail(detail)
+        | ClientFault::Conflict(detail)
+        | ClientFault::Denied(detail) => {
             json!({ "error": { "detail": detail } })
         }
         ClientFault::Unauthenticated
         | ClientFault::InvalidToken
         | ClientFault::Forbidden { .. }
+        | ClientFault::Moved { .. }
+        | ClientFault::UnsupportedMediaType(_)
         | ClientFault::NotFound => json!({ "error": { "detail": format!("{fault:?}") } }),
     })
 }

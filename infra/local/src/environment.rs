@@ -76,7 +76,7 @@ impl World<'_> {
     ) -> Option<String> {
         let queue = || template.queues.iter().find(|queue| queue.logical_id == id);
         Some(match (id, attribute) {
-            ("PublicUrl", None) => self.base_url.to_owned(),
+            ("PublicUrl" | "IngestUrl", None) => self.base_url.to_owned(),
             ("Cache", Some("PrimaryEndPoint.Address")) => "127.0.0.1".to_owned(),
             ("Cache", Some("PrimaryEndPoint.Port")) if function.in_vpc => {
                 self.redis.port().to_string()

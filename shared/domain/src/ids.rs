@@ -106,6 +106,8 @@ number_ids! {
     GroupId;
     /// One line of a group's activity.
     ActivityId;
+    /// One line of an organization's audit log.
+    AuditEntryId;
     /// An installation of a tracker; one may serve several organizations.
     IntegrationId;
 }
@@ -123,7 +125,7 @@ macro_rules! timed_ids {
     )*};
 }
 
-timed_ids! { UserId MemberId GroupId ActivityId IntegrationId }
+timed_ids! { UserId MemberId GroupId ActivityId AuditEntryId IntegrationId }
 
 /// Names a message or a webhook delivery for good, whatever SQS calls it: a ULID, so it sorts by time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

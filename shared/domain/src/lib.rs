@@ -5,6 +5,8 @@
 
 mod activity;
 mod assignment;
+mod audit;
+mod client_key;
 mod fault;
 mod group;
 mod ids;
@@ -13,7 +15,10 @@ mod organization;
 mod outbound;
 mod outcome;
 mod owner_caches;
+mod platform;
+mod project;
 mod secret;
+mod slugs;
 mod snowflake;
 mod status;
 mod subscription;
@@ -26,20 +31,25 @@ pub use assignment::{
     AssigneeWrite, Assignment, Decision, Existing, GroupWrite, PositionGuard, assign,
     clear_assignee, deassign, unassign,
 };
+pub use audit::{
+    AuditActor, AuditEntry, AuditEvent, KeyFacts, MemberFacts, MemberTeam, ProjectEdit,
+    ProjectFacts, TeamFacts,
+};
+pub use client_key::{ClientKey, ClientKeyUpdate, PublicKey, RateLimit};
 pub use fault::{ClientFault, Fault, FieldErrors};
 pub use group::{
     Actor, Group, GroupState, GroupStats, GroupStatus, Level, Position, PositionKey, ShortId,
     Substatus,
 };
 pub use ids::{
-    ActivityId, GroupId, IntegrationId, InvalidId, MemberId, MessageId, OrganizationId, ProjectId,
-    TeamId, UserId,
+    ActivityId, AuditEntryId, GroupId, IntegrationId, InvalidId, MemberId, MessageId,
+    OrganizationId, ProjectId, TeamId, UserId,
 };
 pub use message::{
     Deassign, Envelope, GroupCursor, Message, MessageTooLarge, Queue, SyncIssue, TraceId,
 };
 pub use organization::{
-    Email, Feature, Member, Organization, Project, Role, Slug, Team, User, names,
+    Email, Feature, Member, Organization, Role, Slug, Team, TeamUpdate, User, names,
 };
 pub use outbound::{
     Failing, Lease, Link, LinkState, Push, PushAssignee, Sent, Settled, Told, TrackerAssignee,
@@ -47,8 +57,11 @@ pub use outbound::{
 };
 pub use outcome::{AssigneeMove, Direction, Outcome, Reason, Rule, SyncRecord};
 pub use owner_caches::{ClearOwnerCaches, leaves_caches_stale};
+pub use platform::{INVALID_PLATFORM, is_platform};
+pub use project::{InboundFilter, NewProject, Project, ProjectFlags, ProjectStatus, ProjectUpdate};
 pub use secret::Secret;
-pub use snowflake::{Snowflake, SnowflakeError, SnowflakeModel};
+pub use slugs::{RESERVED_PROJECT_SLUGS, SlugRandom, slug_candidates};
+pub use snowflake::{Region, Snowflake, SnowflakeError, SnowflakeId, SnowflakeModel};
 pub use status::{StatusWish, set_status};
 pub use subscription::{SubscriptionReason, SubscriptionWrite};
 pub use time::Timestamp;

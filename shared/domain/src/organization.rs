@@ -1,11 +1,11 @@
-//! Organizations, people, teams and projects.
+//! Organizations, people and teams.
 
 use std::{fmt, str::FromStr};
 
 use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Serialize};
 
-use crate::{MemberId, OrganizationId, ProjectId, TeamId, Timestamp, UserId};
+use crate::{MemberId, OrganizationId, Scope, TeamId, Timestamp, UserId};
 
 /// Limits on names that people give.
 pub mod names {
@@ -127,6 +127,9 @@ pub struct Organization {
     pub name: String,
     /// What is switched on.
     pub features: Vec<Feature>,
+    /// Whether only those who may change the organization may make projects in it.
+    #[serde(default)]
+    pub disable_member_project_creation: bool,
     /// When it was made.
     pub created: Timestamp,
 }
@@ -157,8 +160,8 @@ pub struct User {
     pub created: Timestamp,
 }
 
-/// What a member may do in an organization, in Sentry's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What a member may do in an organization, in Sentry's names, the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
 pub enum Role {
@@ -177,6 +180,61 @@ impl Role {
             Self::Manager => "manager",
             Self::Owner => "owner",
         }
+    }
+
+    /// What a member of this role may do, whatever a token of theirs allows. CI's scope is everybody's,
+    /// because every member may make releases.
+    pub fn scopes(self) -> &'static [Scope] {
+        // Each role may do what the one before it may.
+        const OWNER: [Scope; 20] = [
+            Scope::OrgRead,
+            Scope::OrgCi,
+            Scope::MemberRead,
+            Scope::TeamRead,
+            Scope::ProjectRead,
+            Scope::ProjectReleases,
+            Scope::EventRead,
+            Scope::EventWrite,
+            Scope::EventAdmin,
+            Scope::AlertsRead,
+            Scope::AlertsWrite,
+            // An admin's as well.
+            Scope::OrgIntegrations,
+            Scope::TeamWrite,
+            Scope::TeamAdmin,
+            Scope::ProjectWrite,
+            Scope::ProjectAdmin,
+            // A manager's as well.
+            Scope::OrgWrite,
+            Scope::MemberWrite,
+            Scope::MemberAdmin,
+            // An owner's alone.
+            Scope::OrgAdmin,
+        ];
+        let count = match self {
+            Self::Member => 11,
+            Self::Admin => 16,
+            Self::Manager => 19,
+            Self::Owner => 20,
+        };
+        &OWNER[..count]
+    }
+
+    /// Whether what the role allows reaches every team and project, not only the member's own.
+    pub fn is_global(self) -> bool {
+        match self {
+            Self::Member | Self::Admin => false,
+            Self::Manager | Self::Owner => true,
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let all = [Self::Member, Self::Admin, Self::Manager, Self::Owner];
+        all.into_iter().find(|role| role.as_str() == text).ok_or(())
     }
 }
 
@@ -210,29 +268,24 @@ pub struct Team {
     pub created: Timestamp,
 }
 
-/// What events and issues belong to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Project {
-    /// Its id.
-    pub id: ProjectId,
-    /// The organization that owns it.
-    pub organization: OrganizationId,
-    /// Unique in the organization.
-    pub slug: Slug,
-    /// Shown to people.
-    pub name: String,
-    /// The kind of software, in Sentry's list; `None` where nobody said.
-    pub platform: Option<String>,
-    /// The teams that have access.
-    pub teams: Vec<TeamId>,
-    /// When it was made.
-    pub created: Timestamp,
+/// What somebody wants changed of a team; what is `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct TeamUpdate {
+    /// Another name.
+    pub name: Option<String>,
+    /// Another slug.
+    pub slug: Option<Slug>,
 }
 
-impl Project {
-    /// Access comes from a team of the project, not from being in the organization.
-    pub fn admits(&self, member: &Member) -> bool {
-        member.teams.iter().any(|team| self.teams.contains(team))
+impl TeamUpdate {
+    /// The team as it is to be, if that changes anything.
+    pub fn apply(&self, seen: &Team) -> Option<Team> {
+        let team = Team {
+            name: self.name.clone().unwrap_or_else(|| seen.name.clone()),
+            slug: self.slug.clone().unwrap_or_else(|| seen.slug.clone()),
+            ..seen.clone()
+        };
+        (team != *seen).then_some(team)
     }
 }
 
@@ -267,27 +320,29 @@ mod tests {
     }
 
     #[test]
-    fn access_to_a_project_needs_a_common_team() {
-        let team = |n| TeamId::new(n).unwrap();
-        let created = Timestamp::from_millis(0);
-        let mut member = Member {
-            id: MemberId::new(1).unwrap(),
-            user: UserId::new(1).unwrap(),
-            role: Role::Owner,
-            teams: vec![team(1)],
-            created,
-        };
-        let project = Project {
-            id: ProjectId::new(1).unwrap(),
-            organization: OrganizationId::new(1).unwrap(),
-            slug: "web".parse().unwrap(),
-            name: "Web".into(),
-            platform: None,
-            teams: vec![team(2)],
-            created,
-        };
-        assert!(!project.admits(&member));
-        member.teams.push(team(2));
-        assert!(project.admits(&member));
+    fn each_role_may_do_what_the_one_below_it_may() {
+        let roles = [Role::Member, Role::Admin, Role::Manager, Role::Owner];
+        for pair in roles.windows(2) {
+            assert!(pair[0] < pair[1]);
+            assert!(pair[1].scopes().starts_with(pair[0].scopes()));
+        }
+        let all = Scope::ALL.map(|(scope, _)| scope);
+        let mut owner = Role::Owner.scopes().to_vec();
+        owner.sort();
+        assert_eq!(owner, all);
+        let may = |role: Role, scope| role.scopes().contains(&scope);
+        for (scope, least) in [
+            (Scope::ProjectReleases, Role::Member),
+            (Scope::EventAdmin, Role::Member),
+            (Scope::ProjectWrite, Role::Admin),
+            (Scope::TeamAdmin, Role::Admin),
+            (Scope::OrgWrite, Role::Manager),
+            (Scope::MemberAdmin, Role::Manager),
+            (Scope::OrgAdmin, Role::Owner),
+        ] {
+            for role in roles {
+                assert_eq!(may(role, scope), role >= least, "{scope} of {role:?}");
+            }
+        }
     }
 }

@@ -128,11 +128,15 @@ fn report(fault: &Fault) {
         }
         Fault::Client(client) => {
             let reason = match client {
-                ClientFault::Detail(detail) | ClientFault::Conflict(detail) => detail.clone(),
+                ClientFault::Detail(detail)
+                | ClientFault::Conflict(detail)
+                | ClientFault::Denied(detail) => detail.clone(),
                 ClientFault::Fields(fields) => format!("{fields:?}"),
                 ClientFault::Unauthenticated
                 | ClientFault::InvalidToken
                 | ClientFault::Forbidden { .. }
+                | ClientFault::Moved { .. }
+                | ClientFault::UnsupportedMediaType(_)
                 | ClientFault::NotFound => format!("{client:?}"),
             };
             tracing::error!(fault = "poison", reason, "the message can never be handled");

@@ -129,6 +129,7 @@ impl Store {
             pk: &pk,
             sort: Sort::Between(low, high),
             descending: false,
+            filters: Vec::new(),
         };
         let (items, _) = self.query_page(&query, true, None, None).await?;
         let (mut group, mut state, mut stats) = (None, None, None::<GroupStats>);
@@ -317,6 +318,7 @@ impl Store {
                 pk: &pk,
                 sort,
                 descending: true,
+                filters: Vec::new(),
             },
             skip,
             limit,
@@ -342,6 +344,7 @@ impl Store {
             // A tilde follows every digit, so there is no end.
             sort: Sort::Between(&low, "~"),
             descending: true,
+            filters: Vec::new(),
         };
         let start = after.map(|GroupsCursor(item)| item);
         let (items, next) = self

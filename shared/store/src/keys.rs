@@ -4,9 +4,9 @@
 //! partition. A test compares [`CHART`] with docs/table.md and with the items that the flows write.
 
 use domain::{
-    Activity, Actor, Email, ExternalKey, Facet, GroupId, IntegrationId, Link, MemberId, MessageId,
-    OrganizationId, ProjectId, Provider, ShortId, Slug, SubscriptionReason, TeamId, Timestamp,
-    TokenOwner, UserId,
+    Activity, Actor, AuditEntry, Email, ExternalKey, Facet, GroupId, IntegrationId, Link, MemberId,
+    MessageId, OrganizationId, ProjectId, Provider, PublicKey, ShortId, Slug, SubscriptionReason,
+    TeamId, Timestamp, TokenOwner, UserId,
 };
 
 use serde::Serialize;
@@ -57,16 +57,27 @@ const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow
 }
 
 /// Every kind of item in the table.
-pub const CHART: [ChartRow; 36] = [
+pub const CHART: [ChartRow; 41] = [
     row("organization", "ORG#<organization>", "META"),
     row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
     row("team", "TEAM#<team>", "META"),
     row("team's slug", "ORG#<organization>", "TEAM_SLUG#<slug>"),
+    row("team's project", "TEAM#<team>", "PROJECT_SLUG#<slug>"),
     row("member", "ORG#<organization>", "MEMBER#<user>"),
     row(
         "project's slug",
         "ORG#<organization>",
         "PROJECT_SLUG#<slug>",
+    ),
+    row(
+        "project's former slug",
+        "ORG#<organization>",
+        "FORMER_SLUG#<slug>",
+    ),
+    row(
+        "audit log entry",
+        "ORG#<organization>",
+        "AUDIT#<milliseconds>#<entry>",
     ),
     row("short id", "ORG#<organization>", "SHORT_ID#<short id>"),
     row(
@@ -83,6 +94,8 @@ pub const CHART: [ChartRow; 36] = [
     row("token", "TOKEN#<sha-256>", "META"),
     row("project", "PROJECT#<project>", "META"),
     row("project's counters", "PROJECT#<project>", "COUNTER"),
+    row("client key", "PROJECT#<project>", "KEY#<public key>"),
+    row("client key's project", "CLIENT_KEY#<public key>", "PROJECT"),
     row("fingerprint", "PROJECT#<project>", "HASH#<sha-256>"),
     row("integration", "INTEGRATION#<integration>", "META"),
     row(
@@ -191,8 +204,10 @@ pub(crate) fn team(id: TeamId) -> Key {
     Key::new(format!("TEAM#{id}"), "META")
 }
 
+pub(crate) const TEAM_SLUGS: &str = "TEAM_SLUG#";
+
 pub(crate) fn team_slug(organization: OrganizationId, slug: &Slug) -> Key {
-    Key::new(format!("ORG#{organization}"), format!("TEAM_SLUG#{slug}"))
+    Key::new(format!("ORG#{organization}"), format!("{TEAM_SLUGS}{slug}"))
 }
 
 pub(crate) const MEMBERS: &str = "MEMBER#";
@@ -212,6 +227,22 @@ pub(crate) fn project_slug(organization: OrganizationId, slug: &Slug) -> Key {
         format!("ORG#{organization}"),
         format!("{PROJECT_SLUGS}{slug}"),
     )
+}
+
+/// The projects of a team, each under its slug.
+pub(crate) fn team_project(team: TeamId, slug: &Slug) -> Key {
+    Key::new(format!("TEAM#{team}"), format!("{PROJECT_SLUGS}{slug}"))
+}
+
+pub(crate) fn former_project_slug(organization: OrganizationId, slug: &Slug) -> Key {
+    Key::new(format!("ORG#{organization}"), format!("FORMER_SLUG#{slug}"))
+}
+
+pub(crate) const AUDIT_ENTRIES: &str = "AUDIT#";
+
+pub(crate) fn audit_entry(entry: &AuditEntry) -> Key {
+    let sk = format!("{AUDIT_ENTRIES}{:013}#{}", entry.at.millis(), entry.id);
+    Key::new(format!("ORG#{}", entry.organization), sk)
 }
 
 pub(crate) fn short_id(organization: OrganizationId, id: &ShortId) -> Key {
@@ -259,6 +290,16 @@ pub(crate) fn project(id: ProjectId) -> Key {
 
 pub(crate) fn project_counters(id: ProjectId) -> Key {
     Key::new(format!("PROJECT#{id}"), "COUNTER")
+}
+
+pub(crate) const CLIENT_KEYS: &str = "KEY#";
+
+pub(crate) fn client_key(project: ProjectId, key: &PublicKey) -> Key {
+    Key::new(format!("PROJECT#{project}"), format!("{CLIENT_KEYS}{key}"))
+}
+
+pub(crate) fn client_key_project(key: &PublicKey) -> Key {
+    Key::new(format!("CLIENT_KEY#{key}"), "PROJECT")
 }
 
 pub(crate) fn fingerprint(project: ProjectId, sha256: &str) -> Key {

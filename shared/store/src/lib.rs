@@ -4,9 +4,12 @@
 //! are one transaction, which also carries the messages that follow from them. What the items look
 //! like is in `keys`; docs/table.md lists who asks for them.
 
+mod audit;
 #[cfg(feature = "redis")]
 mod cache;
 mod cache_endpoint;
+mod change;
+mod client_keys;
 mod conflict;
 mod error;
 mod groups;
@@ -30,9 +33,11 @@ mod tokens;
 mod transaction;
 mod users;
 
+pub use audit::AuditFilter;
 #[cfg(feature = "redis")]
 pub use cache::{Redis, RedisUrlError};
 pub use cache_endpoint::{CacheEndpoint, KnownCacheEndpoint};
+pub use change::Changed;
 pub use error::StoreError;
 pub use groups::{
     Assignables, GroupView, GroupsCursor, GroupsSeen, Linked, LinkedGroup, MOST_LINKS, NewGroup,
@@ -50,5 +55,5 @@ pub use secrets::{KeyRing, KeyRingError};
 pub use sequences::{SequenceError, Sequences};
 pub use subscriptions::Subscription;
 pub use sync_trail::{Cause, LinkedIssue};
-pub use table::{Created, Page, Store};
+pub use table::{Created, Insert, Page, Store};
 pub use users::{KnownAddress, NewMember, UserFields};

@@ -89,6 +89,7 @@ impl Store {
             pk: &pk,
             sort: Sort::Between("0", &high),
             descending: false,
+            filters: Vec::new(),
         };
         let (items, next) = self
             .query_page(&query, true, Some(i32::from(limit)), None)

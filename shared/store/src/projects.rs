@@ -1,13 +1,14 @@
 //! Projects.
 
-use domain::{OrganizationId, Project, ProjectId, Slug};
+use domain::{AuditEntry, ClientKey, OrganizationId, Project, ProjectId, Slug, TeamId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    change::{Changed, Swap},
     error::StoreError,
     keys,
-    table::{Page, Query, Store},
-    transaction::Commit,
+    table::{Insert, Page, Query, Store},
+    transaction::Transaction,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -15,13 +16,37 @@ struct ProjectRef {
     project: ProjectId,
 }
 
+impl Transaction<'_> {
+    /// Takes a project's slug, if it is free, and lists the project under it with its teams: the first of
+    /// these writes is the one that a taken slug refuses.
+    pub(crate) fn put_project_slug(self, project: &Project) -> Result<Self, StoreError> {
+        let reference = ProjectRef {
+            project: project.id,
+        };
+        let slug = keys::project_slug(project.organization, &project.slug);
+        let guarded = self.put_guard(&slug, &reference)?;
+        project.teams.iter().try_fold(guarded, |transaction, team| {
+            transaction.put(&keys::team_project(*team, &project.slug), &reference)
+        })
+    }
+
+    /// Gives a project's slug up, and takes the project from the lists of its teams.
+    pub(crate) fn delete_project_slug(self, project: &Project) -> Result<Self, StoreError> {
+        let slug = keys::project_slug(project.organization, &project.slug);
+        let freed = self.delete(&slug)?;
+        project.teams.iter().try_fold(freed, |transaction, team| {
+            transaction.delete(&keys::team_project(*team, &project.slug))
+        })
+    }
+}
+
 impl Store {
-    /// The project with this id.
+    /// The project with this id, whatever its status.
     pub async fn project(&self, id: ProjectId) -> Result<Option<Project>, StoreError> {
         self.get(&keys::project(id)).await
     }
 
-    /// The project with this slug.
+    /// The project with this slug, whatever its status.
     pub async fn project_by_slug(
         &self,
         organization: OrganizationId,
@@ -36,7 +61,7 @@ impl Store {
         }
     }
 
-    /// The projects of an organization, by slug.
+    /// The projects of an organization, by slug, whatever their status.
     pub async fn projects(
         &self,
         organization: OrganizationId,
@@ -44,7 +69,16 @@ impl Store {
         limit: usize,
     ) -> Result<Page<Project>, StoreError> {
         let pk = keys::organization(organization).pk;
-        let query = Query::prefix(&pk, keys::PROJECT_SLUGS);
+        self.projects_under(&pk, skip, limit).await
+    }
+
+    async fn projects_under(
+        &self,
+        pk: &str,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Page<Project>, StoreError> {
+        let query = Query::prefix(pk, keys::PROJECT_SLUGS);
         let page: Page<ProjectRef> = self.list(query, skip, limit).await?;
         let keys = page
             .rows
@@ -58,20 +92,75 @@ impl Store {
         })
     }
 
-    /// Stores a project under a fresh id. `false`: the id or the slug is taken.
-    pub async fn create_project(&self, project: &Project) -> Result<bool, StoreError> {
-        let guard = ProjectRef {
-            project: project.id,
-        };
+    /// Stores a new project with its first key.
+    pub async fn create_project(
+        &self,
+        project: Project,
+        key: &ClientKey,
+        audit: &AuditEntry,
+    ) -> Result<Insert<Project>, StoreError> {
         let commit = self
             .transaction()
-            .put_new(&keys::project(project.id), project)?
-            .put_new(
-                &keys::project_slug(project.organization, &project.slug),
-                &guard,
-            )?
+            .put_new(&keys::project(project.id), &project)?
+            .put_project_slug(&project)?
+            .put_client_key(key)?
+            .audit(audit)?
             .commit()
             .await?;
-        Ok(commit == Commit::Done)
+        Ok(Insert::of(&commit, 1, project))
+    }
+
+    /// Commits what `decide` makes of a project: another name, platform or slug. The old slug leads to the
+    /// project until another project takes it. Decided again when the project was changed meanwhile;
+    /// `None` leaves it as it is.
+    pub async fn change_project(
+        &self,
+        id: ProjectId,
+        decide: impl Fn(&Project) -> Option<(Project, AuditEntry)>,
+    ) -> Result<Changed<Project>, StoreError> {
+        let item = keys::project(id);
+        self.change(&item, decide, |transaction, seen: &Project, new| {
+            let swaps = [
+                Swap::of("slug", &seen.slug, &new.slug)?,
+                Swap::of("name", &seen.name, &new.name)?,
+                Swap::of("platform", &seen.platform, &new.platform)?,
+            ];
+            let transaction = transaction.swap(&item, swaps.into())?;
+            if seen.slug == new.slug {
+                return Ok(transaction);
+            }
+            let former = |slug| keys::former_project_slug(new.organization, slug);
+            transaction
+                .put_project_slug(new)?
+                .delete_project_slug(seen)?
+                .put(&former(&seen.slug), &ProjectRef { project: id })?
+                .delete(&former(&new.slug))
+        })
+        .await
+    }
+
+    /// The project that once had this slug, whatever its status.
+    pub async fn project_by_former_slug(
+        &self,
+        organization: OrganizationId,
+        slug: &Slug,
+    ) -> Result<Option<Project>, StoreError> {
+        match self
+            .get::<ProjectRef>(&keys::former_project_slug(organization, slug))
+            .await?
+        {
+            Some(found) => self.project(found.project).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The projects of a team, by slug.
+    pub async fn projects_of_team(
+        &self,
+        team: TeamId,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Page<Project>, StoreError> {
+        self.projects_under(&keys::team(team).pk, skip, limit).await
     }
 }

@@ -182,6 +182,7 @@ impl Store {
                 pk,
                 sort,
                 descending,
+                filters: Vec::new(),
             },
             0,
             limit,

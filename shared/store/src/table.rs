@@ -20,6 +20,7 @@ use crate::{
     conflict::TransactionConflict,
     error::StoreError,
     keys::{self, Key},
+    transaction::Commit,
 };
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
@@ -66,6 +67,28 @@ impl<T> Created<T> {
     }
 }
 
+/// What became of an entity that was to be put under a new id and a unique name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Insert<T> {
+    /// It is there.
+    Made(T),
+    /// The id, or another one that was drawn, is taken: draw again.
+    IdTaken,
+    /// The name is taken, whatever the id.
+    NameTaken,
+}
+
+impl<T> Insert<T> {
+    /// What a transaction says of `entity` whose name is guarded by the write at `name`.
+    pub(crate) fn of(commit: &Commit, name: usize, entity: T) -> Self {
+        match commit {
+            Commit::Done => Self::Made(entity),
+            Commit::Refused(writes) if writes.contains(&name) => Self::NameTaken,
+            Commit::Refused(_) => Self::IdTaken,
+        }
+    }
+}
+
 /// A stretch of a list, by number of rows, as the API's cursors count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
@@ -103,7 +126,11 @@ impl Store {
             .transpose()
     }
 
-    async fn get_item(&self, key: &Key, consistent: bool) -> Result<Option<Item>, StoreError> {
+    pub(crate) async fn get_item(
+        &self,
+        key: &Key,
+        consistent: bool,
+    ) -> Result<Option<Item>, StoreError> {
         let answer = self
             .client
             .get_item()
@@ -216,7 +243,9 @@ impl Store {
         let mut start = None;
         loop {
             let missing = i32::try_from(wanted - items.len()).unwrap_or(i32::MAX);
-            let (found, next) = self.query_page(&query, false, Some(missing), start).await?;
+            // The limit counts the rows that are read, not those that a filter lets through.
+            let limit = query.filters.is_empty().then_some(missing);
+            let (found, next) = self.query_page(&query, false, limit, start).await?;
             items.extend(found);
             if next.is_none() || items.len() >= wanted {
                 break;
@@ -281,7 +310,16 @@ impl Store {
                 .expression_attribute_values(":low", text(low))
                 .expression_attribute_values(":high", text(high)),
         };
+        let mut conditions = Vec::new();
+        for (n, filter) in query.filters.iter().enumerate() {
+            conditions.push(filter.condition(n));
+            request = request
+                .expression_attribute_names(format!("#filter{n}"), filter.attribute)
+                .expression_attribute_values(format!(":filter{n}"), filter.value.clone());
+        }
+        let filter = (!conditions.is_empty()).then(|| conditions.join(" AND "));
         let answer = request
+            .set_filter_expression(filter)
             .send()
             .await
             .map_err(|e| StoreError::sdk("Query", e))?;
@@ -295,6 +333,50 @@ pub(crate) struct Query<'a> {
     pub(crate) pk: &'a str,
     pub(crate) sort: Sort<'a>,
     pub(crate) descending: bool,
+    /// What the rows must say. The table reads past those that do not.
+    pub(crate) filters: Vec<Filter>,
+}
+
+/// What an attribute must be.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    attribute: &'static str,
+    test: FilterTest,
+    value: AttributeValue,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum FilterTest {
+    Is,
+    Contains,
+}
+
+impl Filter {
+    /// The value itself.
+    pub(crate) fn is(attribute: &'static str, value: AttributeValue) -> Self {
+        Self {
+            attribute,
+            test: FilterTest::Is,
+            value,
+        }
+    }
+
+    /// A list with the value in it.
+    pub(crate) fn contains(attribute: &'static str, value: AttributeValue) -> Self {
+        Self {
+            attribute,
+            test: FilterTest::Contains,
+            value,
+        }
+    }
+
+    /// The condition, where it is the `n`th of the query.
+    fn condition(&self, n: usize) -> String {
+        match self.test {
+            FilterTest::Is => format!("#filter{n} = :filter{n}"),
+            FilterTest::Contains => format!("contains(#filter{n}, :filter{n})"),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -309,6 +391,7 @@ impl<'a> Query<'a> {
             pk,
             sort: Sort::Prefix(prefix),
             descending: false,
+            filters: Vec::new(),
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
-    types::{AttributeValue, Delete, Put, TransactWriteItem, Update, builders::PutBuilder},
+    types::{
+        AttributeValue, Delete, Put, TransactWriteItem, Update,
+        builders::{DeleteBuilder, PutBuilder},
+    },
 };
 use domain::{Position, PositionKey};
 use serde::Serialize;
@@ -25,6 +28,8 @@ const MAX_MESSAGES: usize = MOST_LINKS + 1;
 pub(crate) struct Transaction<'a> {
     store: &'a Store,
     items: Vec<TransactWriteItem>,
+    /// The writes that many may want to make at once, and only one makes.
+    guards: Vec<(usize, Key)>,
     bytes: usize,
     pub(crate) messages: usize,
 }
@@ -50,6 +55,7 @@ impl<'a> Transaction<'a> {
         Self {
             store,
             items: Vec::new(),
+            guards: Vec::new(),
             bytes: 0,
             messages: 0,
         }
@@ -66,6 +72,17 @@ impl<'a> Transaction<'a> {
             put.condition_expression("attribute_not_exists(#pk)")
                 .expression_attribute_names("#pk", PARTITION_KEY)
         })
+    }
+
+    /// The same for a name that many may want at once. While they are in one another's way, whoever finds
+    /// that it is taken stops trying.
+    pub(crate) fn put_guard(
+        mut self,
+        key: &Key,
+        entity: &impl Serialize,
+    ) -> Result<Self, StoreError> {
+        self.guards.push((self.items.len(), key.clone()));
+        self.put_new(key, entity)
     }
 
     /// Writes an item over the one whose `attribute` still is as it was `seen`.
@@ -137,12 +154,28 @@ impl<'a> Transaction<'a> {
     }
 
     /// Deletes an item, if it is there.
-    pub(crate) fn delete(mut self, key: &Key) -> Result<Self, StoreError> {
+    pub(crate) fn delete(self, key: &Key) -> Result<Self, StoreError> {
+        self.delete_where(key, |delete| delete)
+    }
+
+    /// Deletes an item, which must be there.
+    pub(crate) fn delete_there(self, key: &Key) -> Result<Self, StoreError> {
+        self.delete_where(key, |delete| {
+            delete
+                .condition_expression("attribute_exists(#pk)")
+                .expression_attribute_names("#pk", PARTITION_KEY)
+        })
+    }
+
+    fn delete_where(
+        mut self,
+        key: &Key,
+        condition: impl FnOnce(DeleteBuilder) -> DeleteBuilder,
+    ) -> Result<Self, StoreError> {
         let delete = Delete::builder()
             .table_name(&self.store.table)
-            .set_key(Some(attributes(key)))
-            .build()
-            .map_err(|e| encoding(&e))?;
+            .set_key(Some(attributes(key)));
+        let delete = condition(delete).build().map_err(|e| encoding(&e))?;
         self.items
             .push(TransactWriteItem::builder().delete(delete).build());
         Ok(self)
@@ -157,6 +190,12 @@ impl<'a> Transaction<'a> {
         let request = request.set_transact_items(Some(self.items));
         for attempt in 0.. {
             step_aside(attempt).await;
+            // Not the first time, when nobody is known to be in the way.
+            for (index, guard) in self.guards.iter().filter(|_| attempt > 0) {
+                if self.store.get_item(guard, true).await?.is_some() {
+                    return Ok(Commit::Refused(vec![*index]));
+                }
+            }
             let Err(error) = request.clone().send().await else {
                 return Ok(Commit::Done);
             };

@@ -243,13 +243,14 @@ fn the_real_environment_of_the_operator_resolves() {
             ("KeyRingSecret", Some("SecretString")) => "0123456789",
             ("Cache", Some("PrimaryEndPoint.Address")) => "localhost",
             ("Cache", Some("PrimaryEndPoint.Port")) => "6379",
-            ("PublicUrl", None) => "http://localhost:9000",
+            ("PublicUrl" | "IngestUrl", None) => "http://localhost:9000",
             _ => return None,
         };
         Some(value.to_owned())
     };
     let environment = resolve_environment(&real(), &function("operator"), &lookup).unwrap();
     let expected = [
+        ("INGEST_URL", "http://localhost:9000"),
         ("KEY_RING", "k1:0123456789"),
         ("LOG_LEVEL", "info"),
         ("PUBLIC_URL", "http://localhost:9000"),
