@@ -191,10 +191,7 @@ impl Address {
             .set_connection_timeout(Some(CONNECT))
             .set_response_timeout(Some(ANSWER));
         let url = format!("{}://{}:{}", self.scheme, self.host, self.port);
-        // Without naming the library to the server: one round trip less.
-        let info = url.into_connection_info()?;
-        let settings = info.redis_settings().clone().set_skip_set_lib_name();
-        Client::open(info.set_redis_settings(settings))?
+        Client::open(url)?
             .get_multiplexed_async_connection_with_config(&config)
             .await
     }
