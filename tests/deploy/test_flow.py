@@ -1,10 +1,19 @@
 """An assignee change at Azure DevOps, from the webhook to the API."""
 
 import json
+import socket
+from typing import Any
 
 from acme import Acme
 from bundle import Bundle, eventually
 from deployment import ROOT
+
+
+def ask(redis: Any, *words: str) -> bytes:
+    """What Redis answers to a command."""
+    with socket.create_connection(("127.0.0.1", redis.port), timeout=5) as connection:
+        connection.sendall(" ".join(words).encode() + b"\r\n")
+        return connection.recv(1024)
 
 
 def test_an_assignment_and_an_unassignment_reach_the_issue_once_however_often_they_are_delivered(
@@ -19,6 +28,27 @@ def test_an_assignment_and_an_unassignment_reach_the_issue_once_however_often_th
     eventually(lambda: acme.assignee() is None, "the API shows nobody")
     acme.bundle.settle()
     assert acme.activity() == [f"assigned {ana}", f"assigned {bo}", "unassigned"]
+
+
+def test_an_unassignment_clears_what_redis_remembers_of_the_owners(
+    acme: Acme, redis: Any
+) -> None:
+    ana = acme.people[0]
+    families = ["assignee_exists", "owner_exists"]
+    keys = [f"{family}:1:{acme.group}" for family in families]
+    for revision, here in [(1, False), (3, True)]:
+        for key in keys:
+            assert ask(redis, "SET", key, "1") == b"+OK\r\n"
+        acme.assign(revision, ana)
+        eventually(lambda: acme.assignee() == ana, "the API shows Ana")
+        assert ask(redis, "EXISTS", *keys) == b":2\r\n"
+        if here:
+            assert acme.put({"assignedTo": None}).status == 200
+        else:
+            acme.unassign(revision + 1)
+        eventually(
+            lambda: ask(redis, "EXISTS", *keys) == b":0\r\n", "the caches are clear"
+        )
 
 
 def test_an_older_revision_after_a_newer_one_changes_nothing(acme: Acme) -> None:

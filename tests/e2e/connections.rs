@@ -187,7 +187,7 @@ async fn functions_that_start_without_redis_do_everything_but_make_ids() {
     let alarmed = world.logs().iter().filter(|line| unreachable(line)).count();
     assert_eq!(
         alarmed, 3,
-        "once when the API and once when the operator started, once for the new organization"
+        "when the operator and deassign started, and for the new organization"
     );
     world.finish().await;
 }

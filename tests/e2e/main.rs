@@ -12,6 +12,7 @@ mod issue_update;
 mod operator;
 mod ordering;
 mod outbound;
+mod owner_caches;
 mod project_deletion;
 mod projects;
 mod roles;

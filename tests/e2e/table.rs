@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use store::{CHART, ChartRow};
+use store::{CHART, ChartRow, INDEX_CHART};
 use tests::{World, assigned_to};
 
 const PAGE: &str = include_str!("../../docs/table.md");
@@ -31,6 +31,8 @@ fn rows(heading: &str) -> Vec<Vec<String>> {
 fn the_key_chart_of_the_page_is_the_codes() {
     let in_code = CHART.map(|row| vec![row.item.to_owned(), row.pk.to_owned(), row.sk.to_owned()]);
     assert_eq!(rows("Keys"), in_code);
+    let of_index = INDEX_CHART.map(|row| [row.item, row.pk, row.sk].map(str::to_owned).to_vec());
+    assert_eq!(rows("The index"), of_index);
 }
 
 #[test]
@@ -55,8 +57,18 @@ fn every_access_pattern_names_a_method_of_the_store_and_its_kind() {
         .filter_map(|text| text.split(['(', '<']).next())
         .map(str::to_owned)
         .collect();
-    // Not about the table: the connection, and the sequences in Redis.
-    let others = ["warm", "next", "save_with_snowflake_id", "find_or_save"].map(str::to_owned);
+    // Not about the table: the connections, and the sequences and caches in Redis.
+    let others = [
+        "warm",
+        "next",
+        "save_with_snowflake_id",
+        "find_or_save",
+        "recall",
+        "remember",
+        "clear",
+        "clear_project",
+    ]
+    .map(str::to_owned);
     let missing: Vec<_> = public
         .difference(&documented)
         .filter(|name| !others.contains(name))
@@ -151,6 +163,14 @@ async fn every_item_is_of_a_kind_in_the_chart_and_every_kind_occurs() {
         let kinds = kinds(&item);
         assert_eq!(kinds.len(), 1, "{} {}", item["PK"], item["SK"]);
         seen.insert(kinds[0].item);
+        let listed = INDEX_CHART.iter().find(|row| row.item == kinds[0].item);
+        let places = ["GSI1PK", "GSI1SK"].map(|name| item[name]["S"].as_str());
+        match (listed, places) {
+            (Some(row), [Some(pk), Some(sk)]) => {
+                assert!(matches(row.pk, pk) && matches(row.sk, sk), "{pk} {sk}");
+            }
+            (listed, places) => assert_eq!((listed, places), (None, [None, None])),
+        }
     }
     let all: BTreeSet<_> = CHART.iter().map(|row| row.item).collect();
     assert_eq!(seen, all);

@@ -73,8 +73,8 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
         deletion_delay,
         clock,
     };
-    let connections = async { tokio::join!(aws.open("DYNAMODB"), context.sequences.warm()) };
-    env.connect(connections).await;
+    // Not to Redis: only who makes a project or a team waits for that.
+    env.connect(aws.open("DYNAMODB")).await;
     Ok(Function::http(router(Arc::new(context))))
 }
 

@@ -49,6 +49,7 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
         other @ (Message::SyncIssue(_)
         | Message::Deassign(_)
         | Message::PushAssignee(_)
+        | Message::ClearOwnerCaches(_)
         | Message::DeleteProject(_)) => {
             Err(Fault::Poison(format!("{} is not for jobs", other.name())))
         }

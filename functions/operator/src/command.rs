@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::{Context, explain, identity, issues, organizations, projects, sync, tokens, undelete};
 
 /// Every command: its name, its fields (`?` marks those that may be left out) and what it does.
-pub const HELP: [(&str, &str, &str); 19] = [
+pub const HELP: [(&str, &str, &str); 20] = [
     ("help", "", "lists the commands"),
     (
         "create-organization",
@@ -99,6 +99,11 @@ pub const HELP: [(&str, &str, &str); 19] = [
         "organization, issue | integration (id) and key | delivery, delivery?",
         "tells how the deliveries about an issue ended, and what trackers were told, and why; all that one delivery set off",
     ),
+    (
+        "clear-owner-caches",
+        "organization, project",
+        "forgets who owns the issues of a project that were seen in the last day, as far as it is remembered in Redis",
+    ),
 ];
 
 pub(crate) async fn run(context: &Context, payload: &str) -> Result<Value, Fault> {
@@ -134,6 +139,7 @@ pub(crate) async fn run(context: &Context, payload: &str) -> Result<Value, Fault
         "set-sync" => sync::set_sync(context, read(fields)?).await,
         "set-identity" => identity::set_identity(context, read(fields)?).await,
         "explain" => explain::explain(context, read(fields)?).await,
+        "clear-owner-caches" => issues::clear_owner_caches(context, read(fields)?).await,
         other => {
             let known: Vec<_> = HELP.iter().map(|(name, _, _)| *name).collect();
             let text = format!(

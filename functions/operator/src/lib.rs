@@ -20,7 +20,7 @@ use std::sync::Arc;
 use domain::{ClientFault, Fault, Region, Secret};
 use runtime::{Clock, Env, Function, Metric, StartError};
 use serde_json::{Value, json};
-use store::{KeyRing, Redis, Sequences, Store};
+use store::{KeyRing, OwnerCaches, Redis, Sequences, Store};
 
 pub use command::HELP;
 
@@ -29,6 +29,7 @@ pub use command::HELP;
 pub struct Context {
     store: Store,
     sequences: Sequences,
+    caches: OwnerCaches,
     ring: KeyRing,
     /// Where clients reach the bundle; organization tokens carry it.
     public_url: String,
@@ -57,7 +58,8 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
     let redis = redis.expect("the reader would have said that the URL is not valid");
     let context = Arc::new(Context {
         store,
-        sequences: Sequences::new(redis, region),
+        sequences: Sequences::new(redis.clone(), region),
+        caches: OwnerCaches::new(redis),
         ring: ring.expect("the reader would have said that the ring is not valid"),
         public_url,
         ingest_url,

@@ -15,6 +15,7 @@ mod message;
 mod organization;
 mod outbound;
 mod outcome;
+mod owner_caches;
 mod platform;
 mod project;
 mod secret;
@@ -59,6 +60,7 @@ pub use outbound::{
     echo, push, settle,
 };
 pub use outcome::{AssigneeMove, Direction, Outcome, Reason, Rule, SyncRecord};
+pub use owner_caches::{ClearOwnerCaches, leaves_caches_stale};
 pub use platform::{INVALID_PLATFORM, is_platform};
 pub use project::{InboundFilter, NewProject, Project, ProjectFlags, ProjectStatus, ProjectUpdate};
 pub use secret::Secret;

@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AssigneeChange, Email, GroupId, MessageId, OrganizationId, Origin, ProjectId, PushAssignee,
-    StatusChange, Timestamp, TrackerOrigin, UpdateShard, UserId,
+    AssigneeChange, ClearOwnerCaches, Email, GroupId, MessageId, OrganizationId, Origin, ProjectId,
+    PushAssignee, StatusChange, Timestamp, TrackerOrigin, UpdateShard, UserId,
 };
 
 /// The largest message, in bytes of JSON: SQS's classic limit, which every tool around it knows.
@@ -82,6 +82,9 @@ pub enum Message {
     /// Send again what deletions wait for.
     #[serde(rename = "SweepDeletions.v1")]
     SweepDeletions(SweepDeletions),
+    /// Forget what is remembered of a group's owners.
+    #[serde(rename = "ClearOwnerCaches.v1")]
+    ClearOwnerCaches(ClearOwnerCaches),
 }
 
 impl Message {
@@ -89,7 +92,8 @@ impl Message {
     pub fn queue(&self) -> Queue {
         match self {
             Self::SyncIssue(_) => Queue::IssueSync,
-            Self::Deassign(_) => Queue::Deassign,
+            // Caches are for functions beside Redis, and removals are what makes them wrong.
+            Self::Deassign(_) | Self::ClearOwnerCaches(_) => Queue::Deassign,
             Self::PushAssignee(_) => Queue::OutboundSync,
             Self::DrainUpdates(_) | Self::SweepDeletions(_) => Queue::Jobs,
             Self::DeleteProject(_) => Queue::ProjectDelete,
@@ -105,6 +109,7 @@ impl Message {
             Self::DrainUpdates(_) => "DrainUpdates",
             Self::DeleteProject(_) => "DeleteProject",
             Self::SweepDeletions(_) => "SweepDeletions",
+            Self::ClearOwnerCaches(_) => "ClearOwnerCaches",
         }
     }
 }
@@ -115,7 +120,7 @@ impl Message {
 pub enum Queue {
     /// Changes at trackers.
     IssueSync,
-    /// Unassignments.
+    /// Unassignments, and the caches that they make wrong.
     Deassign,
     /// What trackers are told.
     OutboundSync,

@@ -191,6 +191,7 @@ pub fn record_outcome(outcome: Outcome) {
             );
         }
         Outcome::Dead(reason) => {
+            Metric::SyncGivenUp.emit();
             tracing::error!(outcome = name, reason = reason.as_str(), "given up");
         }
     }
@@ -227,6 +228,7 @@ mod tests {
                 | Message::PushAssignee(_)
                 | Message::DrainUpdates(_)
                 | Message::DeleteProject(_)
+                | Message::ClearOwnerCaches(_)
                 | Message::SweepDeletions(_) => 0,
             };
             assert_ne!(version, 2, "panics when called");

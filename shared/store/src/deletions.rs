@@ -547,8 +547,9 @@ impl Store {
         plan: &mut Plan,
         budget: &mut Budget,
     ) -> Result<bool, StoreError> {
+        let (low, high) = keys::ALL_OF_GROUP;
         let query = Query {
-            sort: Sort::All,
+            sort: Sort::Between(low, high),
             ..Query::prefix(pk, "")
         };
         let mut start = None;

@@ -69,6 +69,19 @@ pub struct Assignables {
     pub members: HashMap<(OrganizationId, UserId), Member>,
 }
 
+/// Some of a project's groups, and where the others follow.
+#[derive(Debug)]
+pub struct GroupsSeen {
+    /// The groups, those first that were seen last.
+    pub groups: Vec<GroupId>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<GroupsCursor>,
+}
+
+/// A place in the list of a project's groups.
+#[derive(Debug)]
+pub struct GroupsCursor(Item);
+
 /// How many external issues one group can be linked to: a change of its assignee tells all of them.
 pub const MOST_LINKS: usize = 8;
 
@@ -86,6 +99,15 @@ pub enum Linked {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct GroupRef {
     pub(crate) group: GroupId,
+}
+
+/// A group as it is written: with its place in the list of its project's groups.
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(flatten)]
+    group: &'a Group,
+    #[serde(flatten)]
+    index: keys::IndexKey,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -307,6 +329,39 @@ impl Store {
         .await
     }
 
+    /// Up to `limit` groups of a project that were seen at `since` or later. One that was made a moment ago
+    /// may be missing.
+    pub async fn groups_seen_since(
+        &self,
+        project: ProjectId,
+        since: Timestamp,
+        after: Option<GroupsCursor>,
+        limit: u16,
+    ) -> Result<GroupsSeen, StoreError> {
+        let (pk, low) = (
+            keys::groups_of_project(project),
+            keys::group_last_seen(since),
+        );
+        let query = Query {
+            pk: &pk,
+            // A tilde follows every digit, so there is no end.
+            sort: Sort::Between(&low, "~"),
+            descending: true,
+            filters: Vec::new(),
+        };
+        let start = after.map(|GroupsCursor(item)| item);
+        let (items, next) = self
+            .index_page(&query, Some(i32::from(limit)), start)
+            .await?;
+        let groups = items
+            .iter()
+            .filter_map(|item| keys::group_of(&key_of(item)));
+        Ok(GroupsSeen {
+            groups: groups.collect(),
+            next: next.map(GroupsCursor),
+        })
+    }
+
     /// Makes a group, or finds the one with its fingerprint.
     pub async fn create_group(
         &self,
@@ -326,6 +381,10 @@ impl Store {
             let seen = counters.map(|counters| counters.groups);
             let view = new_view(project, new, seen.unwrap_or(0) + 1, now);
             let id = view.group.id;
+            let listed = Listed {
+                group: &view.group,
+                index: keys::group_by_last_seen(project.id, view.stats.last_seen, id),
+            };
             let short_id = keys::short_id(project.id, &view.group.short_id);
             let commit = self
                 .transaction()
@@ -333,7 +392,7 @@ impl Store {
                 .put_new(&fingerprint, &GroupRef { group: id })?
                 .put_new(&short_id, &GroupRef { group: id })?
                 .put_new(&keys::group_state(id), &view.state)?
-                .put(&keys::group_meta(id), &view.group)?
+                .put(&keys::group_meta(id), &listed)?
                 .put(&keys::group_stat(id, 0), &view.stats)?
                 .commit()
                 .await?;

@@ -9,12 +9,19 @@ use domain::{
     SubscriptionReason, TeamId, Timestamp, TokenOwner, Update, UpdateShard, UserId,
 };
 
+use serde::Serialize;
+
 use crate::hash::TokenHash;
 
 /// The name of the partition key attribute.
 pub const PARTITION_KEY: &str = "PK";
 /// The name of the sort key attribute.
 pub const SORT_KEY: &str = "SK";
+
+/// The index that fills lists, and the names of its key attributes.
+pub(crate) const INDEX: &str = "GSI1";
+pub(crate) const INDEX_PARTITION_KEY: &str = "GSI1PK";
+pub(crate) const INDEX_SORT_KEY: &str = "GSI1SK";
 
 /// Over how many partitions the outbox is spread.
 pub const OUTBOX_SHARDS: u8 = 32;
@@ -113,7 +120,7 @@ pub const CHART: [ChartRow; 47] = [
         "IDENTITY#<organization>",
     ),
     row(
-        "external id",
+        "integration by external id",
         "INTEGRATION_KEY#<provider>#<external id>",
         "INTEGRATION",
     ),
@@ -167,6 +174,41 @@ pub const CHART: [ChartRow; 47] = [
     row("tombstone", "TOMBSTONE#<category>#<object>", "META"),
     row("cache's endpoint", "CONFIG", "REDIS"),
 ];
+
+/// Every kind of item in the index.
+pub const INDEX_CHART: [ChartRow; 1] = [row(
+    "group",
+    "PROJECT#<project>",
+    "<last seen milliseconds>#<group>",
+)];
+
+/// The key that an item has in the index, as attributes of the item.
+#[derive(Debug, Serialize)]
+pub(crate) struct IndexKey {
+    #[serde(rename = "GSI1PK")]
+    pub(crate) pk: String,
+    #[serde(rename = "GSI1SK")]
+    pub(crate) sk: String,
+}
+
+pub(crate) fn group_by_last_seen(
+    project: ProjectId,
+    last_seen: Timestamp,
+    group: GroupId,
+) -> IndexKey {
+    IndexKey {
+        pk: groups_of_project(project),
+        sk: format!("{}#{group}", group_last_seen(last_seen)),
+    }
+}
+
+pub(crate) fn groups_of_project(project: ProjectId) -> String {
+    format!("PROJECT#{project}")
+}
+
+pub(crate) fn group_last_seen(at: Timestamp) -> String {
+    format!("{:013}", at.millis())
+}
 
 pub(crate) fn organization(id: OrganizationId) -> Key {
     Key::new(format!("ORG#{id}"), "META")
@@ -406,8 +448,16 @@ pub(crate) const GROUP_VIEW: (&str, &str) = (META, STATE);
 
 pub(crate) const GROUPS: &str = "GROUP#";
 
+/// All that lies in a group's partition: every sort key there begins with a capital letter.
+pub(crate) const ALL_OF_GROUP: (&str, &str) = ("A", "[");
+
 pub(crate) fn group_meta(id: GroupId) -> Key {
     Key::new(format!("{GROUPS}{id}"), META)
+}
+
+/// The group that an item of its partition belongs to.
+pub(crate) fn group_of(key: &Key) -> Option<GroupId> {
+    key.pk.strip_prefix("GROUP#")?.parse().ok()
 }
 
 pub(crate) fn group_state(id: GroupId) -> Key {

@@ -187,7 +187,7 @@ impl Store {
         let mut transaction = self
             .transaction()
             .put_new(&keys::team(team.id), &team)?
-            .put_new(
+            .put_guard(
                 &keys::team_slug(team.organization, &team.slug),
                 &TeamRef { team: team.id },
             )?
@@ -222,7 +222,7 @@ impl Store {
             }
             let slug = |team: &Team| keys::team_slug(team.organization, &team.slug);
             transaction
-                .put_new(&slug(new), &TeamRef { team: id })?
+                .put_guard(&slug(new), &TeamRef { team: id })?
                 .delete(&slug(seen))
         })
         .await

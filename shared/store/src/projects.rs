@@ -24,7 +24,7 @@ impl Transaction<'_> {
             project: project.id,
         };
         let slug = keys::project_slug(project.organization, &project.slug);
-        let guarded = self.put_new(&slug, &reference)?;
+        let guarded = self.put_guard(&slug, &reference)?;
         project.teams.iter().try_fold(guarded, |transaction, team| {
             transaction.put(&keys::team_project(*team, &project.slug), &reference)
         })

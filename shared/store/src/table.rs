@@ -9,13 +9,17 @@ use std::{
 use aws_sdk_dynamodb::{
     Client,
     config::retry::RetryPartition,
+    operation::query::builders::QueryFluentBuilder,
     types::{AttributeValue, DeleteRequest, KeysAndAttributes, WriteRequest},
 };
 use aws_types::SdkConfig;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    PARTITION_KEY, SORT_KEY, conflict::TransactionConflict, error::StoreError, keys::Key,
+    PARTITION_KEY, SORT_KEY,
+    conflict::TransactionConflict,
+    error::StoreError,
+    keys::{self, Key},
     transaction::Commit,
 };
 
@@ -124,7 +128,11 @@ impl Store {
             .transpose()
     }
 
-    async fn get_item(&self, key: &Key, consistent: bool) -> Result<Option<Item>, StoreError> {
+    pub(crate) async fn get_item(
+        &self,
+        key: &Key,
+        consistent: bool,
+    ) -> Result<Option<Item>, StoreError> {
         let answer = self
             .client
             .get_item()
@@ -309,25 +317,44 @@ impl Store {
         limit: Option<i32>,
         start: Option<Item>,
     ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
-        let mut request = self
-            .client
-            .query()
+        let request = self.client.query().consistent_read(consistent);
+        let request = request
+            .expression_attribute_names("#pk", PARTITION_KEY)
+            .expression_attribute_names("#sk", SORT_KEY);
+        self.page(request, query, limit, start).await
+    }
+
+    /// A page of the index, which may lag a moment: for lists, not for effects.
+    pub(crate) async fn index_page(
+        &self,
+        query: &Query<'_>,
+        limit: Option<i32>,
+        start: Option<Item>,
+    ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
+        let request = self.client.query().index_name(keys::INDEX);
+        let request = request
+            .expression_attribute_names("#pk", keys::INDEX_PARTITION_KEY)
+            .expression_attribute_names("#sk", keys::INDEX_SORT_KEY);
+        self.page(request, query, limit, start).await
+    }
+
+    async fn page(
+        &self,
+        request: QueryFluentBuilder,
+        query: &Query<'_>,
+        limit: Option<i32>,
+        start: Option<Item>,
+    ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
+        let mut request = request
             .table_name(&self.table)
-            .consistent_read(consistent)
             .scan_index_forward(!query.descending)
             .set_limit(limit)
             .set_exclusive_start_key(start)
-            .expression_attribute_names("#pk", PARTITION_KEY)
             .expression_attribute_values(":pk", text(query.pk));
-        // A name that no expression uses is refused.
-        if !matches!(query.sort, Sort::All) {
-            request = request.expression_attribute_names("#sk", SORT_KEY);
-        }
         request = match query.sort {
             Sort::Prefix(prefix) => request
                 .key_condition_expression("#pk = :pk AND begins_with(#sk, :prefix)")
                 .expression_attribute_values(":prefix", text(prefix)),
-            Sort::All => request.key_condition_expression("#pk = :pk"),
             Sort::Between(low, high) => request
                 .key_condition_expression("#pk = :pk AND #sk BETWEEN :low AND :high")
                 .expression_attribute_values(":low", text(low))
@@ -404,7 +431,6 @@ impl Filter {
 
 #[derive(Debug)]
 pub(crate) enum Sort<'a> {
-    All,
     Prefix(&'a str),
     Between(&'a str, &'a str),
 }

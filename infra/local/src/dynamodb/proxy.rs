@@ -97,8 +97,12 @@ async fn answer(proxy: Arc<Proxy>, request: Request<Incoming>) -> anyhow::Result
             "the bundle has no right to call {name}, nor does cargo local give it"
         )));
     };
+    let resource = match operation.index(&body) {
+        Some(index) => format!("{RESOURCE}/index/{index}"),
+        None => RESOURCE.to_owned(),
+    };
     for action in operation.actions(&body) {
-        if let Err(text) = proxy.access.check(&head.headers, action, RESOURCE) {
+        if let Err(text) = proxy.access.check(&head.headers, action, &resource) {
             return Ok(access_denied(&text));
         }
     }

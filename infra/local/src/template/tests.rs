@@ -211,11 +211,21 @@ fn the_real_table_becomes_a_create_table_request() {
             "AttributeDefinitions": [
                 { "AttributeName": "PK", "AttributeType": "S" },
                 { "AttributeName": "SK", "AttributeType": "S" },
+                { "AttributeName": "GSI1PK", "AttributeType": "S" },
+                { "AttributeName": "GSI1SK", "AttributeType": "S" },
             ],
             "KeySchema": [
                 { "AttributeName": "PK", "KeyType": "HASH" },
                 { "AttributeName": "SK", "KeyType": "RANGE" },
             ],
+            "GlobalSecondaryIndexes": [{
+                "IndexName": "GSI1",
+                "KeySchema": [
+                    { "AttributeName": "GSI1PK", "KeyType": "HASH" },
+                    { "AttributeName": "GSI1SK", "KeyType": "RANGE" },
+                ],
+                "Projection": { "ProjectionType": "KEYS_ONLY" },
+            }],
             "StreamSpecification": { "StreamEnabled": true, "StreamViewType": "KEYS_ONLY" },
         })
     );
