@@ -62,20 +62,33 @@ impl World {
             conflicts: CONFLICTS,
             seed,
         };
-        Self::with(faults, 2, true).await
+        let options = Options {
+            faults,
+            ..Options::default()
+        };
+        Self::with(options, 2, true).await
     }
 
     /// Nothing goes wrong and every message comes once: for tests that count.
     pub async fn quiet() -> Self {
-        Self::with(Faults::default(), 1, false).await
+        Self::with(Options::default(), 1, false).await
     }
 
-    async fn with(faults: Faults, times: u32, replay: bool) -> Self {
+    /// The same, deployed with other values of the template's parameters than their defaults.
+    pub async fn deployed_with(parameters: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let options = Options {
+            parameters: parameters.iter().map(owned).collect(),
+            ..Options::default()
+        };
+        Self::with(options, 1, false).await
+    }
+
+    async fn with(options: Options, times: u32, replay: bool) -> Self {
         logs::capture();
         let options = Options {
-            faults,
             cache: local::cache(),
-            ..Options::default()
+            ..options
         };
         let stack = Stack::start(&options).await.expect("the stack starts");
         stack.dynamodb().set_quiet(true);
@@ -200,6 +213,94 @@ impl World {
             }
         }
         panic!("PUT {path} meets fault after fault");
+    }
+
+    /// A request under the base URL with this token, as it is answered the first time.
+    pub async fn request_as(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Answer {
+        let url = format!("{}{path}", self.ready.base_url);
+        let bearer = format!("Bearer {token}");
+        let mut headers = vec![("authorization", bearer.as_str())];
+        headers.extend(body.map(|_| ("content-type", "application/json")));
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let answer = request(method, &url, &headers, body).await;
+        answer.expect("the front answers")
+    }
+
+    /// The same with the seeded token; again while it is told to come back.
+    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        let token = self.ready.auth_token.clone().expect("a seeded token");
+        for _ in 0..OPERATOR_TRIES {
+            let answer = self.request_as(&token, method.clone(), path, body).await;
+            if answer.status.as_u16() != 503 {
+                return answer;
+            }
+        }
+        panic!("{method} {path} meets fault after fault");
+    }
+
+    /// `POST` under the base URL, with the seeded token; again while it is told to come back.
+    pub async fn post_json(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    /// `DELETE` under the base URL, with the seeded token.
+    pub async fn delete(&self, path: &str, body: &str) -> Answer {
+        let token = self.ready.auth_token.clone().expect("a seeded token");
+        self.delete_as(&token, path, body).await
+    }
+
+    /// `DELETE` under the base URL, with this token; again while it is told to come back.
+    pub async fn delete_as(&self, token: &str, path: &str, body: &str) -> Answer {
+        let url = format!("{}{path}", self.ready.base_url);
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str())];
+        for _ in 0..OPERATOR_TRIES {
+            let answer = request(Method::DELETE, &url, &headers, body.to_owned()).await;
+            let answer = answer.expect("the front answers");
+            if answer.status.as_u16() != 503 {
+                return answer;
+            }
+        }
+        panic!("DELETE {path} meets fault after fault");
+    }
+
+    /// Puts items as they are, many at once: what would take too long to be made one by one, or what the
+    /// bundle itself would never write.
+    pub async fn put_items(&self, items: Vec<Value>) {
+        let put = |item| json!({ "PutRequest": { "Item": item } });
+        self.batch_write(items.into_iter().map(put).collect()).await;
+    }
+
+    /// Deletes items, behind the back of the bundle.
+    pub async fn remove_items(&self, items: Vec<Value>) {
+        let key = |item: Value| json!({ "PK": item["PK"], "SK": item["SK"] });
+        let delete = |item| json!({ "DeleteRequest": { "Key": key(item) } });
+        self.batch_write(items.into_iter().map(delete).collect())
+            .await;
+    }
+
+    async fn batch_write(&self, writes: Vec<Value>) {
+        let url = self.stack.dynamodb().endpoint();
+        let signature = "AWS4-HMAC-SHA256 Credential=test/0/us-east-1/dynamodb/aws4_request, \
+             SignedHeaders=host, Signature=0";
+        let headers = [
+            ("x-amz-target", "DynamoDB_20120810.BatchWriteItem"),
+            ("content-type", "application/x-amz-json-1.0"),
+            ("authorization", signature),
+            ("x-amz-date", "20260101T000000Z"),
+        ];
+        for writes in writes.chunks(25) {
+            let body = json!({ "RequestItems": { "picket": writes } }).to_string();
+            let answer = request(Method::POST, &url, &headers, body).await;
+            let answer = answer.expect("the table answers");
+            assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
+        }
     }
 
     /// The address of the seeded issue's assignee, as the API shows it.

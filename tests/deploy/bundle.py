@@ -240,6 +240,23 @@ class Bundle:
         )
         return found["Count"]
 
+    def hurry(self) -> None:
+        """Makes what is put off in the outbox due now."""
+        table, now = self.outputs["TableName"], int(time.time() * 1000)
+        found = self.dynamodb.scan(
+            TableName=table,
+            FilterExpression="begins_with(PK, :outbox)",
+            ExpressionAttributeValues={":outbox": {"S": "OUT#"}},
+            ConsistentRead=True,
+        )
+        for item in found["Items"]:
+            due, message = item["SK"]["S"].split("#", 1)
+            if int(due) > now:
+                sooner = item | {"SK": {"S": f"{now:013}#{message}"}}
+                self.dynamodb.put_item(TableName=table, Item=sooner)
+                key = {"PK": item["PK"], "SK": item["SK"]}
+                self.dynamodb.delete_item(TableName=table, Key=key)
+
     def settle(self) -> None:
         """Waits until no message is left, twice in a row: one may just be between a queue and the table."""
 

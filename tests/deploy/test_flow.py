@@ -1,7 +1,19 @@
 """An assignee change at Azure DevOps, from the webhook to the API."""
 
+import json
+import socket
+from typing import Any
+
 from acme import Acme
 from bundle import Bundle, eventually
+from deployment import ROOT
+
+
+def ask(redis: Any, *words: str) -> bytes:
+    """What Redis answers to a command."""
+    with socket.create_connection(("127.0.0.1", redis.port), timeout=5) as connection:
+        connection.sendall(" ".join(words).encode() + b"\r\n")
+        return connection.recv(1024)
 
 
 def test_an_assignment_and_an_unassignment_reach_the_issue_once_however_often_they_are_delivered(
@@ -16,6 +28,27 @@ def test_an_assignment_and_an_unassignment_reach_the_issue_once_however_often_th
     eventually(lambda: acme.assignee() is None, "the API shows nobody")
     acme.bundle.settle()
     assert acme.activity() == [f"assigned {ana}", f"assigned {bo}", "unassigned"]
+
+
+def test_an_unassignment_clears_what_redis_remembers_of_the_owners(
+    acme: Acme, redis: Any
+) -> None:
+    ana = acme.people[0]
+    families = ["assignee_exists", "owner_exists"]
+    keys = [f"{family}:1:{acme.group}" for family in families]
+    for revision, here in [(1, False), (3, True)]:
+        for key in keys:
+            assert ask(redis, "SET", key, "1") == b"+OK\r\n"
+        acme.assign(revision, ana)
+        eventually(lambda: acme.assignee() == ana, "the API shows Ana")
+        assert ask(redis, "EXISTS", *keys) == b":2\r\n"
+        if here:
+            assert acme.put({"assignedTo": None}).status == 200
+        else:
+            acme.unassign(revision + 1)
+        eventually(
+            lambda: ask(redis, "EXISTS", *keys) == b":0\r\n", "the caches are clear"
+        )
 
 
 def test_an_older_revision_after_a_newer_one_changes_nothing(acme: Acme) -> None:
@@ -65,3 +98,66 @@ def test_a_change_through_the_api_is_to_reach_the_tracker_and_tells_why_it_canno
     eventually(lambda: acme.told() == expected, "the trail says why")
     acme.bundle.settle()
     assert acme.activity() == [f"assigned {ana}"]
+
+
+def test_a_project_is_made_through_the_api_with_a_key_that_names_it(
+    acme: Acme,
+) -> None:
+    acme.bundle.operator(
+        "set-role", organization=acme.slug, email=acme.people[0], role="owner"
+    )
+    url = f"{acme.bundle.outputs['ApiUrl']}/api/0/teams/{acme.slug}/web-team/projects/"
+    headers = {
+        "Authorization": f"Bearer {acme.token}",
+        "Content-Type": "application/json",
+    }
+    answer = acme.bundle.request("POST", url, headers, json.dumps({"name": "New one"}))
+    assert answer.status == 201, answer
+    project = answer.json()
+    assert project["slug"] == "new-one"
+    (key,) = acme.get(f"/api/0/projects/{acme.slug}/new-one/keys/")
+    assert key["dsn"]["public"].endswith(f"/{project['id']}")
+
+
+def test_a_deleted_project_is_hidden_at_once_and_goes_with_its_keys(
+    acme: Acme, bundle: Bundle
+) -> None:
+    project = bundle.operator(
+        "create-project",
+        organization=acme.slug,
+        team="web-team",
+        slug="old",
+        name="Old",
+    )["project"]["id"]
+    # Whoever may delete projects: a member of the team may not.
+    token = bundle.operator(
+        "create-token", organization=acme.slug, name="deletes", scopes="all"
+    )["token"]["text"]
+    bundle.secrets.add(token)
+    path = f"/api/0/projects/{acme.slug}/old/"
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = bundle.request("DELETE", bundle.outputs["ApiUrl"] + path, headers)
+    assert (answer.status, answer.body) == (204, b""), answer
+    assert bundle.get(path, token).status == 404
+
+    def deletion() -> dict:
+        answer = bundle.get(
+            f"/api/0/organizations/{acme.slug}/deletions/{project}/", token
+        )
+        assert answer.status == 200, answer
+        return answer.json()
+
+    eventually(lambda: deletion()["pass"] == 2, "the first pass is over")
+    bundle.hurry()
+    eventually(lambda: deletion()["status"] == "finished", "the project is deleted")
+    assert deletion()["progress"] == 100
+    timer = json.loads((ROOT / "events" / "jobs.timer.json").read_text())
+    bundle.invoke(bundle.name("Jobs"), timer)
+    bundle.settle()
+    left = bundle.dynamodb.scan(
+        TableName=bundle.outputs["TableName"], ConsistentRead=True
+    )["Items"]
+    kinds = {
+        it["PK"]["S"].split("#")[0] for it in left if project in json.dumps(it)
+    }
+    assert kinds == {"ORG", "TOMBSTONE"}, kinds

@@ -12,6 +12,7 @@ def test_every_resource_of_the_template_is_made(bundle: Bundle) -> None:
         "HasReservedConcurrency",
         "HasAlarmTopic",
         "HasPublicUrl",
+        "HasIngestUrl",
         "HasSeveralCacheNodes",
     }
     wanted = {

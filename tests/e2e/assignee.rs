@@ -252,6 +252,33 @@ async fn every_group_of_an_external_issue_changes_however_many_there_are() {
 }
 
 #[tokio::test]
+async fn a_delivery_that_names_no_project_assigns_and_every_group_has_one_activity() {
+    let mut world = World::start().await;
+    let mut groups = world.link_issues(4).await;
+    groups.extend(world.ready.group_id.clone());
+    let mut body = world.work_item(1, assigned_to(world.bo()));
+    let containers = body["resourceContainers"].as_object_mut().unwrap();
+    containers.remove("project");
+    for _ in 0..2 {
+        assert_eq!(world.deliver(&body).await.status.as_u16(), 200);
+    }
+    world.settle().await;
+    for group in &groups {
+        let url = format!("/api/0/issues/{group}/activities/");
+        let activity = world.get(&url).await.json()["activity"].take();
+        let kinds: Vec<_> = activity
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|line| &line["type"])
+            .collect();
+        assert_eq!(kinds, ["assigned"], "{group}");
+        assert_eq!(activity[0]["data"]["assigneeEmail"], world.bo());
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_change_without_a_revision_applies_in_the_order_it_arrives() {
     let mut world = World::start().await;
     world.without_replay();

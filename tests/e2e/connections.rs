@@ -106,7 +106,7 @@ fn table(world: &World) -> String {
 async fn ids(world: &World, line: &Line) -> Sequences {
     let url = Secret::new(format!("redis://127.0.0.1:{}", line.port));
     let redis = Redis::new(&url, store(world, &table(world)).await, count).expect("a URL");
-    let sequences = Sequences::new(redis, 0);
+    let sequences = Sequences::new(redis, domain::Region::default());
     sequences.warm().await;
     sequences
 }
@@ -186,8 +186,8 @@ async fn functions_that_start_without_redis_do_everything_but_make_ids() {
     let unreachable = |line: &Value| line["CacheUnreachable"] == 1;
     let alarmed = world.logs().iter().filter(|line| unreachable(line)).count();
     assert_eq!(
-        alarmed, 2,
-        "once when the operator started, once for the new organization"
+        alarmed, 3,
+        "when the operator and deassign started, and for the new organization"
     );
     world.finish().await;
 }

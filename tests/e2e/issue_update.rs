@@ -355,6 +355,17 @@ async fn a_team_hears_as_one_and_its_members_keep_what_they_have() {
     put(&world, json!({ "assignedTo": world.bo() })).await;
     let issue = put(&world, json!({ "assignedTo": team })).await;
     assert_eq!(issue["assignedTo"]["type"], "team");
+    let activities = world.get(&format!("{}activities/", path(&world))).await;
+    let data = activities.json()["activity"][0]["data"].take();
+    let id = team.strip_prefix("team:").expect("a team");
+    assert_eq!(
+        [
+            &data["assignee"],
+            &data["assigneeType"],
+            &data["assigneeEmail"]
+        ],
+        [&json!(id), &json!("team"), &Value::Null]
+    );
     assert_eq!(hears(&world, &bo).await, assigned, "bo is in the team");
     assert_eq!(hears(&world, &cy).await, None);
     put(&world, json!({ "assignedTo": world.ana() })).await;

@@ -2,6 +2,7 @@
 
 mod api;
 mod assignee;
+mod client_keys;
 mod clients;
 mod commits;
 mod connections;
@@ -15,10 +16,15 @@ mod list_costs;
 mod operator;
 mod ordering;
 mod outbound;
+mod owner_caches;
+mod project_deletion;
+mod projects;
 mod releases;
 mod roles;
 mod snowflakes;
 mod sync_trail;
 mod table;
+mod teams;
 mod trackers;
+mod updates;
 mod webhook;

@@ -13,7 +13,7 @@ async fn help_lists_every_command() {
         .iter()
         .map(|c| &c["command"])
         .collect();
-    assert_eq!(names.len(), 15);
+    assert_eq!(names.len(), 21);
     for name in names {
         // Known, whatever else is wrong with it.
         let answer = world.operator_raw(json!({ "command": name })).await;
@@ -36,6 +36,7 @@ async fn every_command_can_be_repeated() {
         json!({ "command": "create-team", "organization": "beta", "slug": "all", "name": "All" }),
         json!({ "command": "add-member", "organization": "beta", "email": "eve@beta.example", "teams": ["all"] }),
         json!({ "command": "create-project", "organization": "beta", "team": "all", "slug": "app", "name": "App" }),
+        json!({ "command": "create-key", "organization": "beta", "project": "app", "name": "staging" }),
         json!({ "command": "create-token", "organization": "beta", "name": "ci", "scopes": ["org:ci"] }),
         json!({ "command": "create-issue", "organization": "beta", "project": "app", "title": "Oops" }),
         json!({ "command": "link-external-issue", "organization": "acme", "issue": "WEB-1", "integration": id, "key": "99" }),
@@ -87,6 +88,48 @@ async fn an_integration_keeps_its_secret_until_it_is_given_another() {
         secret(&world.operator(command.clone()).await),
         "another-secret-of-ours"
     );
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_integration_is_the_same_at_its_id_and_at_its_external_id() {
+    let world = World::start().await;
+    let found = |world: &World, at: &str| {
+        let items = world.items().into_iter();
+        let mut items: Vec<_> = items
+            .filter(|item| {
+                let key = item["PK"]["S"].as_str().unwrap_or_default();
+                key.starts_with(at) && item["provider"].is_object()
+            })
+            .map(|mut item| {
+                let fields = item.as_object_mut().expect("an item");
+                fields.retain(|name, _| name != "PK" && name != "SK");
+                item
+            })
+            .collect();
+        items.sort_by_key(|item| item["id"].to_string());
+        items
+    };
+    for fields in [
+        json!({ "name": "other" }),
+        json!({ "shared_secret": "another-secret-of-ours" }),
+        json!({ "subscription_id": "sub-1" }),
+        json!({ "status": "disabled" }),
+    ] {
+        let mut command = json!({
+            "command": "create-integration", "organization": "acme", "provider": "vsts",
+            "external_id": world.ready.vsts_external_id, "name": "acme",
+            "domain_name": "https://dev.azure.com/acme/",
+        });
+        let before = found(&world, "INTEGRATION#");
+        let given = command.as_object_mut().expect("fields");
+        given.extend(fields.as_object().expect("fields").clone());
+        world.operator(command).await;
+        let after = found(&world, "INTEGRATION#");
+        assert_ne!(before, after, "{fields}");
+        assert_eq!(after, found(&world, "INTEGRATION_KEY#"), "{fields}");
+        assert_eq!(after.len(), 2);
+    }
     world.finish().await;
 }
 
@@ -187,6 +230,30 @@ async fn an_error_names_the_field_it_is_about() {
         (
             json!({ "command": "create-project", "organization": "acme", "team": "none", "slug": "p", "name": "P" }),
             "team",
+        ),
+        (
+            json!({ "command": "create-project", "organization": "acme", "team": "web-team", "slug": "p", "name": "P", "platform": "Python" }),
+            "platform",
+        ),
+        (
+            json!({ "command": "create-key", "organization": "acme", "project": "none", "name": "k" }),
+            "project",
+        ),
+        (
+            json!({ "command": "set-role", "organization": "acme", "email": "nobody@acme.example", "role": "owner" }),
+            "email",
+        ),
+        (
+            json!({ "command": "set-role", "organization": "acme", "email": "ana@acme.example" }),
+            "role",
+        ),
+        (
+            json!({ "command": "verify-email", "email": "nobody@acme.example" }),
+            "email",
+        ),
+        (
+            json!({ "command": "set-organization", "organization": "none", "member_project_creation": true }),
+            "organization",
         ),
         (
             json!({ "command": "create-token", "name": "t", "scopes": ["org:fly"], "organization": "acme" }),

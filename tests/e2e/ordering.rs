@@ -163,7 +163,7 @@ async fn a_refused_assignment_moves_nothing() {
 }
 
 /// The store, as a function of this world has it.
-fn store_of(world: &World) -> store::Store {
+pub(crate) fn store_of(world: &World) -> store::Store {
     let variables = [
         ("AWS_REGION", "us-east-1".to_owned()),
         ("AWS_ACCESS_KEY_ID", "local".to_owned()),

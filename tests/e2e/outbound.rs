@@ -140,6 +140,27 @@ async fn what_fails_for_now_is_put_off_and_nothing_is_lost() {
 }
 
 #[tokio::test]
+async fn what_fails_for_a_day_is_given_up_once_and_an_alarm_hears_of_it() {
+    let mut world = World::quiet().await;
+    let jira = Provider::JiraServer;
+    world.stack.trackers().set_mode(jira, Mode::Failing);
+    here(&world, world.bo().to_owned().into()).await;
+    world.settle().await;
+    let ends = ends(&world).await;
+    let dead: Vec<_> = ends.iter().filter(|end| end.contains("dead")).collect();
+    assert_eq!(dead, ["jira_server dead tracker_unavailable"]);
+    let given_up = |line: &&Value| line["SyncGivenUp"] == 1;
+    let logs = world.logs();
+    let lines: Vec<_> = logs.iter().filter(given_up).collect();
+    assert_eq!(lines.len(), 1);
+    // An alarm watches one metric with the very dimensions that it is written with.
+    let metrics = &lines[0]["_aws"]["CloudWatchMetrics"][0];
+    assert_eq!(metrics["Dimensions"], json!([[]]));
+    world.stack.trackers().set_mode(jira, Mode::Ok);
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_write_whose_answer_is_lost_is_made_once_more_and_its_echo_changes_nothing() {
     // Each message once: a second copy would get the answer that the first one lost.
     let mut world = World::quiet().await;
@@ -158,6 +179,42 @@ async fn a_write_whose_answer_is_lost_is_made_once_more_and_its_echo_changes_not
     assert_eq!(world.assignee().await.as_deref(), Some(world.ana()));
     let item = trackers.work_item(31).assignee;
     assert_eq!(item.as_deref(), Some(world.ana()));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_write_that_finds_everything_so_already_is_made_once() {
+    let mut world = World::quiet().await;
+    let trackers = world.stack.trackers().clone();
+    at_azure(&mut world, Some("Bo@Acme.example")).await;
+    trackers.forget_requests();
+    // Nobody knows whether it was carried out, and it was not.
+    trackers.set_mode_for(Provider::Vsts, Mode::Failing, 1);
+    here(&world, Value::Null).await;
+    world.relay().await;
+    world.drain("outbound-sync").await;
+    here(&world, world.bo().to_owned().into()).await;
+    let before = trackers.work_item(31).rev;
+    world.settle().await;
+    assert_eq!(trackers.work_item(31).rev, before, "nothing changed");
+    let mut told = told(&world);
+    told.retain(|told| told.starts_with("vsts"));
+    assert_eq!(told, ["vsts Bo@Acme.example"]);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_tracker_whose_revisions_begin_anew_is_told_once_all_the_same() {
+    let mut world = World::start().await;
+    let before = world.stack.trackers().work_item(31).rev;
+    world.assign(before + 9, world.ana()).await;
+    world.settle().await;
+    here(&world, world.bo().to_owned().into()).await;
+    world.settle().await;
+    let mut told = told(&world);
+    told.retain(|told| told.starts_with("vsts"));
+    assert_eq!(told, ["vsts Bo@Acme.example"]);
+    assert_eq!(world.assignee().await.as_deref(), Some(world.bo()));
     world.finish().await;
 }
 
@@ -182,15 +239,89 @@ async fn each_reason_not_to_tell_a_tracker_is_recorded() {
         found,
         ["jira_server applied -", "vsts suppressed switch_off"]
     );
+    let before = told(&world);
     world.operator(feature(false)).await;
     here(&world, Value::Null).await;
     world.settle().await;
+    assert_eq!(world.assignee().await, None, "it holds here all the same");
+    assert_eq!(told(&world), before);
     let found = ends(&world).await;
     let off = found.iter().filter(|end| end.ends_with("feature_off"));
     assert_eq!(off.count(), 2, "{found:?}");
     world.operator(feature(true)).await;
     world.operator(switch(true)).await;
     world.without_replay();
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn whom_a_tracker_does_not_know_it_is_not_told_and_keeps_whom_it_has() {
+    let mut world = World::start().await;
+    for command in [
+        json!({ "command": "create-user", "email": "eve@acme.example", "name": "Eve" }),
+        json!({ "command": "add-member", "organization": "acme", "email": "eve@acme.example",
+            "teams": ["web-team"] }),
+    ] {
+        world.operator(command).await;
+    }
+    at_azure(&mut world, Some("Bo@Acme.example")).await;
+    world.stack.trackers().forget_requests();
+    here(&world, "eve@acme.example".into()).await;
+    world.settle().await;
+    world.replay().await;
+    // Ana is known there by an address that she has not proven here.
+    world
+        .operator(
+            json!({ "command": "create-user", "email": world.ana(), "name": "Ana",
+            "verified": false }),
+        )
+        .await;
+    here(&world, world.ana().to_owned().into()).await;
+    world.settle().await;
+    assert_eq!(world.assignee().await.as_deref(), Some(world.ana()));
+    assert_eq!(told(&world), [""; 0]);
+    let item = world.stack.trackers().work_item(31).assignee;
+    assert_eq!(item.as_deref(), Some("Bo@Acme.example"));
+    assert_eq!(
+        world.stack.trackers().jira_issue("WEB-7").as_deref(),
+        Some("bo")
+    );
+    let ends = ends(&world).await;
+    let unknown = ends
+        .iter()
+        .filter(|end| end.ends_with("unknown_at_tracker"));
+    assert_eq!(unknown.count(), 4, "{ends:?}");
+    world.finish().await;
+}
+
+/// The requests for tokens so far.
+fn exchanges(world: &World) -> usize {
+    let requests = world.stack.trackers().requests();
+    let tokens = |request: &&local::trackers::Request| request.path.contains("oauth2/token");
+    requests.iter().filter(tokens).count()
+}
+
+#[tokio::test]
+async fn tokens_that_have_ended_are_exchanged_first_and_the_new_ones_are_kept() {
+    let mut world = World::quiet().await;
+    let bo = world.bo().to_owned();
+    here(&world, bo.clone().into()).await;
+    world.settle().await;
+    assert_eq!(exchanges(&world), 0, "they have not ended");
+    // A refresh token is good for one exchange, so the second one shows that the first was kept.
+    for (exchanged, assignee) in [(1, Value::Null), (2, bo.into())] {
+        let left = world.stack.trackers().azure_identity().expires;
+        let now = world.stack.clock().now().seconds();
+        world.stack.clock().advance((left - now) * 1000);
+        here(&world, assignee.clone()).await;
+        world.settle().await;
+        assert_eq!(exchanges(&world), exchanged);
+        let item = world.stack.trackers().work_item(31).assignee;
+        assert_eq!(item.is_some(), assignee.is_string());
+        here(&world, Value::Null).await;
+        world.settle().await;
+        assert_eq!(exchanges(&world), exchanged, "they are used until they end");
+    }
     world.finish().await;
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use store::{CHART, ChartRow};
+use store::{CHART, ChartRow, INDEX_CHART};
 use tests::{World, assigned_to};
 
 const PAGE: &str = include_str!("../../docs/table.md");
@@ -31,6 +31,8 @@ fn rows(heading: &str) -> Vec<Vec<String>> {
 fn the_key_chart_of_the_page_is_the_codes() {
     let in_code = CHART.map(|row| vec![row.item.to_owned(), row.pk.to_owned(), row.sk.to_owned()]);
     assert_eq!(rows("Keys"), in_code);
+    let of_index = INDEX_CHART.map(|row| [row.item, row.pk, row.sk].map(str::to_owned).to_vec());
+    assert_eq!(rows("The index"), of_index);
 }
 
 #[test]
@@ -55,8 +57,18 @@ fn every_access_pattern_names_a_method_of_the_store_and_its_kind() {
         .filter_map(|text| text.split(['(', '<']).next())
         .map(str::to_owned)
         .collect();
-    // Not about the table: the connection, and the sequences in Redis.
-    let others = ["warm", "next", "find_or_make"].map(str::to_owned);
+    // Not about the table: the connections, and the sequences and caches in Redis.
+    let others = [
+        "warm",
+        "next",
+        "save_with_snowflake_id",
+        "find_or_save",
+        "recall",
+        "remember",
+        "clear",
+        "clear_project",
+    ]
+    .map(str::to_owned);
     let missing: Vec<_> = public
         .difference(&documented)
         .filter(|name| !others.contains(name))
@@ -78,29 +90,37 @@ fn matches(pattern: &str, text: &str) -> bool {
         .any(|end| matches(after, &text[end..]))
 }
 
-/// The seeded project gets another slug.
-async fn rename_project(world: &World) {
-    let variables = world.stack.environments()["api"].clone();
-    let aws = runtime::Env::new(variables, runtime::Clock::default())
-        .reader()
-        .aws();
-    let store = store::Store::new(&aws.service("DYNAMODB"), "picket");
-    let id = world.ready.project_id.as_deref().unwrap().parse().unwrap();
-    let decide = |seen: &domain::Project| {
-        let mut new = seen.clone();
-        new.slug = "website".parse().unwrap();
-        let edit = domain::ProjectEdit {
-            project: domain::ProjectFacts::of(&new),
-            old_slug: Some(seen.slug.clone()),
-            old_name: None,
-        };
-        let actor = domain::AuditActor::Operator;
-        let now = world.stack.clock().now();
-        let audit = domain::AuditEvent::ProjectEdit(edit).by(actor, seen.organization, now, 1);
-        Some((new, audit))
+/// Deletes a project to its end, and gives what the table held meanwhile.
+async fn a_deletion_that_waits(world: &mut World) -> Vec<serde_json::Value> {
+    world.settle().await;
+    world.replay().await;
+    let answer = world.delete("/api/0/projects/acme/website/", "").await;
+    assert_eq!(answer.status.as_u16(), 204, "{}", answer.text());
+    let mut items = world.items();
+    let project = world.ready.project_id.clone().expect("a project");
+    let is = |item: &serde_json::Value, pk: &str, sk: &str| {
+        item["PK"]["S"] == pk && item["SK"]["S"] == sk
     };
-    let changed = store.change_project(id, decide).await.unwrap();
-    assert!(matches!(changed, store::Changed::Done(_)), "{changed:?}");
+    // Of what the bundle cannot read it cannot tell.
+    let key = format!("PROJECT#{project}");
+    for _ in 0..1000 {
+        world.relay().await;
+        world.step("project-delete").await;
+        if !world.items().iter().any(|item| is(item, &key, "META")) {
+            break;
+        }
+        world.stack.clock().advance(domain::QUIET);
+        let _ = world.stack.step_schedules().await;
+    }
+    items.extend(world.items());
+    let unreadable = json!({ "PK": { "S": key }, "SK": { "S": "META" }, "id": { "S": "none" } });
+    world.put_items(vec![unreadable.clone()]).await;
+    world.relay().await;
+    world.drain("jobs").await;
+    items.extend(world.items());
+    world.remove_items(vec![unreadable]).await;
+    world.settle().await;
+    items
 }
 
 #[tokio::test]
@@ -110,7 +130,8 @@ async fn every_item_is_of_a_kind_in_the_chart_and_every_kind_occurs() {
         .operator(json!({ "command": "create-token", "organization": "acme", "name": "ci", "scopes": ["org:ci"] }))
         .await;
     crate::releases::released(&world).await;
-    rename_project(&world).await;
+    let renamed = json!({ "slug": "website" }).to_string();
+    world.put("/api/0/projects/acme/web/", renamed).await;
     world.assign(1, world.ana()).await;
     world.settle().await;
     let group = world.ready.group_id.clone().expect("a group");
@@ -135,10 +156,22 @@ async fn every_item_is_of_a_kind_in_the_chart_and_every_kind_occurs() {
         CHART.into_iter().filter(fits).collect()
     };
     let mut seen = BTreeSet::new();
-    for item in world.items() {
+    // What is there while a deletion waits, and while an update cannot be told.
+    let mut items = world.items();
+    items.extend(a_deletion_that_waits(&mut world).await);
+    items.extend(world.items());
+    for item in items {
         let kinds = kinds(&item);
         assert_eq!(kinds.len(), 1, "{} {}", item["PK"], item["SK"]);
         seen.insert(kinds[0].item);
+        let listed = INDEX_CHART.iter().find(|row| row.item == kinds[0].item);
+        let places = ["GSI1PK", "GSI1SK"].map(|name| item[name]["S"].as_str());
+        match (listed, places) {
+            (Some(row), [Some(pk), Some(sk)]) => {
+                assert!(matches(row.pk, pk) && matches(row.sk, sk), "{pk} {sk}");
+            }
+            (listed, places) => assert_eq!((listed, places), (None, [None, None])),
+        }
     }
     let all: BTreeSet<_> = CHART.iter().map(|row| row.item).collect();
     assert_eq!(seen, all);

@@ -116,6 +116,28 @@ fn sources(of: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
+fn every_metric_of_ours_that_an_alarm_watches_is_one_that_is_written() {
+    let template = root().join("infra/template.yaml");
+    let template = std::fs::read_to_string(template).expect("the template");
+    let alarms = template.split("Namespace: Picket\n").skip(1);
+    let watched: BTreeSet<_> = alarms
+        .map(|alarm| {
+            let line = alarm.lines().next().expect("a metric");
+            let name = line.trim().strip_prefix("MetricName: ");
+            name.expect("a metric after the namespace")
+        })
+        .collect();
+    let written = runtime::Metric::NAMES.map(|(name, _)| name);
+    for name in &watched {
+        assert!(written.contains(name), "{name}");
+    }
+    assert_eq!(
+        watched,
+        BTreeSet::from(["CacheUnreachable", "OutboxAge", "SyncGivenUp"])
+    );
+}
+
+#[test]
 fn every_file_says_why_it_exists() {
     let mut files = Vec::new();
     sources(&root(), &mut files);

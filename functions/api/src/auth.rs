@@ -2,8 +2,8 @@
 
 use axum::http::{HeaderMap, header};
 use domain::{
-    ClientFault, Fault, Member, Organization, OrganizationId, Scope, Token, TokenOwner, User,
-    UserId,
+    AuditActor, AuditEntry, AuditEvent, ClientFault, Fault, Member, Organization, OrganizationId,
+    Role, Scope, TeamId, Token, TokenOwner, User, UserId,
 };
 use store::TokenHash;
 
@@ -12,8 +12,14 @@ use crate::{Context, is_id, no_such};
 pub(crate) const ORGANIZATION_READ: [Scope; 3] = [Scope::OrgRead, Scope::OrgWrite, Scope::OrgAdmin];
 pub(crate) const PROJECT_READ: [Scope; 3] =
     [Scope::ProjectRead, Scope::ProjectWrite, Scope::ProjectAdmin];
+pub(crate) const PROJECT_WRITE: [Scope; 2] = [Scope::ProjectWrite, Scope::ProjectAdmin];
+pub(crate) const PROJECT_ADMIN: [Scope; 1] = [Scope::ProjectAdmin];
+pub(crate) const TEAM_READ: [Scope; 3] = [Scope::TeamRead, Scope::TeamWrite, Scope::TeamAdmin];
+pub(crate) const TEAM_WRITE: [Scope; 2] = [Scope::TeamWrite, Scope::TeamAdmin];
 pub(crate) const MEMBER_READ: [Scope; 3] =
     [Scope::MemberRead, Scope::MemberWrite, Scope::MemberAdmin];
+pub(crate) const MEMBER_WRITE: [Scope; 2] = [Scope::MemberWrite, Scope::MemberAdmin];
+pub(crate) const ORGANIZATION_WRITE: [Scope; 2] = [Scope::OrgWrite, Scope::OrgAdmin];
 pub(crate) const ISSUE_WRITE: [Scope; 2] = [Scope::EventWrite, Scope::EventAdmin];
 pub(crate) const ISSUE_READ: [Scope; 3] = [Scope::EventRead, Scope::EventWrite, Scope::EventAdmin];
 
@@ -23,6 +29,8 @@ pub(crate) struct Caller {
     token: Token,
     /// The person it speaks for, if it does for one.
     user: Option<User>,
+    /// Any of these is needed for what is asked.
+    required: Vec<Scope>,
 }
 
 /// An organization that the caller can see, and the caller's membership if it is a person.
@@ -30,12 +38,41 @@ pub(crate) struct Caller {
 pub(crate) struct Seat {
     pub(crate) organization: Organization,
     pub(crate) member: Option<Member>,
+    /// What the caller may do in it: what the token allows, and the member's role as well.
+    pub(crate) scopes: Vec<Scope>,
 }
 
 impl Seat {
     /// The person who asks; `None` for an organization's token.
     pub(crate) fn user(&self) -> Option<UserId> {
         self.member.as_ref().map(|member| member.user)
+    }
+
+    /// Whether all of the organization is the caller's, and not only that of a member's own teams.
+    fn is_global(&self) -> bool {
+        let member = self.member.as_ref();
+        member.is_none_or(|member| member.role.is_global())
+    }
+
+    /// Whether the caller is in the team, or need not be.
+    pub(crate) fn reaches(&self, teams: &[TeamId]) -> bool {
+        self.is_global() || self.is_in(teams)
+    }
+
+    /// Whether the caller is a member of one of the teams.
+    pub(crate) fn is_in(&self, teams: &[TeamId]) -> bool {
+        let own = |member: &Member| member.teams.iter().any(|team| teams.contains(team));
+        self.member.as_ref().is_some_and(own)
+    }
+
+    /// Demands that the caller is in one of the teams, or need not be.
+    pub(crate) fn demand_reach(&self, teams: &[TeamId]) -> Result<(), Fault> {
+        let text = "You do not have permission to perform this action. \
+                    Required: membership of the team, or the role manager or owner.";
+        match self.reaches(teams) {
+            true => Ok(()),
+            false => Err(Fault::Client(ClientFault::Denied(text.into()))),
+        }
     }
 }
 
@@ -59,7 +96,12 @@ pub(crate) async fn caller(context: &Context, headers: &HeaderMap) -> Result<Cal
             Some(active.ok_or(Fault::Client(ClientFault::InvalidToken))?)
         }
     };
-    Ok(Caller { token, user })
+    let required = Vec::new();
+    Ok(Caller {
+        token,
+        user,
+        required,
+    })
 }
 
 /// Reads the token and demands one of `scopes`: before anything is looked up, so that a token learns
@@ -69,15 +111,12 @@ pub(crate) async fn caller_with(
     headers: &HeaderMap,
     scopes: &[Scope],
 ) -> Result<Caller, Fault> {
-    let caller = caller(context, headers).await?;
-    if scopes
-        .iter()
-        .any(|scope| caller.token.scopes.contains(scope))
-    {
-        return Ok(caller);
+    let mut caller = caller(context, headers).await?;
+    caller.required = scopes.to_vec();
+    match caller.has_one_of(&caller.token.scopes) {
+        true => Ok(caller),
+        false => Err(caller.forbidden(None)),
     }
-    let (required, has) = (scopes.to_vec(), caller.token.scopes);
-    Err(Fault::Client(ClientFault::Forbidden { required, has }))
 }
 
 impl Caller {
@@ -93,8 +132,51 @@ impl Caller {
         self.user.as_ref()
     }
 
-    /// The organization that a path names by slug or id. One that the caller cannot see does not exist.
+    /// The entry of an organization's audit log that the caller does this now.
+    pub(crate) fn audit(
+        &self,
+        context: &Context,
+        organization: OrganizationId,
+        event: AuditEvent,
+    ) -> AuditEntry {
+        let actor = match self.token.owner {
+            TokenOwner::User(user) => AuditActor::User(user),
+            TokenOwner::Organization(_) => AuditActor::Token(self.token.name.clone()),
+        };
+        event.by(actor, organization, context.clock.now(), rand::random())
+    }
+
+    fn has_one_of(&self, scopes: &[Scope]) -> bool {
+        self.required.iter().any(|scope| scopes.contains(scope))
+    }
+
+    fn forbidden(&self, role: Option<Role>) -> Fault {
+        Fault::Client(ClientFault::Forbidden {
+            required: self.required.clone(),
+            has: self.token.scopes.clone(),
+            role,
+        })
+    }
+
+    /// Demands that the member's role leaves one of the scopes that are needed.
+    pub(crate) fn demand(&self, seat: &Seat) -> Result<(), Fault> {
+        match self.has_one_of(&seat.scopes) {
+            true => Ok(()),
+            false => Err(self.forbidden(seat.member.as_ref().map(|member| member.role))),
+        }
+    }
+
+    /// The organization that a path names by slug or id, if the caller may do there what is asked. One
+    /// that the caller cannot see does not exist.
     pub(crate) async fn seat_at(&self, context: &Context, segment: &str) -> Result<Seat, Fault> {
+        let seat = self.look_at(context, segment).await?;
+        self.demand(&seat)?;
+        Ok(seat)
+    }
+
+    /// The organization that a path names, if the caller can see it: for those who look for something in
+    /// it first, and then [`Caller::demand`].
+    pub(crate) async fn look_at(&self, context: &Context, segment: &str) -> Result<Seat, Fault> {
         let found = match is_id(segment) {
             true => {
                 context
@@ -111,32 +193,36 @@ impl Caller {
             .await
     }
 
-    /// The organization with this id, if the caller can see it.
+    /// The organization with this id, if the caller can see it and may do there what is asked.
     pub(crate) async fn seat_in(
         &self,
         context: &Context,
         id: OrganizationId,
     ) -> Result<Seat, Fault> {
         let found = context.store.organization(id).await?;
-        self.seat(context, found.ok_or_else(Fault::not_found)?)
-            .await
+        let seat = self.seat(context, found.ok_or_else(Fault::not_found)?);
+        let seat = seat.await?;
+        self.demand(&seat)?;
+        Ok(seat)
     }
 
     async fn seat(&self, context: &Context, organization: Organization) -> Result<Seat, Fault> {
-        match self.token.owner {
-            TokenOwner::Organization(own) if own == organization.id => Ok(Seat {
-                organization,
-                member: None,
-            }),
-            TokenOwner::Organization(_) => Err(Fault::not_found()),
+        let member = match self.token.owner {
+            TokenOwner::Organization(own) if own == organization.id => None,
+            TokenOwner::Organization(_) => return Err(Fault::not_found()),
             TokenOwner::User(user) => {
                 let member = context.store.member(organization.id, user).await?;
-                let member = Some(member.ok_or_else(Fault::not_found)?);
-                Ok(Seat {
-                    organization,
-                    member,
-                })
+                Some(member.ok_or_else(Fault::not_found)?)
             }
+        };
+        let mut scopes = self.token.scopes.clone();
+        if let Some(member) = &member {
+            scopes.retain(|scope| member.role.scopes().contains(scope));
         }
+        Ok(Seat {
+            organization,
+            member,
+            scopes,
+        })
     }
 }

@@ -4,6 +4,7 @@
 //! the rows before it are `value * offset`. Clients only copy cursors from the header.
 
 use axum::{
+    extract::Query,
     http::{HeaderValue, Uri, header},
     response::Response,
 };
@@ -88,6 +89,13 @@ impl Paging {
         }
         answer
     }
+}
+
+/// A parameter of the query, decoded; the first of that name.
+pub(crate) fn parameter(uri: &Uri, name: &str) -> Option<String> {
+    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?;
+    let mut named = pairs.into_iter().filter(|(found, _)| found == name);
+    named.next().map(|(_, value)| value)
 }
 
 fn limit(per_page: &str) -> Result<usize, Fault> {

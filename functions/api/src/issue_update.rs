@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     extract::{Path, Request, State},
+    http::HeaderMap,
 };
 use domain::{
     Actor, ApiOrigin, Assignment, Decision, Existing, Facet, Fault, GroupState, GroupStatus,
@@ -20,11 +21,9 @@ use store::{Cause, GroupView};
 use crate::{
     Context,
     auth::{ISSUE_WRITE, Seat},
-    issues::{find, show_group},
+    body,
+    issues::{Found, find, show_group},
 };
-
-/// The largest body, in bytes: it holds a handful of short fields.
-const MAX_BODY: usize = 64 * 1024;
 
 /// What the body asks for; what it leaves out stays.
 #[derive(Debug, Default)]
@@ -74,17 +73,20 @@ async fn put(
 ) -> Answer {
     let trace = trace_of(&request);
     let (parts, body) = request.into_parts();
-    let (seat, view) = find(context, &parts.headers, organization, issue, &ISSUE_WRITE).await?;
-    let update = Update::parse(&read(body).await?)?;
-    let project = context.store.project(view.state.project).await?;
-    let project = project.ok_or_else(Fault::not_found)?;
+    let mut found = find(context, &parts.headers, organization, issue, &ISSUE_WRITE).await?;
+    let update = Update::parse(&read(&parts.headers, body).await?)?;
+    let Found {
+        seat,
+        view,
+        project,
+    } = &found;
     let assignment = match &update.assignee {
-        Some(Some(word)) => Some(Some(eligible(context, &seat, &view, &project, word).await?)),
+        Some(Some(word)) => Some(Some(eligible(context, seat, view, project, word).await?)),
         Some(None) => Some(None),
         None => None,
     };
 
-    let change = Change::new(context, &seat, trace);
+    let change = Change::new(context, seat, trace);
     if let Some(word) = update.status {
         let wish = StatusWish {
             status: word.status,
@@ -92,7 +94,7 @@ async fn put(
             acting_user: seat.user(),
         };
         let decide = |state: &GroupState| domain::set_status(state, &wish, &change.origin);
-        change.commit(context, &view, Facet::Status, decide).await?;
+        change.commit(context, view, Facet::Status, decide).await?;
     }
     if let Some(assignment) = assignment {
         let decide = |state: &GroupState| match &assignment {
@@ -100,7 +102,7 @@ async fn put(
             None => domain::clear_assignee(state, seat.user(), &change.origin),
         };
         change
-            .commit(context, &view, Facet::Assignee, decide)
+            .commit(context, view, Facet::Assignee, decide)
             .await?;
     }
     if let (Some(subscribed), Some(user)) = (update.subscribed, seat.user()) {
@@ -112,16 +114,16 @@ async fn put(
             .await?;
     }
     let view = context.store.group(view.group.id).await?;
-    show_group(context, &seat, &view.ok_or_else(Fault::not_found)?).await
+    found.view = view.ok_or_else(Fault::not_found)?;
+    show_group(context, &found).await
 }
 
-async fn read(body: Body) -> Result<Map<String, Value>, Fault> {
-    let bytes = axum::body::to_bytes(body, MAX_BODY).await;
-    let bytes = bytes.map_err(|_| Fault::detail("The request is too large."))?;
-    match serde_json::from_slice(&bytes) {
-        Ok(Value::Object(fields)) => Ok(fields),
-        Ok(_) => Err(Fault::detail("Invalid data. Expected a dictionary.")),
-        Err(error) => Err(Fault::detail(format!("JSON parse error - {error}"))),
+async fn read(headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, Fault> {
+    match body::json(headers, body).await? {
+        Value::Object(fields) => Ok(fields),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(Fault::detail("Invalid data. Expected a dictionary."))
+        }
     }
 }
 

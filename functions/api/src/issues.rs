@@ -28,8 +28,8 @@ pub(crate) async fn show(
     Path(issue): Path<String>,
     headers: HeaderMap,
 ) -> Answer {
-    let (seat, view) = find(&context, &headers, None, &issue, &ISSUE_READ).await?;
-    show_group(&context, &seat, &view).await
+    let found = find(&context, &headers, None, &issue, &ISSUE_READ).await?;
+    show_group(&context, &found).await
 }
 
 /// `GET /organizations/{organization}/issues/{issue}/`, which takes short ids too.
@@ -38,8 +38,8 @@ pub(crate) async fn show_in(
     Path((organization, issue)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Answer {
-    let (seat, view) = find(&context, &headers, Some(&organization), &issue, &ISSUE_READ).await?;
-    show_group(&context, &seat, &view).await
+    let found = find(&context, &headers, Some(&organization), &issue, &ISSUE_READ).await?;
+    show_group(&context, &found).await
 }
 
 /// `GET /issues/{issue}/activities/`
@@ -49,8 +49,8 @@ pub(crate) async fn activities(
     headers: HeaderMap,
     uri: Uri,
 ) -> Answer {
-    let (_, view) = find(&context, &headers, None, &issue, &ISSUE_READ).await?;
-    list_activities(&context, &uri, view.group.id).await
+    let found = find(&context, &headers, None, &issue, &ISSUE_READ).await?;
+    list_activities(&context, &uri, found.view.group.id).await
 }
 
 /// `GET /organizations/{organization}/issues/{issue}/activities/`
@@ -60,24 +60,34 @@ pub(crate) async fn activities_in(
     headers: HeaderMap,
     uri: Uri,
 ) -> Answer {
-    let (_, view) = find(&context, &headers, Some(&organization), &issue, &ISSUE_READ).await?;
-    list_activities(&context, &uri, view.group.id).await
+    let found = find(&context, &headers, Some(&organization), &issue, &ISSUE_READ).await?;
+    list_activities(&context, &uri, found.view.group.id).await
 }
 
-/// The group, if the caller has one of the scopes and can see its organization.
+/// An issue, and where the caller sees it from.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) seat: Seat,
+    pub(crate) view: GroupView,
+    pub(crate) project: Project,
+}
+
+/// The group, if the caller has one of the scopes and can see its organization. It goes with its project.
 pub(crate) async fn find(
     context: &Context,
     headers: &HeaderMap,
     organization: Option<&str>,
     issue: &str,
     scopes: &[Scope],
-) -> Result<(Seat, GroupView), Fault> {
+) -> Result<Found, Fault> {
     let caller = caller_with(context, headers, scopes).await?;
-    match organization {
+    let (seat, view, project) = match organization {
         None => {
             let view = by_id(context, issue).await?;
-            let seat = caller.seat_in(context, view.state.organization).await?;
-            Ok((seat, view))
+            let project = async { Ok(context.store.project(view.state.project).await?) };
+            let seat = caller.seat_in(context, view.state.organization);
+            let (seat, project) = tokio::try_join!(seat, project)?;
+            (seat, view, project)
         }
         Some(segment) => {
             let seat = caller.seat_at(context, segment).await?;
@@ -85,12 +95,19 @@ pub(crate) async fn find(
                 true => by_id(context, issue).await?,
                 false => by_short_id(context, &seat, issue).await?,
             };
-            match view.state.organization == seat.organization.id {
-                true => Ok((seat, view)),
-                false => Err(Fault::not_found()),
+            if view.state.organization != seat.organization.id {
+                return Err(Fault::not_found());
             }
+            let project = context.store.project(view.state.project).await?;
+            (seat, view, project)
         }
-    }
+    };
+    let project = project.filter(Project::is_active);
+    Ok(Found {
+        seat,
+        view,
+        project: project.ok_or_else(Fault::not_found)?,
+    })
 }
 
 async fn by_id(context: &Context, id: &str) -> Result<GroupView, Fault> {
@@ -111,15 +128,17 @@ async fn by_short_id(context: &Context, seat: &Seat, id: &str) -> Result<GroupVi
     found.ok_or_else(Fault::not_found)
 }
 
-pub(crate) async fn show_group(context: &Context, seat: &Seat, view: &GroupView) -> Answer {
-    let project = async { Ok::<_, Fault>(context.store.project(view.state.project).await?) };
-    let (project, assignee, subscription) = tokio::try_join!(
+pub(crate) async fn show_group(context: &Context, found: &Found) -> Answer {
+    let Found {
+        seat,
+        view,
         project,
+    } = found;
+    let (assignee, subscription) = tokio::try_join!(
         assignee(context, seat, view.state.assignee),
         subscription(context, seat, view.group.id),
     )?;
-    let project = project.ok_or_else(Fault::not_found)?;
-    let mut body = issue(context, seat, view, &project, assignee);
+    let mut body = issue(context, seat, view, project, assignee);
     // What somebody chose themselves has no reason that clients know.
     let reason = |it: &Subscription| it.reason.map_or("unknown", SubscriptionReason::as_str);
     let active = subscription.filter(|subscription| subscription.active);

@@ -2,13 +2,20 @@
 //!
 //! Every answer is JSON, errors included: sentry-cli takes anything else for the answer of a proxy.
 
+mod audit_log;
 mod auth;
+mod body;
+mod client_keys;
 mod cursor;
 mod issue_update;
 mod issues;
+mod members;
 mod organizations;
+mod project_deletion;
+mod projects;
 mod releases;
 mod sync_trail;
+mod teams;
 
 use std::sync::Arc;
 
@@ -18,19 +25,26 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{Next, from_fn},
     response::Response,
-    routing::get,
+    routing::{get, post},
 };
-use domain::Fault;
-use runtime::{Answer, Clock, Env, Function, StartError, json};
+use domain::{Fault, Region};
+use runtime::{Answer, Clock, Env, Function, Metric, StartError, json};
 use serde_json::json;
-use store::Store;
+use store::{Redis, Sequences, Store};
 
 /// What this function may touch.
 #[derive(Debug)]
 pub struct Context {
     store: Store,
+    sequences: Sequences,
+    /// Where clients send events, without a trailing slash: what a DSN names.
+    ingest_url: String,
     /// Where people and clients reach the bundle, without a trailing slash.
     public_url: String,
+    /// The id or slug of a project that nobody may delete; empty for none.
+    internal_project: String,
+    /// How long a deleted project can be given back, in milliseconds.
+    deletion_delay: i64,
     clock: Clock,
 }
 
@@ -38,12 +52,29 @@ pub struct Context {
 pub async fn function(env: Env) -> Result<Function, StartError> {
     let mut reader = env.reader();
     let aws = reader.aws();
-    let context = Context {
-        store: Store::new(&aws.service("DYNAMODB"), reader.text("TABLE_NAME")),
-        public_url: reader.text("PUBLIC_URL").trim_end_matches('/').to_owned(),
-        clock: reader.clock(),
-    };
+    let store = Store::new(&aws.service("DYNAMODB"), reader.text("TABLE_NAME"));
+    let public_url = reader.text("PUBLIC_URL").trim_end_matches('/').to_owned();
+    let ingest_url = reader.text("INGEST_URL").trim_end_matches('/').to_owned();
+    let region = reader.parsed_or("SNOWFLAKE_REGION_ID", Region::default());
+    let redis = Redis::new(&reader.secret("REDIS_URL"), store.clone(), || {
+        Metric::CacheUnreachable.emit();
+    });
+    let redis = reader.check("REDIS_URL", redis);
+    let internal_project = reader.parsed_or("INTERNAL_PROJECT", String::new());
+    let deletion_delay = i64::from(reader.parsed_or("DELETION_DELAY_HOURS", 0_u16)) * 3_600_000;
+    let clock = reader.clock();
     reader.finish()?;
+    let redis = redis.expect("the reader would have said that the URL is not valid");
+    let context = Context {
+        store,
+        sequences: Sequences::new(redis, region),
+        ingest_url,
+        public_url,
+        internal_project,
+        deletion_delay,
+        clock,
+    };
+    // Not to Redis: only who makes a project or a team waits for that.
     env.connect(aws.open("DYNAMODB")).await;
     Ok(Function::http(router(Arc::new(context))))
 }
@@ -58,11 +89,59 @@ fn router(context: Arc<Context>) -> Router {
         )
         .route(
             "/api/0/organizations/{organization}/projects/",
-            get(organizations::projects),
+            get(projects::list),
+        )
+        .route(
+            "/api/0/organizations/{organization}/teams/",
+            get(teams::list).post(teams::create),
+        )
+        .route(
+            "/api/0/organizations/{organization}/audit-logs/",
+            get(audit_log::list),
         )
         .route(
             "/api/0/organizations/{organization}/members/",
-            get(organizations::members),
+            get(members::list),
+        )
+        .route(
+            "/api/0/organizations/{organization}/members/{member}/",
+            get(members::show).put(members::update),
+        )
+        .route(
+            "/api/0/organizations/{organization}/members/{member}/teams/{team}/",
+            post(members::join).delete(members::leave),
+        )
+        .route(
+            "/api/0/teams/{organization}/{team}/",
+            get(teams::show).put(teams::update),
+        )
+        .route(
+            "/api/0/teams/{organization}/{team}/members/",
+            get(members::list_of_team),
+        )
+        .route(
+            "/api/0/teams/{organization}/{team}/projects/",
+            get(projects::list_of_team).post(projects::create),
+        )
+        .route(
+            "/api/0/projects/{organization}/{project}/",
+            get(projects::show)
+                .put(projects::update)
+                .delete(project_deletion::delete),
+        )
+        .route(
+            "/api/0/projects/{organization}/{project}/filters/",
+            get(projects::filters),
+        )
+        .route(
+            "/api/0/projects/{organization}/{project}/keys/",
+            get(client_keys::list).post(client_keys::create),
+        )
+        .route(
+            "/api/0/projects/{organization}/{project}/keys/{key}/",
+            get(client_keys::show)
+                .put(client_keys::update)
+                .delete(client_keys::delete),
         )
         .route(
             "/api/0/organizations/{organization}/issues/{issue}/",
@@ -82,6 +161,14 @@ fn router(context: Arc<Context>) -> Router {
             get(sync_trail::list_in),
         )
         .route("/api/0/issues/{issue}/sync/", get(sync_trail::list))
+        .route(
+            "/api/0/organizations/{organization}/deletions/",
+            get(project_deletion::list),
+        )
+        .route(
+            "/api/0/organizations/{organization}/deletions/{project}/",
+            get(project_deletion::show),
+        )
         .merge(releases::routes())
         .with_state(context)
         .layer(from_fn(always_json))
@@ -103,8 +190,8 @@ async fn always_json(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let answer = next.run(request).await;
     let kind = answer.headers().get(header::CONTENT_TYPE);
-    let silent = answer.status() == StatusCode::NO_CONTENT;
-    if silent || kind == Some(&HeaderValue::from_static("application/json")) {
+    let json_already = kind == Some(&HeaderValue::from_static("application/json"));
+    if json_already || answer.status() == StatusCode::NO_CONTENT {
         return answer;
     }
     let (parts, _) = answer.into_parts();

@@ -20,7 +20,9 @@ pub(crate) async fn list(
     headers: HeaderMap,
     uri: Uri,
 ) -> Answer {
-    let (_, view) = find(&context, &headers, None, &issue, &ISSUE_READ).await?;
+    let view = find(&context, &headers, None, &issue, &ISSUE_READ)
+        .await?
+        .view;
     answer(&context, &uri, view.group.id).await
 }
 
@@ -32,7 +34,9 @@ pub(crate) async fn list_in(
     uri: Uri,
 ) -> Answer {
     let organization = Some(organization.as_str());
-    let (_, view) = find(&context, &headers, organization, &issue, &ISSUE_READ).await?;
+    let view = find(&context, &headers, organization, &issue, &ISSUE_READ)
+        .await?
+        .view;
     answer(&context, &uri, view.group.id).await
 }
 

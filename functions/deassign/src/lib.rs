@@ -1,19 +1,24 @@
-//! `deassign`: removes a group's assignee, unless something newer has been decided since.
+//! `deassign`: removes a group's assignee, unless something newer has been decided since, and clears the
+//! caches that a removal makes wrong.
 //!
 //! It is a function of its own because much hangs on an unassignment, and none of it may hold up the
 //! next change of the same tracker.
 
 use std::sync::Arc;
 
-use domain::{Facet, Fault, Message, Outcome, Queue, Reason};
-use runtime::{Clock, Delivery, Env, Function, StartError, record_outcome};
-use store::{Cause, Store};
+use domain::{
+    ClearOwnerCaches, Deassign, Envelope, Facet, Fault, Message, Outcome, Queue, Reason, Timestamp,
+    TraceId,
+};
+use runtime::{Clock, Delivery, Env, Function, Metric, StartError, record_outcome};
+use store::{Cause, NotCleared, OwnerCaches, Redis, Store};
 use tracing::Span;
 
 /// What this function may touch.
 #[derive(Debug)]
 pub struct Context {
     store: Store,
+    caches: OwnerCaches,
     clock: Clock,
 }
 
@@ -22,12 +27,20 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
     let mut reader = env.reader();
     let aws = reader.aws();
     let store = Store::new(&aws.service("DYNAMODB"), reader.text("TABLE_NAME"));
+    let redis = Redis::new(&reader.secret("REDIS_URL"), store.clone(), || {
+        Metric::CacheUnreachable.emit();
+    });
+    let redis = reader.check("REDIS_URL", redis);
+    let clock = reader.clock();
+    reader.finish()?;
+    let redis = redis.expect("the reader would have said that the URL is not valid");
     let context = Arc::new(Context {
         store,
-        clock: reader.clock(),
+        caches: OwnerCaches::new(redis),
+        clock,
     });
-    reader.finish()?;
-    env.connect(aws.open("DYNAMODB")).await;
+    let connections = async { tokio::join!(aws.open("DYNAMODB"), context.caches.warm()) };
+    env.connect(connections).await;
     Ok(Function::queue(Queue::Deassign, move |delivery| {
         let context = context.clone();
         async move { handle(&context, delivery).await }
@@ -37,28 +50,78 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
 /// Handles one message.
 pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> {
     let envelope = delivery.envelope;
-    let Message::Deassign(message) = envelope.message else {
-        return Err(Fault::Poison(format!(
-            "{} is not for deassign",
-            envelope.message.name()
-        )));
-    };
-    Span::current()
-        .record("org.id", message.organization.number())
-        .record("group.id", message.group.number());
+    match &envelope.message {
+        Message::Deassign(message) => remove(context, message, &envelope.trace).await,
+        Message::ClearOwnerCaches(message) => clear(context, message, &envelope).await,
+        other @ (Message::SyncIssue(_)
+        | Message::PushAssignee(_)
+        | Message::DrainUpdates(_)
+        | Message::DeleteProject(_)
+        | Message::SweepDeletions(_)) => {
+            let name = other.name();
+            Err(Fault::Poison(format!("{name} is not for deassign")))
+        }
+    }
+}
 
-    let state = context.store.group_state(message.group).await?;
-    let decide = |state: &_| domain::deassign(state, &message);
+async fn remove(context: &Context, message: &Deassign, trace: &TraceId) -> Result<(), Fault> {
+    let (organization, group) = (message.organization, message.group);
+    Span::current()
+        .record("org.id", organization.number())
+        .record("group.id", group.number());
+
+    let state = context.store.group_state(group).await?;
+    let decide = |state: &_| domain::deassign(state, message);
     let cause = Cause {
         origin: &message.origin,
         facet: Facet::Assignee,
         rule: None,
-        trace: &envelope.trace,
+        trace,
         now: context.clock.now(),
     };
     let decision = context.store.change_group(state, decide, &cause).await?;
 
     let gone = Outcome::Suppressed(Reason::NoGroup);
-    record_outcome(decision.map_or(gone, |decision| decision.outcome));
+    let outcome = decision.map_or(gone, |decision| decision.outcome);
+    record_outcome(outcome);
+    if domain::leaves_caches_stale(outcome)
+        && let Err(error) = context.caches.clear(&[group]).await
+    {
+        let (store, now) = (&context.store, context.clock.now());
+        // The removal is done, whatever becomes of the caches.
+        if let Some(due) = put_off(&error, now, now) {
+            let clear = Message::ClearOwnerCaches(ClearOwnerCaches {
+                organization,
+                group,
+            });
+            store.outbox_send(clear, trace, now, due).await?;
+        }
+    }
     Ok(())
+}
+
+async fn clear(
+    context: &Context,
+    message: &ClearOwnerCaches,
+    envelope: &Envelope,
+) -> Result<(), Fault> {
+    Span::current()
+        .record("org.id", message.organization.number())
+        .record("group.id", message.group.number());
+    if let Err(error) = context.caches.clear(&[message.group]).await
+        && let Some(due) = put_off(&error, envelope.id.minted(), context.clock.now())
+    {
+        context.store.outbox_put_off(envelope, due).await?;
+    }
+    Ok(())
+}
+
+/// When it is tried again to clear them; `None` where they have ended by themselves.
+fn put_off(error: &NotCleared, sent: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    let (due, reason) = (ClearOwnerCaches::again(sent, now), error.to_string());
+    match due {
+        Some(_) => tracing::warn!(reason, "the caches are cleared later"),
+        None => tracing::warn!(reason, "the caches have ended by themselves"),
+    }
+    due
 }

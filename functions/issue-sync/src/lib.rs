@@ -42,7 +42,12 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
         Message::SyncIssue(change) => {
             sync(context, &change, &envelope.trace, delivery.attempt).await
         }
-        other @ (Message::Deassign(_) | Message::PushAssignee(_)) => Err(Fault::Poison(format!(
+        other @ (Message::Deassign(_)
+        | Message::PushAssignee(_)
+        | Message::DrainUpdates(_)
+        | Message::DeleteProject(_)
+        | Message::ClearOwnerCaches(_)
+        | Message::SweepDeletions(_)) => Err(Fault::Poison(format!(
             "{} is not for issue-sync",
             other.name()
         ))),

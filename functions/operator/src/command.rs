@@ -4,10 +4,13 @@ use domain::Fault;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::{Context, explain, identity, issues, organizations, repositories, sync, tokens};
+use crate::{
+    Context, explain, identity, issues, organizations, projects, repositories, sync, tokens,
+    undelete,
+};
 
 /// Every command: its name, its fields (`?` marks those that may be left out) and what it does.
-pub const HELP: [(&str, &str, &str); 15] = [
+pub const HELP: [(&str, &str, &str); 21] = [
     ("help", "", "lists the commands"),
     (
         "create-organization",
@@ -20,6 +23,16 @@ pub const HELP: [(&str, &str, &str); 15] = [
         "adds a person, or sets the given fields of the one with this address",
     ),
     (
+        "set-organization",
+        "organization, member_project_creation",
+        "sets whether team admins may make projects; managers and owners always may",
+    ),
+    (
+        "verify-email",
+        "email, verified? (true)",
+        "sets whether a person proved their address; only a proven one identifies them",
+    ),
+    (
         "create-team",
         "organization, slug, name",
         "makes a team, or finds the one with the slug",
@@ -30,9 +43,24 @@ pub const HELP: [(&str, &str, &str); 15] = [
         "makes a person a member, or sets the given fields of the member",
     ),
     (
+        "set-role",
+        "organization, email, role (member, admin, manager, owner)",
+        "sets the role of a member",
+    ),
+    (
         "create-project",
         "organization, team, slug, name, platform?",
-        "makes a project that the team has access to, or finds the one with the slug",
+        "makes a project that the team has access to, or finds the one with the slug; shows the DSN",
+    ),
+    (
+        "create-key",
+        "organization, project, name",
+        "makes a client key of a project, or finds the one with the name; shows its DSN",
+    ),
+    (
+        "undelete-project",
+        "organization, project (id, or the slug that it had), slug? (the one that it had)",
+        "gives back a deleted project of which nothing has been deleted yet",
     ),
     (
         "create-token",
@@ -79,6 +107,11 @@ pub const HELP: [(&str, &str, &str); 15] = [
         "organization, issue | integration (id) and key | delivery, delivery?",
         "tells how the deliveries about an issue ended, and what trackers were told, and why; all that one delivery set off",
     ),
+    (
+        "clear-owner-caches",
+        "organization, project",
+        "forgets who owns the issues of a project that were seen in the last day, as far as it is remembered in Redis",
+    ),
 ];
 
 pub(crate) async fn run(context: &Context, payload: &str) -> Result<Value, Fault> {
@@ -100,7 +133,12 @@ pub(crate) async fn run(context: &Context, payload: &str) -> Result<Value, Fault
         "create-user" => organizations::create_user(context, read(fields)?).await,
         "create-team" => organizations::create_team(context, read(fields)?).await,
         "add-member" => organizations::add_member(context, read(fields)?).await,
-        "create-project" => organizations::create_project(context, read(fields)?).await,
+        "undelete-project" => undelete::undelete(context, read(fields)?).await,
+        "set-role" => organizations::set_role(context, read(fields)?).await,
+        "set-organization" => organizations::set(context, read(fields)?).await,
+        "verify-email" => organizations::verify_email(context, read(fields)?).await,
+        "create-project" => projects::create(context, read(fields)?).await,
+        "create-key" => projects::create_key(context, read(fields)?).await,
         "create-token" => tokens::create(context, read(fields)?).await,
         "create-integration" => sync::create_integration(context, read(fields)?).await,
         "create-issue" => issues::create(context, read(fields)?).await,
@@ -110,6 +148,7 @@ pub(crate) async fn run(context: &Context, payload: &str) -> Result<Value, Fault
         "set-sync" => sync::set_sync(context, read(fields)?).await,
         "set-identity" => identity::set_identity(context, read(fields)?).await,
         "explain" => explain::explain(context, read(fields)?).await,
+        "clear-owner-caches" => issues::clear_owner_caches(context, read(fields)?).await,
         other => {
             let known: Vec<_> = HELP.iter().map(|(name, _, _)| *name).collect();
             let text = format!(

@@ -33,6 +33,11 @@ pub(crate) fn email(text: &str) -> Result<Email, Fault> {
         .map_err(|message: &str| Fault::field("email", message))
 }
 
+/// There is nobody to whom an address leads.
+pub(crate) fn unknown_user() -> Fault {
+    Fault::field("email", "There is no user with this address.")
+}
+
 /// A field names something that is not there.
 pub(crate) fn unknown(field: &str, name: &str) -> Fault {
     Fault::field(field, format!("There is no {field} \"{name}\"."))
@@ -74,7 +79,8 @@ pub(crate) async fn project(
             Err(_) => None,
         },
     };
-    let found = found.filter(|project| project.organization == organization);
+    let ours = |project: &Project| project.organization == organization && project.is_active();
+    let found = found.filter(ours);
     found.ok_or_else(|| unknown("project", text))
 }
 

@@ -85,6 +85,24 @@ pub(crate) async fn link(context: &Context, link: LinkExternalIssue) -> Result<V
     }))
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClearOwnerCaches {
+    organization: String,
+    project: String,
+}
+
+pub(crate) async fn clear_owner_caches(
+    context: &Context,
+    clear: ClearOwnerCaches,
+) -> Result<Value, Fault> {
+    let organization = organization(context, &clear.organization).await?;
+    let project = project(context, organization.id, &clear.project).await?;
+    let (store, now) = (&context.store, context.clock.now());
+    let cleared = context.caches.clear_project(store, project.id, now).await?;
+    Ok(json!({ "project": project.slug, "issues": cleared }))
+}
+
 /// A key of another form than the tracker's would never be found.
 fn check_key(provider: Provider, key: &ExternalKey) -> Result<(), Fault> {
     match provider {

@@ -10,16 +10,18 @@ mod fields;
 mod identity;
 mod issues;
 mod organizations;
+mod projects;
 mod repositories;
 mod sync;
 mod tokens;
+mod undelete;
 
 use std::sync::Arc;
 
-use domain::{ClientFault, Fault, Secret};
+use domain::{ClientFault, Fault, Region, Secret};
 use runtime::{Clock, Env, Function, Metric, StartError};
 use serde_json::{Value, json};
-use store::{KeyRing, Redis, Sequences, Store};
+use store::{KeyRing, OwnerCaches, Redis, Sequences, Store};
 
 pub use command::HELP;
 
@@ -28,9 +30,12 @@ pub use command::HELP;
 pub struct Context {
     store: Store,
     sequences: Sequences,
+    caches: OwnerCaches,
     ring: KeyRing,
     /// Where clients reach the bundle; organization tokens carry it.
     public_url: String,
+    /// Where clients send events; a DSN names it.
+    ingest_url: String,
     clock: Clock,
 }
 
@@ -40,9 +45,10 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
     let aws = reader.aws();
     let table = reader.text("TABLE_NAME");
     let public_url = reader.text("PUBLIC_URL").trim_end_matches('/').to_owned();
+    let ingest_url = reader.text("INGEST_URL").trim_end_matches('/').to_owned();
     let ring = KeyRing::parse(&reader.secret("KEY_RING"));
     let ring = reader.check("KEY_RING", ring);
-    let region = reader.parsed_or("SNOWFLAKE_REGION_ID", 0);
+    let region = reader.parsed_or("SNOWFLAKE_REGION_ID", Region::default());
     let store = Store::new(&aws.service("DYNAMODB"), table);
     let redis = Redis::new(&reader.secret("REDIS_URL"), store.clone(), || {
         Metric::CacheUnreachable.emit();
@@ -53,9 +59,11 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
     let redis = redis.expect("the reader would have said that the URL is not valid");
     let context = Arc::new(Context {
         store,
-        sequences: Sequences::new(redis, region),
+        sequences: Sequences::new(redis.clone(), region),
+        caches: OwnerCaches::new(redis),
         ring: ring.expect("the reader would have said that the ring is not valid"),
         public_url,
+        ingest_url,
         clock,
     });
     let connections = async { tokio::join!(aws.open("DYNAMODB"), context.sequences.warm()) };
@@ -90,12 +98,15 @@ fn answer(result: Result<Value, Fault>) -> Result<Value, Fault> {
         ClientFault::Nested(fields) => json!({ "error": { "fields": fields } }),
         ClientFault::Detail(detail)
         | ClientFault::Conflict(detail)
+        | ClientFault::Denied(detail)
         | ClientFault::Parameter(detail) => {
             json!({ "error": { "detail": detail } })
         }
         ClientFault::Unauthenticated
         | ClientFault::InvalidToken
         | ClientFault::Forbidden { .. }
+        | ClientFault::Moved { .. }
+        | ClientFault::UnsupportedMediaType(_)
         | ClientFault::NotFound => json!({ "error": { "detail": format!("{fault:?}") } }),
     })
 }

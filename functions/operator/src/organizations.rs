@@ -1,16 +1,16 @@
-//! Organizations, people, teams, members and projects.
+//! Organizations, people, teams and members.
 
 use domain::{
-    AuditActor, AuditEvent, ClientKey, Fault, NewProject, Organization, OrganizationId,
-    ProjectFacts, ProjectId, Role, Slug, SnowflakeModel, Team, TeamId, names,
+    AuditActor, AuditEvent, Fault, Member, MemberFacts, Organization, OrganizationId, Role, Slug,
+    Team, TeamFacts, TeamId,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::{Insert, NewMember, UserFields};
+use store::{Changed, NewMember, UserFields};
 
 use crate::{
     Context,
-    fields::{bounded, email, name, organization, team},
+    fields::{bounded, email, name, organization, team, unknown, unknown_user},
 };
 
 #[derive(Deserialize)]
@@ -25,21 +25,18 @@ pub(crate) async fn create(context: &Context, new: CreateOrganization) -> Result
     let now = context.clock.now();
     let (slug, name) = (&new.slug, &name);
     let find = || context.store.organization_by_slug(slug);
-    let make = move |id| async move {
+    let insert = move |id: OrganizationId| async move {
         let organization = Organization {
-            id: OrganizationId::new(id).map_err(|e| Fault::Poison(e.to_string()))?,
+            id,
             slug: slug.clone(),
             name: name.clone(),
             features: Vec::new(),
+            disable_member_project_creation: false,
             created: now,
         };
-        let made = context.store.create_organization(&organization).await?;
-        Ok(made.then_some(organization))
+        Ok(context.store.create_organization(organization).await?)
     };
-    let saved = context
-        .sequences
-        .find_or_make(SnowflakeModel::Organization, now, find, make)
-        .await?;
+    let saved = context.sequences.find_or_save(now, find, insert).await?;
     let organization = &saved.entity;
     Ok(json!({
         "created": saved.created,
@@ -84,6 +81,46 @@ pub(crate) async fn create_user(context: &Context, new: CreateUser) -> Result<Va
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct VerifyEmail {
+    email: String,
+    verified: Option<bool>,
+}
+
+pub(crate) async fn verify_email(context: &Context, new: VerifyEmail) -> Result<Value, Fault> {
+    let verified = new.verified.unwrap_or(true);
+    let email = email(&new.email)?;
+    let user = context.store.verify_email(&email, verified).await?;
+    let user = user.ok_or_else(unknown_user)?;
+    Ok(json!({
+        "user": { "id": user.id, "email": user.email, "verified": user.verified },
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SetOrganization {
+    organization: String,
+    member_project_creation: bool,
+}
+
+pub(crate) async fn set(context: &Context, new: SetOrganization) -> Result<Value, Fault> {
+    let found = organization(context, &new.organization).await?;
+    let disable = !new.member_project_creation;
+    let changed = context
+        .store
+        .set_member_project_creation(found.id, disable)
+        .await?;
+    let changed = changed.ok_or_else(|| unknown("organization", &new.organization))?;
+    Ok(json!({
+        "organization": {
+            "id": changed.id, "slug": changed.slug,
+            "member_project_creation": !changed.disable_member_project_creation,
+        },
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct CreateTeam {
     organization: String,
     slug: Slug,
@@ -96,26 +133,65 @@ pub(crate) async fn create_team(context: &Context, new: CreateTeam) -> Result<Va
     let now = context.clock.now();
     let (organization, slug, name) = (organization.id, &new.slug, &name);
     let find = || context.store.team_by_slug(organization, slug);
-    let make = move |id| async move {
+    let insert = move |id: TeamId| async move {
         let team = Team {
-            id: TeamId::new(id).map_err(|e| Fault::Poison(e.to_string()))?,
+            id,
             organization,
             slug: slug.clone(),
             name: name.clone(),
             created: now,
         };
-        let made = context.store.create_team(&team).await?;
-        Ok(made.then_some(team))
+        let event = AuditEvent::TeamCreate(TeamFacts::of(&team));
+        let audit = event.by(AuditActor::Operator, organization, now, rand::random());
+        Ok(context.store.create_team(team, None, &audit).await?)
     };
-    let saved = context
-        .sequences
-        .find_or_make(SnowflakeModel::Team, now, find, make)
-        .await?;
+    let saved = context.sequences.find_or_save(now, find, insert).await?;
     let team = &saved.entity;
     Ok(json!({
         "created": saved.created,
         "team": { "id": team.id, "slug": team.slug, "name": team.name },
     }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SetRole {
+    organization: String,
+    email: String,
+    role: Role,
+}
+
+/// Of somebody who is a member already: a slip in the address adds nobody.
+pub(crate) async fn set_role(context: &Context, new: SetRole) -> Result<Value, Fault> {
+    let organization = organization(context, &new.organization).await?;
+    let user = context.store.user_by_email(&email(&new.email)?).await?;
+    let user = user.ok_or_else(unknown_user)?;
+    let now = context.clock.now();
+    let decide = |seen: &Member| {
+        let changed = Member {
+            role: new.role,
+            ..seen.clone()
+        };
+        let event = AuditEvent::MemberEdit(MemberFacts::of(&changed));
+        let audit = || event.by(AuditActor::Operator, organization.id, now, rand::random());
+        (changed != *seen).then(|| (changed, audit()))
+    };
+    let changed = context
+        .store
+        .change_member(organization.id, user.id, decide);
+    match changed.await? {
+        Changed::Done(member) => Ok(json!({ "member": shown(&member) })),
+        Changed::Gone | Changed::NameTaken => {
+            let text = "There is no member with this address.";
+            Err(Fault::field("email", text))
+        }
+    }
+}
+
+fn shown(member: &Member) -> Value {
+    json!({
+        "id": member.id, "user": member.user, "role": member.role.as_str(), "teams": member.teams,
+    })
 }
 
 #[derive(Deserialize)]
@@ -130,7 +206,7 @@ pub(crate) struct AddMember {
 pub(crate) async fn add_member(context: &Context, new: AddMember) -> Result<Value, Fault> {
     let organization = organization(context, &new.organization).await?;
     let user = context.store.user_by_email(&email(&new.email)?).await?;
-    let user = user.ok_or_else(|| Fault::field("email", "There is no user with this address."))?;
+    let user = user.ok_or_else(unknown_user)?;
     let teams = match &new.teams {
         None => None,
         Some(slugs) => {
@@ -148,69 +224,12 @@ pub(crate) async fn add_member(context: &Context, new: AddMember) -> Result<Valu
     };
     let saved = context
         .store
-        .put_member(organization.id, &member, context.clock.now())
+        .put_member(
+            organization.id,
+            &member,
+            &AuditActor::Operator,
+            context.clock.now(),
+        )
         .await?;
-    let member = &saved.entity;
-    Ok(json!({
-        "created": saved.created,
-        "member": {
-            "id": member.id, "user": member.user, "role": member.role.as_str(), "teams": member.teams,
-        },
-    }))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CreateProject {
-    organization: String,
-    team: Slug,
-    slug: Slug,
-    name: String,
-    platform: Option<String>,
-}
-
-pub(crate) async fn create_project(context: &Context, new: CreateProject) -> Result<Value, Fault> {
-    let name = bounded("name", &new.name, names::MAX_PROJECT_NAME)?;
-    let platform = new
-        .platform
-        .as_deref()
-        .map(|text| bounded("platform", text, 64))
-        .transpose()?;
-    let organization = organization(context, &new.organization).await?;
-    let team = team(context, organization.id, "team", &new.team).await?;
-    let now = context.clock.now();
-    let (organization, slug) = (organization.id, &new.slug);
-    let fields = NewProject {
-        organization,
-        name,
-        platform,
-        team: team.id,
-        created: now,
-    };
-    let fields = &fields;
-    let find = || context.store.project_by_slug(organization, slug);
-    let make = move |id| async move {
-        let id = ProjectId::new(id).map_err(|e| Fault::Poison(e.to_string()))?;
-        let project = fields.project(id, slug.clone());
-        let owner = (organization, id);
-        let key = ClientKey::new(owner, ClientKey::DEFAULT_LABEL, rand::random(), now);
-        let event = AuditEvent::ProjectCreate(ProjectFacts::of(&project));
-        let audit = event.by(AuditActor::Operator, organization, now, rand::random());
-        match context.store.create_project(project, &key, &audit).await? {
-            Insert::Made(project) => Ok(Some(project)),
-            Insert::IdTaken | Insert::NameTaken => Ok(None),
-        }
-    };
-    let saved = context
-        .sequences
-        .find_or_make(SnowflakeModel::Project, now, find, make)
-        .await?;
-    let project = &saved.entity;
-    Ok(json!({
-        "created": saved.created,
-        "project": {
-            "id": project.id, "slug": project.slug, "name": project.name,
-            "platform": project.platform, "teams": project.teams,
-        },
-    }))
+    Ok(json!({ "created": saved.created, "member": shown(&saved.entity) }))
 }

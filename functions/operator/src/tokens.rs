@@ -11,7 +11,7 @@ use store::TokenHash;
 
 use crate::{
     Context,
-    fields::{email, name, organization},
+    fields::{email, name, organization, unknown_user},
     random_hex,
 };
 
@@ -49,8 +49,7 @@ pub(crate) async fn create(context: &Context, new: CreateToken) -> Result<Value,
     let (owner, text) = match (&new.email, &new.organization) {
         (Some(address), None) => {
             let user = context.store.user_by_email(&email(address)?).await?;
-            let user =
-                user.ok_or_else(|| Fault::field("email", "There is no user with this address."))?;
+            let user = user.ok_or_else(unknown_user)?;
             (TokenOwner::User(user.id), user_token())
         }
         (None, Some(slug)) => {

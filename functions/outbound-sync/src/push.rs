@@ -10,7 +10,7 @@ use store::{Ending, Outbound};
 
 use crate::{
     Context,
-    tracker::{Failure, Tracker, Wait},
+    tracker::{Failure, Stop, Tracker, Wait},
 };
 
 /// How long a lease lasts, in milliseconds: longer than a call may take.
@@ -66,7 +66,9 @@ impl Job<'_> {
         let found = self.context.store.outbound(self.push).await?;
         let provider = found.integration.as_ref().map(|found| found.provider);
         let Some(state) = &found.state else {
-            return self.nothing(provider, Reason::NoGroup).await;
+            // It was deleted, and nothing may be written where it was.
+            record_outcome(Outcome::Suppressed(Reason::NoGroup));
+            return Ok(Round::Ended);
         };
         let (link, now) = (&self.push.link, self.context.clock.now());
         let wanted = match domain::push(state, self.push, now) {
@@ -84,10 +86,11 @@ impl Job<'_> {
             Ok(integration) => integration,
             Err(reason) => return self.nothing(provider, reason).await,
         };
-        let (tracker, name) = match self.reach(integration, &found, wanted).await? {
+        let (tracker, name) = match self.reach(integration, &found, wanted).await {
             Ok(Reached::Known(tracker, name)) => (tracker, name),
             Ok(Reached::Nothing(reason)) => return self.nothing(provider, reason).await,
-            Err(failure) => return self.end(self.failed(provider, failure)).await,
+            Err(Stop::Failure(failure)) => return self.end(self.failed(provider, failure)).await,
+            Err(Stop::Fault(fault)) => return Err(fault),
         };
 
         let now = self.context.clock.now();
@@ -128,29 +131,24 @@ impl Job<'_> {
         integration: &Integration,
         found: &Outbound,
         wanted: TrackerAssignee,
-    ) -> Result<Result<Reached, Failure>, Fault> {
-        let known = match found.identity(&self.context.ring) {
-            None => return Ok(Ok(Reached::Nothing(Reason::NoIdentity))),
-            Some(Err(error)) => return Ok(Err(error.into())),
-            Some(Ok(known)) => known,
+    ) -> Result<Reached, Stop> {
+        let Some(known) = found.identity(&self.context.ring) else {
+            return Ok(Reached::Nothing(Reason::NoIdentity));
         };
-        let organization = self.push.organization;
-        let tracker = match Tracker::open(self.context, integration, organization, known).await? {
-            Ok(tracker) => tracker,
-            Err(failure) => return Ok(Err(failure)),
-        };
+        let (organization, known) = (self.push.organization, known.map_err(Failure::from)?);
+        let tracker = Tracker::open(self.context, integration, organization, known).await?;
         let TrackerAssignee::User(user) = wanted else {
-            return Ok(Ok(Reached::Known(tracker, None)));
+            return Ok(Reached::Known(tracker, None));
         };
         let user = self.context.store.user(user).await?;
         // Anybody can put an address into a profile; only a verified one is theirs.
         let Some(user) = user.filter(|user| user.verified && user.active) else {
-            return Ok(Ok(Reached::Nothing(Reason::UnknownAtTracker)));
+            return Ok(Reached::Nothing(Reason::UnknownAtTracker));
         };
-        Ok(match tracker.find(&self.push.link, &[user.email]).await {
-            Ok(Some(name)) => Ok(Reached::Known(tracker, Some(name))),
-            Ok(None) => Ok(Reached::Nothing(Reason::UnknownAtTracker)),
-            Err(failure) => Err(failure),
+        let name = tracker.find(&self.push.link, &[user.email]).await?;
+        Ok(match name {
+            Some(name) => Reached::Known(tracker, Some(name)),
+            None => Reached::Nothing(Reason::UnknownAtTracker),
         })
     }
 

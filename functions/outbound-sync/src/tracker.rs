@@ -13,7 +13,7 @@ use providers::{
         tokens::{RefreshError, RefreshRequest, Tokens},
     },
 };
-use store::{KeyRingError, KnownIdentity};
+use store::{KeyRingError, KnownIdentity, StoreError};
 
 use crate::Context;
 
@@ -33,6 +33,27 @@ pub(crate) struct Failure {
     pub(crate) sent: Sent,
     /// What the tracker said.
     pub(crate) detail: Option<String>,
+}
+
+/// Why the way to a tracker ended before anything was written there.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// What the tracker says or wants is to be decided about.
+    Failure(Failure),
+    /// The message comes back.
+    Fault(Fault),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Fault(error.into())
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -107,15 +128,12 @@ impl Tracker {
         integration: &Integration,
         organization: OrganizationId,
         known: KnownIdentity,
-    ) -> Result<Result<Self, Failure>, Fault> {
+    ) -> Result<Self, Stop> {
         match known.identity {
-            Identity::JiraServer(identity) => Ok(jira(context, integration, identity)),
+            Identity::JiraServer(identity) => Ok(jira(context, integration, identity)?),
             Identity::Vsts(identity) => {
                 let tokens = fresh(context, integration, organization, identity, known.version);
-                Ok(match tokens.await? {
-                    Ok(tokens) => azure(context, integration, tokens),
-                    Err(failure) => Err(failure),
-                })
+                Ok(azure(context, integration, tokens.await?)?)
             }
         }
     }
@@ -185,15 +203,15 @@ async fn fresh(
     organization: OrganizationId,
     identity: VstsIdentity,
     version: u64,
-) -> Result<Result<VstsIdentity, Failure>, Fault> {
+) -> Result<VstsIdentity, Stop> {
     let now = context.clock.now();
     let (Some(refresh_token), Some(client_secret)) =
         (identity.refresh_token.clone(), &context.azure.client_secret)
     else {
-        return Ok(match identity.expires <= now.seconds() {
+        return match identity.expires <= now.seconds() {
             false => Ok(identity),
-            true => Err(Failure::identity("the access token has ended")),
-        });
+            true => Err(Failure::identity("the access token has ended").into()),
+        };
     };
     let tokens = Tokens {
         access_token: identity.access_token.clone(),
@@ -201,7 +219,7 @@ async fn fresh(
         expires: identity.expires,
     };
     if !tokens.expired(now) {
-        return Ok(Ok(identity));
+        return Ok(identity);
     }
     let request = RefreshRequest {
         endpoint: context.azure.endpoint.clone(),
@@ -220,7 +238,7 @@ async fn fresh(
             let identity = Identity::Vsts(new.clone());
             let kept = store.put_identity(ring, integration.id, organization, &identity, version);
             if kept.await? {
-                return Ok(Ok(new));
+                return Ok(new);
             }
             None
         }
@@ -228,7 +246,7 @@ async fn fresh(
     };
     let (store, ring) = (&context.store, &context.ring);
     let now_there = store.identity(ring, integration.id, organization).await?;
-    Ok(match (now_there, failed) {
+    match (now_there, failed) {
         (
             Some(Ok(KnownIdentity {
                 identity: Identity::Vsts(new),
@@ -236,10 +254,8 @@ async fn fresh(
             })),
             _,
         ) if other != version => Ok(new),
-        (_, Some(RefreshError::Call(error))) => Err(Failure::from(error)),
-        (_, Some(error @ RefreshError::InvalidIdentity)) => Err(Failure::identity(error)),
-        (_, None) => Err(Failure::identity(
-            "the identity changed while it was refreshed",
-        )),
-    })
+        (_, Some(RefreshError::Call(error))) => Err(Failure::from(error).into()),
+        (_, Some(error @ RefreshError::InvalidIdentity)) => Err(Failure::identity(error).into()),
+        (_, None) => Err(Failure::identity("the identity changed while it was refreshed").into()),
+    }
 }

@@ -157,6 +157,18 @@ impl DynamoDb {
         self.0.proxy.quiet.store(quiet, Ordering::Relaxed);
     }
 
+    /// Ends a function after its `nth` call from now on: the call is carried out, and its answer one that
+    /// no client tries again.
+    pub fn end_after(&self, caller: &str, nth: u64) {
+        let before = nth.saturating_sub(1);
+        *lock(&self.0.proxy.lost) = Some((caller.to_owned(), before));
+    }
+
+    /// Whether there is still somebody to be ended, see [`DynamoDb::end_after`].
+    pub fn will_end(&self) -> bool {
+        lock(&self.0.proxy.lost).is_some()
+    }
+
     /// Every item of the table, for tests.
     ///
     /// # Errors

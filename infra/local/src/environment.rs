@@ -28,6 +28,7 @@ pub(crate) struct World<'a> {
     pub(crate) trackers: &'a Trackers,
     pub(crate) wall: &'a Wall,
     pub(crate) ring: &'a str,
+    pub(crate) parameters: &'a BTreeMap<String, String>,
 }
 
 impl World<'_> {
@@ -74,9 +75,12 @@ impl World<'_> {
         id: &str,
         attribute: Option<&str>,
     ) -> Option<String> {
+        if let Some(value) = self.parameters.get(id) {
+            return Some(value.clone());
+        }
         let queue = || template.queues.iter().find(|queue| queue.logical_id == id);
         Some(match (id, attribute) {
-            ("PublicUrl", None) => self.base_url.to_owned(),
+            ("PublicUrl" | "IngestUrl", None) => self.base_url.to_owned(),
             ("Cache", Some("PrimaryEndPoint.Address")) => "127.0.0.1".to_owned(),
             ("Cache", Some("PrimaryEndPoint.Port")) if function.in_vpc => {
                 self.redis.port().to_string()

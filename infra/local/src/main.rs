@@ -119,6 +119,7 @@ async fn stack(arguments: &Arguments) -> anyhow::Result<()> {
         faults,
         sqs_failures: arguments.faults,
         cache: local::cache(),
+        ..Options::default()
     };
     if let Some(file) = &arguments.ready_file {
         Ready::prepare(file)?;

@@ -55,6 +55,8 @@ pub struct Options {
     pub sqs_failures: f64,
     /// Where a Redis that had to be fetched is kept.
     pub cache: PathBuf,
+    /// Values of the template's parameters other than their defaults.
+    pub parameters: BTreeMap<String, String>,
 }
 
 /// A started bundle. Everything answers; messages move only when stepped, or while [`Running`].
@@ -110,6 +112,7 @@ impl Stack {
             trackers: &trackers,
             wall: &wall,
             ring: &ring,
+            parameters: &options.parameters,
         };
         let mut environments = BTreeMap::new();
         for function in &template.functions {

@@ -287,9 +287,11 @@ fn env_files_hold_the_environment_of_each_function() {
         "api",
         "deassign",
         "issue-sync",
+        "jobs",
         "operator",
         "outbound-sync",
         "outbox-relay",
+        "project-delete",
         "webhook-ingest",
     ];
     for function in functions {

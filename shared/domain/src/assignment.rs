@@ -6,9 +6,9 @@
 //! applied 10.
 
 use crate::{
-    ActivityKind, Actor, Deassign, Email, Facet, GroupState, GroupStatus, Message, Origin, Outcome,
-    Position, PositionKey, PushAssignee, Reason, SubscriptionReason, SubscriptionWrite, Substatus,
-    Told, TrackerAssignee, UserId,
+    ActivityKind, Actor, ClearOwnerCaches, Deassign, Email, Facet, GroupState, GroupStatus,
+    Message, Origin, Outcome, Position, PositionKey, PushAssignee, Reason, SubscriptionReason,
+    SubscriptionWrite, Substatus, Told, TrackerAssignee, UserId,
 };
 
 /// How a change ends, and what is to be written for it to end so.
@@ -269,7 +269,8 @@ pub fn deassign(state: &GroupState, message: &Deassign) -> Decision {
     }
 }
 
-/// Removes the assignee at once, whoever it is: for somebody who sees the group and says so.
+/// Removes the assignee at once, whoever it is: for somebody who sees the group and says so. The caches
+/// are the `deassign` function's, as after its own removals.
 pub fn clear_assignee(
     state: &GroupState,
     acting_user: Option<UserId>,
@@ -285,7 +286,17 @@ pub fn clear_assignee(
         acting_user,
         origin: origin.clone(),
     };
-    deassign(state, &now)
+    let mut decision = deassign(state, &now);
+    if let Some(write) = &mut decision.write {
+        let (organization, group) = (state.organization, state.group);
+        write
+            .messages
+            .push(Message::ClearOwnerCaches(ClearOwnerCaches {
+                organization,
+                group,
+            }));
+    }
+    decision
 }
 
 /// Where the change's stream moves to, or why it comes too late.

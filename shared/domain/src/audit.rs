@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuditEntryId, ClientKey, MemberId, OrganizationId, Project, ProjectId, ProjectStatus,
+    AuditEntryId, ClientKey, Member, MemberId, OrganizationId, Project, ProjectId, ProjectStatus,
     PublicKey, Role, Slug, Team, TeamId, Timestamp, UserId,
 };
 
@@ -48,7 +48,10 @@ pub enum AuditEvent {
     ProjectEdit(ProjectEdit),
     /// A project was given up.
     #[serde(rename = "project.remove")]
-    ProjectRemove(ProjectFacts),
+    ProjectRemove(ProjectRemoval),
+    /// The same, where the caller said what for.
+    #[serde(rename = "project.remove-with-origin")]
+    ProjectRemoveWithOrigin(ProjectRemoval),
     /// A client key was made.
     #[serde(rename = "projectkey.create")]
     ProjectKeyCreate(KeyFacts),
@@ -120,6 +123,19 @@ pub struct ProjectEdit {
     pub old_name: Option<String>,
 }
 
+/// What a project was when it was given up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectRemoval {
+    /// As it was.
+    #[serde(flatten)]
+    pub project: ProjectFacts,
+    /// The name of its deletion.
+    pub transaction_id: String,
+    /// What for, in the caller's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+}
+
 /// Which client key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)] // as in `ClientKey`
@@ -172,6 +188,18 @@ pub struct MemberFacts {
     pub teams: Vec<TeamId>,
 }
 
+impl MemberFacts {
+    /// What a membership is now.
+    pub fn of(member: &Member) -> Self {
+        Self {
+            id: member.id,
+            user: member.user,
+            role: member.role,
+            teams: member.teams.clone(),
+        }
+    }
+}
+
 /// Who came into a team, or left it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -184,10 +212,11 @@ pub struct MemberTeam {
 
 impl AuditEvent {
     /// The names of all events.
-    pub const NAMES: [&'static str; 14] = [
+    pub const NAMES: [&'static str; 15] = [
         "project.create",
         "project.edit",
         "project.remove",
+        "project.remove-with-origin",
         "projectkey.create",
         "projectkey.edit",
         "projectkey.enable",
@@ -221,7 +250,10 @@ impl AuditEvent {
     /// The id of what it was done to.
     pub fn target(&self) -> u64 {
         match self {
-            Self::ProjectCreate(facts) | Self::ProjectRemove(facts) => facts.id.number(),
+            Self::ProjectCreate(facts) => facts.id.number(),
+            Self::ProjectRemove(removal) | Self::ProjectRemoveWithOrigin(removal) => {
+                removal.project.id.number()
+            }
             Self::ProjectEdit(edit) => edit.project.id.number(),
             Self::ProjectKeyCreate(facts)
             | Self::ProjectKeyEdit(facts)
@@ -242,6 +274,7 @@ impl AuditEvent {
             Self::ProjectCreate(_)
             | Self::ProjectEdit(_)
             | Self::ProjectRemove(_)
+            | Self::ProjectRemoveWithOrigin(_)
             | Self::ProjectKeyCreate(_)
             | Self::ProjectKeyEdit(_)
             | Self::ProjectKeyEnable(_)

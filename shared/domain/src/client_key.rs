@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{OrganizationId, ProjectId, Secret, Timestamp};
+use crate::{AuditEvent, KeyFacts, OrganizationId, ProjectId, Secret, Timestamp};
 
 /// The part of a client key that clients send: 32 lowercase hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -118,6 +118,39 @@ impl ClientKey {
     fn dsn_of(&self, ingest: &str, credentials: &str) -> String {
         let (scheme, rest) = ingest.split_once("://").unwrap_or(("https", ingest));
         format!("{scheme}://{credentials}@{rest}/{}", self.project)
+    }
+}
+
+/// What somebody wants changed of a client key; what is `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct ClientKeyUpdate {
+    /// Another label.
+    pub label: Option<String>,
+    /// Whether it is to let events in.
+    pub active: Option<bool>,
+    /// Another limit; `Some(None)` for none.
+    pub rate_limit: Option<Option<RateLimit>>,
+}
+
+impl ClientKeyUpdate {
+    /// The key as it is to be and what is told of it, if that changes anything.
+    pub fn apply(&self, seen: &ClientKey) -> Option<(ClientKey, AuditEvent)> {
+        let mut key = seen.clone();
+        if let Some(label) = &self.label {
+            key.label.clone_from(label);
+        }
+        key.active = self.active.unwrap_or(seen.active);
+        key.rate_limit = self.rate_limit.unwrap_or(seen.rate_limit);
+        if key == *seen {
+            return None;
+        }
+        let facts = KeyFacts::of(&key);
+        let event = match (seen.active, key.active) {
+            (false, true) => AuditEvent::ProjectKeyEnable(facts),
+            (true, false) => AuditEvent::ProjectKeyDisable(facts),
+            (true, true) | (false, false) => AuditEvent::ProjectKeyEdit(facts),
+        };
+        Some((key, event))
     }
 }
 

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
-use crate::Scope;
+use crate::{Role, Scope, Slug};
 
 /// Field name to the messages about it, as clients show them.
 pub type FieldErrors = BTreeMap<String, Vec<String>>;
@@ -47,7 +47,20 @@ pub enum ClientFault {
         required: Vec<Scope>,
         /// What the token has.
         has: Vec<Scope>,
+        /// The member's role, where it is the role that takes from what the token has.
+        role: Option<Role>,
     },
+    /// 403: for another reason, which is told.
+    Denied(String),
+    /// 302: what the path names has another name now.
+    Moved {
+        /// Where it is.
+        url: String,
+        /// Its name.
+        slug: Slug,
+    },
+    /// 415: a body of this kind is not read.
+    UnsupportedMediaType(String),
     /// 404: absent, or not visible to the caller.
     NotFound,
     /// 409: somebody else was faster, time and again.

@@ -279,6 +279,23 @@ impl ShortId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The slug of the project.
+    pub fn project(&self) -> Slug {
+        let (project, _) = self.parts();
+        let slug = project.to_lowercase().parse();
+        slug.expect("a short id begins with a slug")
+    }
+
+    /// The number in the project, in base 32.
+    pub fn number(&self) -> &str {
+        self.parts().1
+    }
+
+    fn parts(&self) -> (&str, &str) {
+        let parts = self.0.rsplit_once('-');
+        parts.expect("a short id has a hyphen")
+    }
 }
 
 impl FromStr for ShortId {

@@ -7,6 +7,7 @@ mod activity;
 mod assignment;
 mod audit;
 mod client_key;
+mod deletion;
 mod fault;
 mod group;
 mod ids;
@@ -14,15 +15,19 @@ mod message;
 mod organization;
 mod outbound;
 mod outcome;
+mod owner_caches;
+mod platform;
 mod project;
 mod release;
 mod secret;
+mod slugs;
 mod snowflake;
 mod status;
 mod subscription;
 mod time;
 mod token;
 mod tracker;
+mod update;
 
 pub use activity::{Activity, ActivityKind};
 pub use assignment::{
@@ -31,9 +36,10 @@ pub use assignment::{
 };
 pub use audit::{
     AuditActor, AuditEntry, AuditEvent, KeyFacts, MemberFacts, MemberTeam, ProjectEdit,
-    ProjectFacts, TeamFacts,
+    ProjectFacts, ProjectRemoval, TeamFacts,
 };
-pub use client_key::{ClientKey, PublicKey, RateLimit};
+pub use client_key::{ClientKey, ClientKeyUpdate, PublicKey, RateLimit};
+pub use deletion::{DeletedRows, Deletion, DeletionStatus, Next, QUIET};
 pub use fault::{ClientFault, Fault, FieldError, FieldErrors};
 pub use group::{
     Actor, Group, GroupState, GroupStats, GroupStatus, Level, Position, PositionKey, ShortId,
@@ -44,15 +50,20 @@ pub use ids::{
     OrganizationId, ProjectId, ReleaseId, RepositoryId, TeamId, UserId,
 };
 pub use message::{
-    Deassign, Envelope, GroupCursor, Message, MessageTooLarge, Queue, SyncIssue, TraceId,
+    Deassign, DeleteProject, DrainUpdates, Envelope, GroupCursor, Message, MessageTooLarge, Queue,
+    SweepDeletions, SyncIssue, TraceId,
 };
-pub use organization::{Email, Feature, Member, Organization, Role, Slug, Team, User, names};
+pub use organization::{
+    Email, Feature, Member, Organization, Role, Slug, Team, TeamUpdate, User, names,
+};
 pub use outbound::{
     Failing, Lease, Link, LinkState, Push, PushAssignee, Sent, Settled, Told, TrackerAssignee,
     echo, push, settle,
 };
 pub use outcome::{AssigneeMove, Direction, Outcome, Reason, Rule, SyncRecord};
-pub use project::{InboundFilter, NewProject, Project, ProjectFlags, ProjectStatus};
+pub use owner_caches::{ClearOwnerCaches, leaves_caches_stale};
+pub use platform::{INVALID_PLATFORM, is_platform};
+pub use project::{InboundFilter, NewProject, Project, ProjectFlags, ProjectStatus, ProjectUpdate};
 pub use release::{
     Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, Deploy,
     EnvironmentName, FileChange, Generation, GivenAuthor, GivenCommit, InvalidQuery,
@@ -61,7 +72,8 @@ pub use release::{
     write_commit,
 };
 pub use secret::Secret;
-pub use snowflake::{Snowflake, SnowflakeError, SnowflakeModel};
+pub use slugs::{RESERVED_PROJECT_SLUGS, SlugRandom, slug_candidates};
+pub use snowflake::{Region, Snowflake, SnowflakeError, SnowflakeId, SnowflakeModel};
 pub use status::{StatusWish, set_status};
 pub use subscription::{SubscriptionReason, SubscriptionWrite};
 pub use time::Timestamp;
@@ -71,3 +83,4 @@ pub use tracker::{
     IntegrationStatus, JiraServerIdentity, Origin, Provider, StatusChange, SyncSwitches,
     TrackerOrigin, VstsIdentity,
 };
+pub use update::{OrganizationCategory, Update, UpdateSchedule, UpdateShard, WaitingUpdate};

@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AssigneeChange, Email, GroupId, MessageId, OrganizationId, Origin, PushAssignee, StatusChange,
-    TrackerOrigin, UserId,
+    AssigneeChange, ClearOwnerCaches, Email, GroupId, MessageId, OrganizationId, Origin, ProjectId,
+    PushAssignee, StatusChange, Timestamp, TrackerOrigin, UpdateShard, UserId,
 };
 
 /// The largest message, in bytes of JSON: SQS's classic limit, which every tool around it knows.
@@ -73,6 +73,18 @@ pub enum Message {
     /// Bring a linked issue's assignee in step.
     #[serde(rename = "PushAssignee.v1")]
     PushAssignee(PushAssignee),
+    /// Tell of the updates that wait in a shard.
+    #[serde(rename = "DrainUpdates.v1")]
+    DrainUpdates(DrainUpdates),
+    /// Delete some more of a project.
+    #[serde(rename = "DeleteProject.v1")]
+    DeleteProject(DeleteProject),
+    /// Send again what deletions wait for.
+    #[serde(rename = "SweepDeletions.v1")]
+    SweepDeletions(SweepDeletions),
+    /// Forget what is remembered of a group's owners.
+    #[serde(rename = "ClearOwnerCaches.v1")]
+    ClearOwnerCaches(ClearOwnerCaches),
 }
 
 impl Message {
@@ -80,8 +92,11 @@ impl Message {
     pub fn queue(&self) -> Queue {
         match self {
             Self::SyncIssue(_) => Queue::IssueSync,
-            Self::Deassign(_) => Queue::Deassign,
+            // Caches are for functions beside Redis, and removals are what makes them wrong.
+            Self::Deassign(_) | Self::ClearOwnerCaches(_) => Queue::Deassign,
             Self::PushAssignee(_) => Queue::OutboundSync,
+            Self::DrainUpdates(_) | Self::SweepDeletions(_) => Queue::Jobs,
+            Self::DeleteProject(_) => Queue::ProjectDelete,
         }
     }
 
@@ -91,6 +106,10 @@ impl Message {
             Self::SyncIssue(_) => "SyncIssue",
             Self::Deassign(_) => "Deassign",
             Self::PushAssignee(_) => "PushAssignee",
+            Self::DrainUpdates(_) => "DrainUpdates",
+            Self::DeleteProject(_) => "DeleteProject",
+            Self::SweepDeletions(_) => "SweepDeletions",
+            Self::ClearOwnerCaches(_) => "ClearOwnerCaches",
         }
     }
 }
@@ -101,15 +120,25 @@ impl Message {
 pub enum Queue {
     /// Changes at trackers.
     IssueSync,
-    /// Unassignments.
+    /// Unassignments, and the caches that they make wrong.
     Deassign,
     /// What trackers are told.
     OutboundSync,
+    /// Bounded work that nobody waits for.
+    Jobs,
+    /// Projects that are being deleted.
+    ProjectDelete,
 }
 
 impl Queue {
     /// Every queue.
-    pub const ALL: [Self; 3] = [Self::IssueSync, Self::Deassign, Self::OutboundSync];
+    pub const ALL: [Self; 5] = [
+        Self::IssueSync,
+        Self::Deassign,
+        Self::OutboundSync,
+        Self::Jobs,
+        Self::ProjectDelete,
+    ];
 
     /// The queue's and the consumer's name.
     pub fn as_str(self) -> &'static str {
@@ -117,6 +146,8 @@ impl Queue {
             Self::IssueSync => "issue-sync",
             Self::Deassign => "deassign",
             Self::OutboundSync => "outbound-sync",
+            Self::Jobs => "jobs",
+            Self::ProjectDelete => "project-delete",
         }
     }
 
@@ -126,6 +157,8 @@ impl Queue {
             Self::IssueSync => "ISSUE_SYNC_QUEUE_URL",
             Self::Deassign => "DEASSIGN_QUEUE_URL",
             Self::OutboundSync => "OUTBOUND_SYNC_QUEUE_URL",
+            Self::Jobs => "JOBS_QUEUE_URL",
+            Self::ProjectDelete => "PROJECT_DELETE_QUEUE_URL",
         }
     }
 }
@@ -168,6 +201,33 @@ pub struct Deassign {
     pub acting_user: Option<UserId>,
     /// What brought it about. If a tracker did, its position must still be the newest one.
     pub origin: Origin,
+}
+
+/// "Updates wait in this shard."
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainUpdates {
+    /// Which.
+    pub shard: UpdateShard,
+    /// When they are due: a shard that is put off until later than that is left alone.
+    pub due: Timestamp,
+}
+
+/// "Delete the next batch of this project."
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteProject {
+    /// The organization that owns the project.
+    pub organization: OrganizationId,
+    /// Which.
+    pub project: ProjectId,
+    /// The batch: another one is under work or done if the deletion is not at this step.
+    pub step: u64,
+}
+
+/// "Look which deletions nobody works on."
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SweepDeletions {
+    /// Where to go on, when there are more than one message handles.
+    pub after: Option<ProjectId>,
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Serialize};
 
-use crate::{MemberId, OrganizationId, TeamId, Timestamp, UserId};
+use crate::{MemberId, OrganizationId, Scope, TeamId, Timestamp, UserId};
 
 /// Limits on names that people give.
 pub mod names {
@@ -25,6 +25,11 @@ impl Slug {
     /// What is wrong with a text that is no slug.
     pub const INVALID: &'static str = "Enter a valid slug consisting of lowercase letters, numbers, \
          underscores or hyphens. It cannot be entirely numeric.";
+
+    /// 32 hexadecimal digits for what is to be found under no name any more. The first one is a letter.
+    pub fn hidden(random: u128) -> Self {
+        Self(format!("{:032x}", random | 0xA << 124))
+    }
 
     /// The text.
     pub fn as_str(&self) -> &str {
@@ -127,6 +132,9 @@ pub struct Organization {
     pub name: String,
     /// What is switched on.
     pub features: Vec<Feature>,
+    /// Whether only those who may change the organization may make projects in it.
+    #[serde(default)]
+    pub disable_member_project_creation: bool,
     /// When it was made.
     pub created: Timestamp,
 }
@@ -157,8 +165,8 @@ pub struct User {
     pub created: Timestamp,
 }
 
-/// What a member may do in an organization, in Sentry's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What a member may do in an organization, in Sentry's names, the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
 pub enum Role {
@@ -177,6 +185,61 @@ impl Role {
             Self::Manager => "manager",
             Self::Owner => "owner",
         }
+    }
+
+    /// What a member of this role may do, whatever a token of theirs allows. CI's scope is everybody's,
+    /// because every member may make releases.
+    pub fn scopes(self) -> &'static [Scope] {
+        // Each role may do what the one before it may.
+        const OWNER: [Scope; 20] = [
+            Scope::OrgRead,
+            Scope::OrgCi,
+            Scope::MemberRead,
+            Scope::TeamRead,
+            Scope::ProjectRead,
+            Scope::ProjectReleases,
+            Scope::EventRead,
+            Scope::EventWrite,
+            Scope::EventAdmin,
+            Scope::AlertsRead,
+            Scope::AlertsWrite,
+            // An admin's as well.
+            Scope::OrgIntegrations,
+            Scope::TeamWrite,
+            Scope::TeamAdmin,
+            Scope::ProjectWrite,
+            Scope::ProjectAdmin,
+            // A manager's as well.
+            Scope::OrgWrite,
+            Scope::MemberWrite,
+            Scope::MemberAdmin,
+            // An owner's alone.
+            Scope::OrgAdmin,
+        ];
+        let count = match self {
+            Self::Member => 11,
+            Self::Admin => 16,
+            Self::Manager => 19,
+            Self::Owner => 20,
+        };
+        &OWNER[..count]
+    }
+
+    /// Whether what the role allows reaches every team and project, not only the member's own.
+    pub fn is_global(self) -> bool {
+        match self {
+            Self::Member | Self::Admin => false,
+            Self::Manager | Self::Owner => true,
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let all = [Self::Member, Self::Admin, Self::Manager, Self::Owner];
+        all.into_iter().find(|role| role.as_str() == text).ok_or(())
     }
 }
 
@@ -210,6 +273,27 @@ pub struct Team {
     pub created: Timestamp,
 }
 
+/// What somebody wants changed of a team; what is `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct TeamUpdate {
+    /// Another name.
+    pub name: Option<String>,
+    /// Another slug.
+    pub slug: Option<Slug>,
+}
+
+impl TeamUpdate {
+    /// The team as it is to be, if that changes anything.
+    pub fn apply(&self, seen: &Team) -> Option<Team> {
+        let team = Team {
+            name: self.name.clone().unwrap_or_else(|| seen.name.clone()),
+            slug: self.slug.clone().unwrap_or_else(|| seen.slug.clone()),
+            ..seen.clone()
+        };
+        (team != *seen).then_some(team)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,6 +305,15 @@ mod tests {
         }
         for bad in ["", "Web", "a b", "12", "ü", "a/b", &"s".repeat(51)] {
             assert!(bad.parse::<Slug>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_hidden_slug_is_one() {
+        for random in [0, u128::MAX, 0x1234] {
+            let hidden = Slug::hidden(random);
+            assert_eq!(hidden.as_str().parse(), Ok(hidden.clone()));
+            assert_eq!(hidden.as_str().len(), 32);
         }
     }
 
@@ -237,6 +330,33 @@ mod tests {
             "ana@",
         ] {
             assert_eq!(folded(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn each_role_may_do_what_the_one_below_it_may() {
+        let roles = [Role::Member, Role::Admin, Role::Manager, Role::Owner];
+        for pair in roles.windows(2) {
+            assert!(pair[0] < pair[1]);
+            assert!(pair[1].scopes().starts_with(pair[0].scopes()));
+        }
+        let all = Scope::ALL.map(|(scope, _)| scope);
+        let mut owner = Role::Owner.scopes().to_vec();
+        owner.sort();
+        assert_eq!(owner, all);
+        let may = |role: Role, scope| role.scopes().contains(&scope);
+        for (scope, least) in [
+            (Scope::ProjectReleases, Role::Member),
+            (Scope::EventAdmin, Role::Member),
+            (Scope::ProjectWrite, Role::Admin),
+            (Scope::TeamAdmin, Role::Admin),
+            (Scope::OrgWrite, Role::Manager),
+            (Scope::MemberAdmin, Role::Manager),
+            (Scope::OrgAdmin, Role::Owner),
+        ] {
+            for role in roles {
+                assert_eq!(may(role, scope), role >= least, "{scope} of {role:?}");
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
 //! no longer so. What a tracker has is known from what it told last or took last; while a write is under
 //! way, or after its answer was lost, it is not known, and the same may be written once more.
 
-use std::fmt;
+use std::{cmp::Ordering, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -270,19 +270,25 @@ pub fn settle(
                 let key = PositionKey::new(link.integration, &link.external_issue, Facet::Assignee);
                 (key, Position::revision(revision))
             });
-            let position = position.filter(|(key, position)| {
-                let newest = state.positions.get(key);
-                newest.is_none_or(|newest| newest < position)
-            });
-            let latest = match revision {
-                Some(_) => position.is_some(),
-                None => !told,
+            let newest = position.as_ref().map(|(key, _)| state.positions.get(key));
+            let order = newest
+                .zip(position.as_ref())
+                .map(|(newest, (_, position))| {
+                    newest.map_or(Ordering::Greater, |newest| position.cmp(newest))
+                });
+            let latest = match order {
+                // Equal: the newest revision already was as the write wants it, and nothing was counted.
+                Some(Ordering::Greater | Ordering::Equal) => true,
+                // Unless something newer was told meanwhile, the answer is the last word, also of a tracker
+                // that counts anew.
+                Some(Ordering::Less) | None => !told,
             };
+            let position = position.filter(|_| order == Some(Ordering::Greater));
             let link = match latest {
                 true => LinkState {
                     sending: None,
                     known: Some(value),
-                    settled: leased.version,
+                    settled: free.settled.max(leased.version),
                     ..free
                 },
                 false => LinkState {

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Member, OrganizationId, ProjectId, Slug, TeamId, Timestamp};
+use crate::{
+    Member, OrganizationId, ProjectEdit, ProjectFacts, ProjectId, Slug, TeamId, Timestamp,
+};
 
 /// Where a project is in its life. Only an active one is shown, changed or sent events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -153,9 +155,51 @@ impl NewProject {
 }
 
 impl Project {
+    /// Whether it is shown, changed or sent events at all.
+    pub fn is_active(&self) -> bool {
+        self.status == ProjectStatus::Active
+    }
+
     /// Access comes from a team of the project, not from being in the organization.
     pub fn admits(&self, member: &Member) -> bool {
-        member.teams.iter().any(|team| self.teams.contains(team))
+        self.is_active() && member.teams.iter().any(|team| self.teams.contains(team))
+    }
+}
+
+/// What somebody wants changed of a project; what is `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct ProjectUpdate {
+    /// Another name.
+    pub name: Option<String>,
+    /// Another slug.
+    pub slug: Option<Slug>,
+    /// Another platform; `Some(None)` for none.
+    pub platform: Option<Option<String>>,
+}
+
+impl ProjectUpdate {
+    /// The project as it is to be and what is told of it, if that changes anything. A project that is not
+    /// active is not changed.
+    pub fn apply(&self, seen: &Project) -> Option<(Project, ProjectEdit)> {
+        let mut project = seen.clone();
+        if let Some(name) = &self.name {
+            project.name.clone_from(name);
+        }
+        if let Some(slug) = &self.slug {
+            project.slug = slug.clone();
+        }
+        if let Some(platform) = &self.platform {
+            project.platform.clone_from(platform);
+        }
+        if project == *seen || seen.status != ProjectStatus::Active {
+            return None;
+        }
+        let edit = ProjectEdit {
+            project: ProjectFacts::of(&project),
+            old_slug: (seen.slug != project.slug).then(|| seen.slug.clone()),
+            old_name: (seen.name != project.name).then(|| seen.name.clone()),
+        };
+        Some((project, edit))
     }
 }
 

@@ -3,9 +3,9 @@
 //! From the top: 5 bits of version (bit-reversed), 32 of seconds since the epoch, 12 of region, 4 of
 //! sequence.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
-use crate::Timestamp;
+use crate::{InvalidId, OrganizationId, ProjectId, TeamId, Timestamp};
 
 /// 2022-08-08T00:00:00Z, in seconds since 1970.
 const EPOCH: i64 = 1_659_916_800;
@@ -35,6 +35,65 @@ impl SnowflakeModel {
         }
     }
 }
+
+/// An id that is a snowflake. Those of other entities are none, so saving anything else under one does not
+/// compile.
+pub trait SnowflakeId: Copy + fmt::Display {
+    /// Whose sequence it is from.
+    const MODEL: SnowflakeModel;
+
+    /// The id as a type.
+    fn of(number: u64) -> Result<Self, InvalidId>;
+}
+
+impl SnowflakeId for OrganizationId {
+    const MODEL: SnowflakeModel = SnowflakeModel::Organization;
+
+    fn of(number: u64) -> Result<Self, InvalidId> {
+        Self::new(number)
+    }
+}
+
+impl SnowflakeId for TeamId {
+    const MODEL: SnowflakeModel = SnowflakeModel::Team;
+
+    fn of(number: u64) -> Result<Self, InvalidId> {
+        Self::new(number)
+    }
+}
+
+impl SnowflakeId for ProjectId {
+    const MODEL: SnowflakeModel = SnowflakeModel::Project;
+
+    fn of(number: u64) -> Result<Self, InvalidId> {
+        Self::new(number)
+    }
+}
+
+/// The region of an installation, 0 without regions: 12 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Region(u16);
+
+impl Region {
+    /// The number in the ids.
+    pub fn number(self) -> u16 {
+        self.0
+    }
+}
+
+impl FromStr for Region {
+    type Err = SnowflakeError;
+
+    fn from_str(text: &str) -> Result<Self, SnowflakeError> {
+        let number = text.parse().ok().filter(|number: &u16| *number < 1 << 12);
+        number.map(Self).ok_or(REGION_TOO_LARGE)
+    }
+}
+
+const REGION_TOO_LARGE: SnowflakeError = SnowflakeError {
+    segment: "Region ID",
+    bits: 12,
+};
 
 /// The parts of an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +190,39 @@ mod tests {
     fn versions_are_written_lowest_bit_first() {
         let written: Vec<_> = [1, 2, 3, 4, 31].map(reverse_5).into();
         assert_eq!(written, [16, 8, 24, 4, 31]);
+    }
+
+    #[test]
+    fn writing_a_version_backwards_twice_gives_it_back() {
+        for version in 0..32 {
+            assert_eq!(reverse_5(reverse_5(version)), version);
+        }
+    }
+
+    #[test]
+    fn every_id_survives_being_read_as_a_double() {
+        for id in [
+            id(0, 0, 0),
+            id(59_918_400, 1, 15),
+            id(0xFFFF_FFFF, 4095, 15),
+        ] {
+            assert!(id < 1 << 53);
+            let text = serde_json::to_string(&id).unwrap();
+            let double: f64 = serde_json::from_str(&text).unwrap();
+            assert_eq!(format!("{double:.0}"), text);
+        }
+    }
+
+    #[test]
+    fn a_region_has_twelve_bits() {
+        for region in [0, 1, 2, 4095] {
+            let read: Region = region.to_string().parse().unwrap();
+            assert_eq!(Snowflake::decode(id(7, read.number(), 3)).region, region);
+        }
+        for bad in ["4096", "70000", "-1", "x", ""] {
+            let error = bad.parse::<Region>().unwrap_err().to_string();
+            assert_eq!(error, "Region ID exceed max bit value of 12", "{bad}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use axum::{
     middleware::{Next, from_fn},
     response::{IntoResponse, Response},
 };
-use domain::{ClientFault, Fault, Scope, TraceId};
+use domain::{ClientFault, Fault, Scope, Slug, TraceId};
 use lambda_http::{Adapter, LambdaEvent, RequestExt, Service, request::LambdaRequest};
 use serde::Serialize;
 use serde_json::json;
@@ -18,6 +18,9 @@ use crate::{Function, Invocation};
 
 /// How long a caller is asked to wait after a 503.
 const RETRY_AFTER: &str = "1";
+
+/// What every 403 begins with.
+const DENIED: &str = "You do not have permission to perform this action.";
 
 /// What handlers of HTTP functions return.
 pub type Answer = Result<Response, HttpFault>;
@@ -141,12 +144,24 @@ fn refused(fault: ClientFault) -> Response {
             detail(StatusCode::UNAUTHORIZED, text)
         }
         ClientFault::InvalidToken => detail(StatusCode::UNAUTHORIZED, "Invalid token"),
-        ClientFault::Forbidden { required, has } => {
-            let text = "You do not have permission to perform this action.";
+        ClientFault::Forbidden {
+            required,
+            has,
+            role,
+        } => {
             let (required, has) = (names(&required), names(&has));
-            let text = format!("{text} Required: one of {required}. This token has: {has}.");
+            let mut text = format!("{DENIED} Required: one of {required}. This token has: {has}.");
+            if let Some(role) = role {
+                text.push_str(&format!(" The role {} does not allow it.", role.as_str()));
+            }
             detail(StatusCode::FORBIDDEN, text)
         }
+        ClientFault::Denied(text) => detail(StatusCode::FORBIDDEN, text),
+        ClientFault::Moved { url, slug } => moved(&url, &slug),
+        ClientFault::UnsupportedMediaType(kind) => detail(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            format!("Unsupported media type \"{kind}\" in request."),
+        ),
         ClientFault::NotFound => detail(
             StatusCode::NOT_FOUND,
             "The requested resource does not exist",
@@ -161,6 +176,23 @@ fn refused(fault: ClientFault) -> Response {
             json(StatusCode::BAD_REQUEST, &json!({ "detail": detail }))
         }
     }
+}
+
+/// Clients that follow redirects take the header, sentry-cli the slug.
+fn moved(url: &str, slug: &Slug) -> Response {
+    let body = json!({
+        "slug": slug,
+        "detail": {
+            "code": "resource-moved",
+            "message": "Resource has been moved",
+            "extra": { "url": url, "slug": slug },
+        },
+    });
+    let mut answer = json(StatusCode::FOUND, &body);
+    if let Ok(location) = HeaderValue::from_str(url) {
+        answer.headers_mut().insert(header::LOCATION, location);
+    }
+    answer
 }
 
 fn names(scopes: &[Scope]) -> String {

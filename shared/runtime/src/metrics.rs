@@ -34,6 +34,9 @@ pub enum Metric {
         /// How.
         outcome: Outcome,
     },
+    /// A change to one group that was given up: it cannot be made, or could not for a day. Beside its outcome,
+    /// whose reasons one alarm cannot watch all.
+    SyncGivenUp,
     /// A message that failed and will come back. `queue`.
     MessageFailed {
         /// From which queue.
@@ -61,11 +64,12 @@ pub enum Metric {
 
 impl Metric {
     /// Every metric's name with its unit, in the order of the enum.
-    pub const NAMES: [(&'static str, &'static str); 9] = [
+    pub const NAMES: [(&'static str, &'static str); 10] = [
         ("DeliveryAccepted", "Count"),
         ("DeliveryIgnored", "Count"),
         ("DeliveryRefused", "Count"),
         ("SyncOutcome", "Count"),
+        ("SyncGivenUp", "Count"),
         ("MessageFailed", "Count"),
         ("OutboxSent", "Count"),
         ("OutboxDelay", "Milliseconds"),
@@ -129,11 +133,12 @@ impl Metric {
                     ],
                 )
             }
-            Self::MessageFailed { queue } => (4, 1, vec![("queue", queue.as_str().into())]),
-            Self::OutboxSent { count } => (5, count, Vec::new()),
-            Self::OutboxDelay { milliseconds } => (6, milliseconds, Vec::new()),
-            Self::OutboxAge { milliseconds } => (7, milliseconds, Vec::new()),
-            Self::CacheUnreachable => (8, 1, Vec::new()),
+            Self::SyncGivenUp => (4, 1, Vec::new()),
+            Self::MessageFailed { queue } => (5, 1, vec![("queue", queue.as_str().into())]),
+            Self::OutboxSent { count } => (6, count, Vec::new()),
+            Self::OutboxDelay { milliseconds } => (7, milliseconds, Vec::new()),
+            Self::OutboxAge { milliseconds } => (8, milliseconds, Vec::new()),
+            Self::CacheUnreachable => (9, 1, Vec::new()),
         }
     }
 }

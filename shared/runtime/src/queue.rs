@@ -6,6 +6,7 @@ use std::{future::Future, panic::AssertUnwindSafe, sync::Arc};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use domain::{ClientFault, Envelope, Fault, Outcome, Queue};
 use futures_util::{FutureExt, future::join_all};
+use serde::Deserialize;
 use tracing::{Instrument, Span, field::Empty};
 
 use crate::{Function, Metric};
@@ -34,6 +35,35 @@ impl Function {
                 let event: SqsEvent = serde_json::from_str(&invocation.payload)?;
                 let failed = batch(queue, &*handler, event).await;
                 Ok(serde_json::to_string(&failed)?)
+            }
+        })
+    }
+}
+
+/// What tells an event of a schedule from any other.
+#[derive(Deserialize)]
+struct ScheduledEvent {
+    #[serde(rename = "detail-type")]
+    detail_type: Option<String>,
+}
+
+impl Function {
+    /// The same function, which is woken by a schedule as well.
+    pub fn on_schedule<H, F>(self, handler: H) -> Self
+    where
+        H: Fn() -> F + Send + Sync + 'static,
+        F: Future<Output = Result<(), Fault>> + Send + 'static,
+    {
+        let handler = Arc::new(handler);
+        Self::new(move |invocation| {
+            let (handler, others) = (handler.clone(), self.clone());
+            async move {
+                let event: ScheduledEvent = serde_json::from_str(&invocation.payload)?;
+                if event.detail_type.is_none() {
+                    return others.invoke(invocation).await;
+                }
+                handler().await?;
+                Ok("null".to_owned())
             }
         })
     }
@@ -130,11 +160,14 @@ fn report(fault: &Fault) {
             let reason = match client {
                 ClientFault::Detail(detail)
                 | ClientFault::Conflict(detail)
+                | ClientFault::Denied(detail)
                 | ClientFault::Parameter(detail) => detail.clone(),
                 ClientFault::Fields(fields) => format!("{fields:?}"),
                 ClientFault::Unauthenticated
                 | ClientFault::InvalidToken
                 | ClientFault::Forbidden { .. }
+                | ClientFault::Moved { .. }
+                | ClientFault::UnsupportedMediaType(_)
                 | ClientFault::NotFound
                 | ClientFault::Nested(_) => format!("{client:?}"),
             };
@@ -160,6 +193,7 @@ pub fn record_outcome(outcome: Outcome) {
             );
         }
         Outcome::Dead(reason) => {
+            Metric::SyncGivenUp.emit();
             tracing::error!(outcome = name, reason = reason.as_str(), "given up");
         }
     }
@@ -192,7 +226,12 @@ mod tests {
             // The version says what happens to the message.
             let version = match delivery.envelope.message {
                 Message::Deassign(message) => message.seen_version,
-                Message::SyncIssue(_) | Message::PushAssignee(_) => 0,
+                Message::SyncIssue(_)
+                | Message::PushAssignee(_)
+                | Message::DrainUpdates(_)
+                | Message::DeleteProject(_)
+                | Message::ClearOwnerCaches(_)
+                | Message::SweepDeletions(_) => 0,
             };
             assert_ne!(version, 2, "panics when called");
             async move {

@@ -38,10 +38,10 @@ impl Store {
         let pk = keys::organization(organization).pk;
         let mut filters = Vec::new();
         if let Some(event) = filter.event {
-            filters.push(Filter::new("event", text(event)));
+            filters.push(Filter::is("event", text(event)));
         }
         if let Some(actor) = &filter.actor {
-            filters.push(Filter::new("actor", value(actor)?));
+            filters.push(Filter::is("actor", value(actor)?));
         }
         let query = Query {
             descending: true,

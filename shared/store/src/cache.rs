@@ -1,7 +1,7 @@
 //! The connection to Redis: opened when first needed, again after it broke, and elsewhere if the cache
 //! has moved. Redis is never a hard dependency, so everything here ends soon.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use domain::{Secret, Timestamp};
 use redis::{
@@ -14,8 +14,11 @@ use crate::{cache_endpoint::CacheEndpoint, table::Store};
 const CONNECT: Duration = Duration::from_millis(250);
 const ANSWER: Duration = Duration::from_millis(150);
 
-/// Redis, as functions in the VPC reach it.
-pub struct Redis {
+/// Redis, as functions in the VPC reach it. Clones share one connection.
+#[derive(Clone)]
+pub struct Redis(Arc<Shared>);
+
+struct Shared {
     /// Where it was when the function was deployed.
     deployed: Address,
     /// Knows where it has been heard of since.
@@ -69,22 +72,22 @@ impl Redis {
             open: None,
             opened: 0,
         };
-        Ok(Self {
+        Ok(Self(Arc::new(Shared {
             deployed,
             store,
             unreachable,
             state: Mutex::new(state),
-        })
+        })))
     }
 
     /// Opens the connection, so that the first request does not wait for it. Failure does not matter.
     pub async fn warm(&self) {
         if !matches!(
             // Said before the cold start, which waits for other connections too, gives up.
-            tokio::time::timeout(CONNECT, self.connection()).await,
+            tokio::time::timeout(CONNECT, self.0.connection()).await,
             Ok(Ok(_))
         ) {
-            (self.unreachable)();
+            (self.0.unreachable)();
         }
     }
 
@@ -96,13 +99,15 @@ impl Redis {
     where
         F: Future<Output = Result<T, RedisError>>,
     {
-        let result = self.run_twice(work).await;
+        let result = self.0.run_twice(work).await;
         if result.as_ref().is_err_and(is_broken) {
-            (self.unreachable)();
+            (self.0.unreachable)();
         }
         result
     }
+}
 
+impl Shared {
     async fn run_twice<T, F>(
         &self,
         work: impl Fn(MultiplexedConnection) -> F,

@@ -56,6 +56,12 @@ impl Store {
         self.list(query, skip, limit).await
     }
 
+    /// All keys of a project, in the order of the keys.
+    pub async fn all_client_keys(&self, project: ProjectId) -> Result<Vec<ClientKey>, StoreError> {
+        let pk = keys::project(project).pk;
+        self.query_all(Query::prefix(&pk, keys::CLIENT_KEYS)).await
+    }
+
     /// Stores a new key.
     pub async fn create_client_key(
         &self,

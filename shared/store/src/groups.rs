@@ -69,6 +69,19 @@ pub struct Assignables {
     pub members: HashMap<(OrganizationId, UserId), Member>,
 }
 
+/// Some of a project's groups, and where the others follow.
+#[derive(Debug)]
+pub struct GroupsSeen {
+    /// The groups, those first that were seen last.
+    pub groups: Vec<GroupId>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<GroupsCursor>,
+}
+
+/// A place in the list of a project's groups.
+#[derive(Debug)]
+pub struct GroupsCursor(Item);
+
 /// How many external issues one group can be linked to: a change of its assignee tells all of them.
 pub const MOST_LINKS: usize = 8;
 
@@ -84,13 +97,22 @@ pub enum Linked {
 }
 
 #[derive(Serialize, Deserialize)]
-struct GroupRef {
-    group: GroupId,
+pub(crate) struct GroupRef {
+    pub(crate) group: GroupId,
+}
+
+/// A group as it is written: with its place in the list of its project's groups.
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(flatten)]
+    group: &'a Group,
+    #[serde(flatten)]
+    index: keys::IndexKey,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Counters {
-    groups: u64,
+pub(crate) struct Counters {
+    pub(crate) groups: u64,
 }
 
 impl Store {
@@ -139,7 +161,10 @@ impl Store {
         organization: OrganizationId,
         id: &ShortId,
     ) -> Result<Option<GroupId>, StoreError> {
-        let found: Option<GroupRef> = self.get(&keys::short_id(organization, id)).await?;
+        let Some(project) = self.project_named(organization, &id.project()).await? else {
+            return Ok(None);
+        };
+        let found: Option<GroupRef> = self.get(&keys::short_id(project, id)).await?;
         Ok(found.map(|found| found.group))
     }
 
@@ -304,6 +329,39 @@ impl Store {
         .await
     }
 
+    /// Up to `limit` groups of a project that were seen at `since` or later. One that was made a moment ago
+    /// may be missing.
+    pub async fn groups_seen_since(
+        &self,
+        project: ProjectId,
+        since: Timestamp,
+        after: Option<GroupsCursor>,
+        limit: u16,
+    ) -> Result<GroupsSeen, StoreError> {
+        let (pk, low) = (
+            keys::groups_of_project(project),
+            keys::group_last_seen(since),
+        );
+        let query = Query {
+            pk: &pk,
+            // A tilde follows every digit, so there is no end.
+            sort: Sort::Between(&low, "~"),
+            descending: true,
+            filters: Vec::new(),
+        };
+        let start = after.map(|GroupsCursor(item)| item);
+        let (items, next) = self
+            .index_page(&query, Some(i32::from(limit)), start)
+            .await?;
+        let groups = items
+            .iter()
+            .filter_map(|item| keys::group_of(&key_of(item)));
+        Ok(GroupsSeen {
+            groups: groups.collect(),
+            next: next.map(GroupsCursor),
+        })
+    }
+
     /// Makes a group, or finds the one with its fingerprint.
     pub async fn create_group(
         &self,
@@ -323,14 +381,18 @@ impl Store {
             let seen = counters.map(|counters| counters.groups);
             let view = new_view(project, new, seen.unwrap_or(0) + 1, now);
             let id = view.group.id;
-            let short_id = keys::short_id(project.organization, &view.group.short_id);
+            let listed = Listed {
+                group: &view.group,
+                index: keys::group_by_last_seen(project.id, view.stats.last_seen, id),
+            };
+            let short_id = keys::short_id(project.id, &view.group.short_id);
             let commit = self
                 .transaction()
                 .update(&keys::project_counters(project.id), count(seen)?)?
                 .put_new(&fingerprint, &GroupRef { group: id })?
                 .put_new(&short_id, &GroupRef { group: id })?
                 .put_new(&keys::group_state(id), &view.state)?
-                .put(&keys::group_meta(id), &view.group)?
+                .put(&keys::group_meta(id), &listed)?
                 .put(&keys::group_stat(id, 0), &view.stats)?
                 .commit()
                 .await?;

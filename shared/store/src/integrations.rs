@@ -41,16 +41,13 @@ pub struct IntegrationWithSecret {
     pub secret: Option<Secret>,
 }
 
+/// What lies at an integration's id and, the very same, at its external id: deliveries come with the
+/// latter, and what they are checked against is one read. Both are written in one transaction, whole.
 #[derive(Serialize, Deserialize)]
 struct Row {
     #[serde(flatten)]
     integration: Integration,
     secret: Option<Sealed>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct IntegrationRef {
-    integration: IntegrationId,
 }
 
 impl Store {
@@ -82,11 +79,8 @@ impl Store {
         provider: Provider,
         external_id: &str,
     ) -> Result<Option<Row>, StoreError> {
-        let key = keys::integration_key(provider, external_id);
-        match self.get::<IntegrationRef>(&key).await? {
-            Some(found) => self.get(&keys::integration(found.integration)).await,
-            None => Ok(None),
-        }
+        self.get(&keys::integration_key(provider, external_id))
+            .await
     }
 
     /// The integration with this id, without its secret.
@@ -153,25 +147,18 @@ impl Store {
     /// Over the row that was seen, or none: a secret that somebody sets at the same time is not lost.
     async fn write_integration(&self, row: &Row, seen: Option<&Row>) -> Result<Commit, StoreError> {
         let integration = &row.integration;
-        let key = keys::integration(integration.id);
-        if let Some(seen) = seen {
-            return self
-                .transaction()
-                .put_over(&key, row, "secret", &seen.secret)?
-                .commit()
-                .await;
-        }
-        let guard = keys::integration_key(integration.provider, &integration.external_id);
-        self.transaction()
-            .put_new(&key, row)?
-            .put_new(
-                &guard,
-                &IntegrationRef {
-                    integration: integration.id,
-                },
-            )?
-            .commit()
-            .await
+        let by_id = keys::integration(integration.id);
+        let by_external_id = keys::integration_key(integration.provider, &integration.external_id);
+        let transaction = self.transaction();
+        let transaction = match seen {
+            Some(seen) => transaction
+                .put_over(&by_external_id, row, "secret", &seen.secret)?
+                .put(&by_id, row)?,
+            None => transaction
+                .put_new(&by_external_id, row)?
+                .put_new(&by_id, row)?,
+        };
+        transaction.commit().await
     }
 
     /// Lets an integration serve an organization, with every switch off. `false`: it does already.

@@ -5,10 +5,13 @@
 
 use domain::{
     Activity, Actor, AuditEntry, CommitRef, DeployId, Email, EnvironmentName, ExternalKey, Facet,
-    Generation, GroupId, IntegrationId, Link, MemberId, MessageId, OrganizationId, ProjectId,
-    Provider, PublicKey, Release, ReleaseId, RepositoryId, RepositoryName, ShortId, Slug,
-    SubscriptionReason, TeamId, Timestamp, TokenOwner, UserId, Version,
+    Generation, GroupId, IntegrationId, Link, MemberId, MessageId, OrganizationCategory,
+    OrganizationId, ProjectId, Provider, PublicKey, Release, ReleaseId, RepositoryId,
+    RepositoryName, ShortId, Slug, SubscriptionReason, TeamId, Timestamp, TokenOwner, Update,
+    UpdateShard, UserId, Version,
 };
+
+use serde::Serialize;
 
 use crate::hash::TokenHash;
 
@@ -16,6 +19,11 @@ use crate::hash::TokenHash;
 pub const PARTITION_KEY: &str = "PK";
 /// The name of the sort key attribute.
 pub const SORT_KEY: &str = "SK";
+
+/// The index that fills lists, and the names of its key attributes.
+pub(crate) const INDEX: &str = "GSI1";
+pub(crate) const INDEX_PARTITION_KEY: &str = "GSI1PK";
+pub(crate) const INDEX_SORT_KEY: &str = "GSI1SK";
 
 /// Over how many partitions the outbox is spread.
 pub const OUTBOX_SHARDS: u8 = 32;
@@ -51,7 +59,7 @@ const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow
 }
 
 /// Every kind of item in the table.
-pub const CHART: [ChartRow; 54] = [
+pub const CHART: [ChartRow; 60] = [
     row("organization", "ORG#<organization>", "META"),
     row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
     row("team", "TEAM#<team>", "META"),
@@ -73,7 +81,6 @@ pub const CHART: [ChartRow; 54] = [
         "ORG#<organization>",
         "AUDIT#<milliseconds>#<entry>",
     ),
-    row("short id", "ORG#<organization>", "SHORT_ID#<short id>"),
     row(
         "organization's token name",
         "ORG#<organization>",
@@ -89,8 +96,20 @@ pub const CHART: [ChartRow; 54] = [
     row("project", "PROJECT#<project>", "META"),
     row("project's counters", "PROJECT#<project>", "COUNTER"),
     row("client key", "PROJECT#<project>", "KEY#<public key>"),
+    row(
+        "former slug of a project",
+        "PROJECT#<project>",
+        "FORMER_SLUG#<slug>",
+    ),
     row("client key's project", "CLIENT_KEY#<public key>", "PROJECT"),
     row("fingerprint", "PROJECT#<project>", "HASH#<sha-256>"),
+    row("short id", "PROJECT#<project>", "SHORT_ID#<number>"),
+    row(
+        "deletion of a project",
+        "ORG#<organization>",
+        "DELETION#<project>",
+    ),
+    row("unfinished deletion", "DELETIONS", "PROJECT#<project>"),
     row("integration", "INTEGRATION#<integration>", "META"),
     row(
         "attached organization",
@@ -103,7 +122,7 @@ pub const CHART: [ChartRow; 54] = [
         "IDENTITY#<organization>",
     ),
     row(
-        "external id",
+        "integration by external id",
         "INTEGRATION_KEY#<provider>#<external id>",
         "INTEGRATION",
     ),
@@ -148,6 +167,13 @@ pub const CHART: [ChartRow; 54] = [
         "OUT#<shard>",
         "<due milliseconds>#<message>",
     ),
+    row(
+        "update that waits",
+        "UPDATES#<scope>#<shard>",
+        "UPDATE#<category>#<object>",
+    ),
+    row("shard's next try", "UPDATES#<scope>#<shard>", "DUE"),
+    row("tombstone", "TOMBSTONE#<category>#<object>", "META"),
     row("cache's endpoint", "CONFIG", "REDIS"),
     row("release", "RELEASE#<organization>#<version>", "META"),
     row("release's id", "RELEASE_ID#<release>", "RELEASE"),
@@ -188,6 +214,41 @@ pub const CHART: [ChartRow; 54] = [
     row("commit author", "ORG#<organization>", "AUTHOR#<address>"),
 ];
 
+/// Every kind of item in the index.
+pub const INDEX_CHART: [ChartRow; 1] = [row(
+    "group",
+    "PROJECT#<project>",
+    "<last seen milliseconds>#<group>",
+)];
+
+/// The key that an item has in the index, as attributes of the item.
+#[derive(Debug, Serialize)]
+pub(crate) struct IndexKey {
+    #[serde(rename = "GSI1PK")]
+    pub(crate) pk: String,
+    #[serde(rename = "GSI1SK")]
+    pub(crate) sk: String,
+}
+
+pub(crate) fn group_by_last_seen(
+    project: ProjectId,
+    last_seen: Timestamp,
+    group: GroupId,
+) -> IndexKey {
+    IndexKey {
+        pk: groups_of_project(project),
+        sk: format!("{}#{group}", group_last_seen(last_seen)),
+    }
+}
+
+pub(crate) fn groups_of_project(project: ProjectId) -> String {
+    format!("PROJECT#{project}")
+}
+
+pub(crate) fn group_last_seen(at: Timestamp) -> String {
+    format!("{:013}", at.millis())
+}
+
 pub(crate) fn organization(id: OrganizationId) -> Key {
     Key::new(format!("ORG#{id}"), "META")
 }
@@ -200,8 +261,10 @@ pub(crate) fn team(id: TeamId) -> Key {
     Key::new(format!("TEAM#{id}"), "META")
 }
 
+pub(crate) const TEAM_SLUGS: &str = "TEAM_SLUG#";
+
 pub(crate) fn team_slug(organization: OrganizationId, slug: &Slug) -> Key {
-    Key::new(format!("ORG#{organization}"), format!("TEAM_SLUG#{slug}"))
+    Key::new(format!("ORG#{organization}"), format!("{TEAM_SLUGS}{slug}"))
 }
 
 pub(crate) const MEMBERS: &str = "MEMBER#";
@@ -232,6 +295,14 @@ pub(crate) fn former_project_slug(organization: OrganizationId, slug: &Slug) -> 
     Key::new(format!("ORG#{organization}"), format!("FORMER_SLUG#{slug}"))
 }
 
+pub(crate) const FORMER_SLUGS: &str = "FORMER_SLUG#";
+
+/// The former slugs of a project, which an item elsewhere leads from.
+pub(crate) fn former_slug_of(project: ProjectId, slug: &Slug) -> Key {
+    let sk = format!("{FORMER_SLUGS}{slug}");
+    Key::new(format!("PROJECT#{project}"), sk)
+}
+
 pub(crate) const AUDIT_ENTRIES: &str = "AUDIT#";
 
 pub(crate) fn audit_entry(entry: &AuditEntry) -> Key {
@@ -239,8 +310,12 @@ pub(crate) fn audit_entry(entry: &AuditEntry) -> Key {
     Key::new(format!("ORG#{}", entry.organization), sk)
 }
 
-pub(crate) fn short_id(organization: OrganizationId, id: &ShortId) -> Key {
-    Key::new(format!("ORG#{organization}"), format!("SHORT_ID#{id}"))
+pub(crate) const SHORT_IDS: &str = "SHORT_ID#";
+
+/// With its project, so that one of the same slug has short ids of its own. They list its groups.
+pub(crate) fn short_id(project: ProjectId, id: &ShortId) -> Key {
+    let sk = format!("{SHORT_IDS}{}", id.number());
+    Key::new(format!("PROJECT#{project}"), sk)
 }
 
 pub(crate) fn user(id: UserId) -> Key {
@@ -296,8 +371,27 @@ pub(crate) fn client_key_project(key: &PublicKey) -> Key {
     Key::new(format!("CLIENT_KEY#{key}"), "PROJECT")
 }
 
+pub(crate) const FINGERPRINTS: &str = "HASH#";
+
 pub(crate) fn fingerprint(project: ProjectId, sha256: &str) -> Key {
-    Key::new(format!("PROJECT#{project}"), format!("HASH#{sha256}"))
+    let sk = format!("{FINGERPRINTS}{sha256}");
+    Key::new(format!("PROJECT#{project}"), sk)
+}
+
+pub(crate) const DELETIONS: &str = "DELETION#";
+
+pub(crate) fn deletion(organization: OrganizationId, project: ProjectId) -> Key {
+    let sk = format!("{DELETIONS}{project}");
+    Key::new(format!("ORG#{organization}"), sk)
+}
+
+pub(crate) const UNFINISHED_DELETIONS: &str = "DELETIONS";
+pub(crate) const UNFINISHED: &str = "PROJECT#";
+
+/// Few at any time, and so one list of all organizations: it is how those that are stuck are found.
+pub(crate) fn unfinished_deletion(project: ProjectId) -> Key {
+    let sk = format!("{UNFINISHED}{project}");
+    Key::new(UNFINISHED_DELETIONS.into(), sk)
 }
 
 pub(crate) fn integration(id: IntegrationId) -> Key {
@@ -391,8 +485,15 @@ const STATE: &str = "STATE";
 /// What shows a group lies side by side: META, the STAT shards and STATE are one query.
 pub(crate) const GROUP_VIEW: (&str, &str) = (META, STATE);
 
+pub(crate) const GROUPS: &str = "GROUP#";
+
 pub(crate) fn group_meta(id: GroupId) -> Key {
-    Key::new(format!("GROUP#{id}"), META)
+    Key::new(format!("{GROUPS}{id}"), META)
+}
+
+/// The group that an item of its partition belongs to.
+pub(crate) fn group_of(key: &Key) -> Option<GroupId> {
+    key.pk.strip_prefix("GROUP#")?.parse().ok()
 }
 
 pub(crate) fn group_state(id: GroupId) -> Key {
@@ -442,6 +543,25 @@ pub(crate) fn outbox_shard(shard: u8) -> String {
 
 pub(crate) fn outbox_due(due: Timestamp) -> String {
     format!("{:013}", due.millis())
+}
+
+/// The schedule of a shard lies before its updates.
+pub(crate) const UPDATES: (&str, &str) = ("DUE", "UPDATE$");
+
+pub(crate) fn update_schedule(shard: UpdateShard) -> Key {
+    Key::new(format!("UPDATES#{shard}"), "DUE")
+}
+
+pub(crate) fn update(update: &Update) -> Key {
+    let Update::Organization { category, .. } = update;
+    Key::new(
+        update_schedule(update.shard()).pk,
+        format!("UPDATE#{category}"),
+    )
+}
+
+pub(crate) fn tombstone(category: OrganizationCategory) -> Key {
+    Key::new(format!("TOMBSTONE#{category}"), META)
 }
 
 pub(crate) fn cache_endpoint() -> Key {

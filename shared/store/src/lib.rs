@@ -1,4 +1,4 @@
-//! The DynamoDB table and the Redis sequences: the only crate that knows either.
+//! The DynamoDB table, and the sequences and caches in Redis: the only crate that knows either.
 //!
 //! Reads that drive an effect are consistent reads of base-table items; writes that belong together
 //! are one transaction, which also carries the messages that follow from them. What the items look
@@ -12,6 +12,7 @@ mod change;
 mod client_keys;
 mod commits;
 mod conflict;
+mod deletions;
 mod deploys;
 mod error;
 mod groups;
@@ -22,6 +23,8 @@ mod keys;
 mod organizations;
 mod outbound;
 mod outbox;
+#[cfg(feature = "redis")]
+mod owner_caches;
 mod projects;
 mod releases;
 mod repositories;
@@ -33,6 +36,7 @@ mod sync_trail;
 mod table;
 mod tokens;
 mod transaction;
+mod updates;
 mod users;
 
 pub use audit::AuditFilter;
@@ -41,14 +45,19 @@ pub use cache::{Redis, RedisUrlError};
 pub use cache_endpoint::{CacheEndpoint, KnownCacheEndpoint};
 pub use change::Changed;
 pub use commits::CommitView;
+pub use deletions::{Budget, Deleting, NewDeletion, Undone, deletion_stages};
 pub use error::StoreError;
-pub use groups::{Assignables, GroupView, Linked, LinkedGroup, MOST_LINKS, NewGroup};
+pub use groups::{
+    Assignables, GroupView, GroupsCursor, GroupsSeen, Linked, LinkedGroup, MOST_LINKS, NewGroup,
+};
 pub use hash::TokenHash;
 pub use identities::KnownIdentity;
 pub use integrations::{IntegrationWithSecret, NewIntegration};
-pub use keys::{CHART, ChartRow, Key, OUTBOX_SHARDS, PARTITION_KEY, SORT_KEY};
+pub use keys::{CHART, ChartRow, INDEX_CHART, Key, OUTBOX_SHARDS, PARTITION_KEY, SORT_KEY};
 pub use outbound::{Ending, Outbound};
 pub use outbox::{OutboxItem, Waiting, outbox_due_at};
+#[cfg(feature = "redis")]
+pub use owner_caches::{NotCleared, OwnerCache, OwnerCaches};
 pub use releases::{Order, ReleaseDetails, ReleaseFilter};
 pub use secrets::{KeyRing, KeyRingError};
 #[cfg(feature = "redis")]
@@ -56,4 +65,5 @@ pub use sequences::{SequenceError, Sequences};
 pub use subscriptions::Subscription;
 pub use sync_trail::{Cause, LinkedIssue};
 pub use table::{Created, Insert, Page, Store};
+pub use updates::WaitingShard;
 pub use users::{KnownAddress, NewMember, UserFields};

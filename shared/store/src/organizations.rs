@@ -1,12 +1,14 @@
 //! Organizations and teams.
 
-use domain::{Feature, Organization, OrganizationId, Slug, Team, TeamId};
+use domain::{AuditEntry, Feature, Member, Organization, OrganizationId, Slug, Team, TeamId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    PARTITION_KEY,
+    change::{Changed, Swap},
     error::StoreError,
     keys,
-    table::{ATTEMPTS, Store, step_aside, value},
+    table::{ATTEMPTS, Insert, Page, Query, Store, step_aside, value},
     transaction::{Change, Commit},
 };
 
@@ -52,21 +54,21 @@ impl Store {
         }
     }
 
-    /// Stores an organization under a fresh id. `false`: the id or the slug is taken.
+    /// Stores a new organization.
     pub async fn create_organization(
         &self,
-        organization: &Organization,
-    ) -> Result<bool, StoreError> {
+        organization: Organization,
+    ) -> Result<Insert<Organization>, StoreError> {
         let guard = OrganizationRef {
             organization: organization.id,
         };
         let commit = self
             .transaction()
-            .put_new(&keys::organization(organization.id), organization)?
+            .put_new(&keys::organization(organization.id), &organization)?
             .put_new(&keys::organization_slug(&organization.slug), &guard)?
             .commit()
             .await?;
-        Ok(commit == Commit::Done)
+        Ok(Insert::of(&commit, 1, organization))
     }
 
     /// Switches a feature. `Ok(None)`: there is no such organization.
@@ -105,6 +107,26 @@ impl Store {
         Err(StoreError::Contended(format!("organization {id}")))
     }
 
+    /// Sets whether only those who may change the organization may make projects in it. `Ok(None)`: there is
+    /// no such organization.
+    pub async fn set_member_project_creation(
+        &self,
+        id: OrganizationId,
+        disable: bool,
+    ) -> Result<Option<Organization>, StoreError> {
+        let change = Change {
+            expression: "SET disable_member_project_creation = :disable".into(),
+            condition: format!("attribute_exists({PARTITION_KEY})"),
+            names: Vec::new(),
+            values: [(":disable".into(), value(&disable)?)].into(),
+        };
+        let transaction = self.transaction().update(&keys::organization(id), change)?;
+        match transaction.commit().await? {
+            Commit::Done => self.organization(id).await,
+            Commit::Refused(_) => Ok(None),
+        }
+    }
+
     /// The team with this slug.
     pub async fn team_by_slug(
         &self,
@@ -115,7 +137,7 @@ impl Store {
             .get::<TeamRef>(&keys::team_slug(organization, slug))
             .await?
         {
-            Some(found) => self.get(&keys::team(found.team)).await,
+            Some(found) => self.team(found.team).await,
             None => Ok(None),
         }
     }
@@ -133,17 +155,76 @@ impl Store {
         Ok(teams.into_iter().filter(own).collect())
     }
 
-    /// Stores a team under a fresh id. `false`: the id or the slug is taken.
-    pub async fn create_team(&self, team: &Team) -> Result<bool, StoreError> {
-        let commit = self
+    /// The team with this id.
+    pub async fn team(&self, id: TeamId) -> Result<Option<Team>, StoreError> {
+        self.get(&keys::team(id)).await
+    }
+
+    /// The teams of an organization, by slug.
+    pub async fn teams_of(
+        &self,
+        organization: OrganizationId,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Page<Team>, StoreError> {
+        let pk = keys::organization(organization).pk;
+        let query = Query::prefix(&pk, keys::TEAM_SLUGS);
+        let page: Page<TeamRef> = self.list(query, skip, limit).await?;
+        let ids: Vec<_> = page.rows.iter().map(|row| row.team).collect();
+        Ok(Page {
+            rows: self.teams(organization, &ids).await?,
+            more: page.more,
+        })
+    }
+
+    /// Stores a new team, and puts a member, as they were seen, into it.
+    pub async fn create_team(
+        &self,
+        team: Team,
+        joining: Option<&Member>,
+        audit: &AuditEntry,
+    ) -> Result<Insert<Team>, StoreError> {
+        let mut transaction = self
             .transaction()
-            .put_new(&keys::team(team.id), team)?
-            .put_new(
+            .put_new(&keys::team(team.id), &team)?
+            .put_guard(
                 &keys::team_slug(team.organization, &team.slug),
                 &TeamRef { team: team.id },
             )?
-            .commit()
-            .await?;
-        Ok(commit == Commit::Done)
+            .audit(audit)?;
+        if let Some(member) = joining {
+            let mut teams = member.teams.clone();
+            teams.push(team.id);
+            let swap = Swap::of("teams", &member.teams, &teams)?;
+            let key = keys::member(team.organization, member.user);
+            transaction = transaction.swap(&key, vec![swap])?;
+        }
+        let commit = transaction.commit().await?;
+        Ok(Insert::of(&commit, 1, team))
+    }
+
+    /// Commits what `decide` makes of a team: another name or slug. Decided again when the team was changed
+    /// meanwhile; `None` leaves it as it is.
+    pub async fn change_team(
+        &self,
+        id: TeamId,
+        decide: impl Fn(&Team) -> Option<(Team, AuditEntry)>,
+    ) -> Result<Changed<Team>, StoreError> {
+        let item = keys::team(id);
+        self.change(&item, decide, |transaction, seen: &Team, new| {
+            let swaps = [
+                Swap::of("slug", &seen.slug, &new.slug)?,
+                Swap::of("name", &seen.name, &new.name)?,
+            ];
+            let transaction = transaction.swap(&item, swaps.into())?;
+            if seen.slug == new.slug {
+                return Ok(transaction);
+            }
+            let slug = |team: &Team| keys::team_slug(team.organization, &team.slug);
+            transaction
+                .put_guard(&slug(new), &TeamRef { team: id })?
+                .delete(&slug(seen))
+        })
+        .await
     }
 }

@@ -41,24 +41,27 @@ impl Waiting {
 impl Transaction<'_> {
     /// Sends a message once the transaction is committed, at `due` or soon after.
     pub(crate) fn send(
-        mut self,
+        self,
         message: Message,
         trace: &TraceId,
         now: Timestamp,
         due: Timestamp,
     ) -> Result<Self, StoreError> {
-        self.messages += 1;
-        let id = MessageId::new(now, rand::random());
-        let queue = message.queue();
         let envelope = Envelope {
-            id,
+            id: MessageId::new(now, rand::random()),
             trace: trace.clone(),
             message,
         };
+        self.post(&envelope, due)
+    }
+
+    fn post(mut self, envelope: &Envelope, due: Timestamp) -> Result<Self, StoreError> {
+        self.messages += 1;
+        let queue = envelope.message.queue();
         let body = envelope
             .to_json()
             .map_err(|MessageTooLarge(bytes)| StoreError::TooLarge { items: 1, bytes })?;
-        self.put(&keys::outbox(id, due), &OutboxItem { queue, body })
+        self.put(&keys::outbox(envelope.id, due), &OutboxItem { queue, body })
     }
 }
 
@@ -122,15 +125,24 @@ impl Store {
         now: Timestamp,
         due: Timestamp,
     ) -> Result<(), StoreError> {
-        match self
-            .transaction()
-            .send(message, trace, now, due)?
-            .commit()
-            .await?
-        {
-            Commit::Done => Ok(()),
-            Commit::Refused(_) => Err(StoreError::Contended("the outbox".into())),
-        }
+        sent(self.transaction().send(message, trace, now, due)?).await
+    }
+
+    /// Sends a message that was received once more, at `due` or soon after. Put off twice until the same
+    /// moment, it comes once.
+    pub async fn outbox_put_off(
+        &self,
+        envelope: &Envelope,
+        due: Timestamp,
+    ) -> Result<(), StoreError> {
+        sent(self.transaction().post(envelope, due)?).await
+    }
+}
+
+async fn sent(transaction: Transaction<'_>) -> Result<(), StoreError> {
+    match transaction.commit().await? {
+        Commit::Done => Ok(()),
+        Commit::Refused(_) => Err(StoreError::Contended("the outbox".into())),
     }
 }
 

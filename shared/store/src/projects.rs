@@ -24,7 +24,7 @@ impl Transaction<'_> {
             project: project.id,
         };
         let slug = keys::project_slug(project.organization, &project.slug);
-        let guarded = self.put_new(&slug, &reference)?;
+        let guarded = self.put_guard(&slug, &reference)?;
         project.teams.iter().try_fold(guarded, |transaction, team| {
             transaction.put(&keys::team_project(*team, &project.slug), &reference)
         })
@@ -158,7 +158,12 @@ impl Store {
                 .put_project_slug(new)?
                 .delete_project_slug(seen)?
                 .put(&former(&seen.slug), &ProjectRef { project: id })?
-                .delete(&former(&new.slug))
+                .put(
+                    &keys::former_slug_of(id, &seen.slug),
+                    &ProjectRef { project: id },
+                )?
+                .delete(&former(&new.slug))?
+                .delete(&keys::former_slug_of(id, &new.slug))
         })
         .await
     }
@@ -176,6 +181,23 @@ impl Store {
             Some(found) => self.project(found.project).await,
             None => Ok(None),
         }
+    }
+
+    /// The project that has this slug, or had it before.
+    pub(crate) async fn project_named(
+        &self,
+        organization: OrganizationId,
+        slug: &Slug,
+    ) -> Result<Option<ProjectId>, StoreError> {
+        let now = keys::project_slug(organization, slug);
+        let found = match self.get::<ProjectRef>(&now).await? {
+            Some(found) => Some(found),
+            None => {
+                self.get(&keys::former_project_slug(organization, slug))
+                    .await?
+            }
+        };
+        Ok(found.map(|found: ProjectRef| found.project))
     }
 
     /// The projects of a team, by slug.

@@ -75,7 +75,7 @@ impl Store {
     ) -> Result<Page<Repository>, StoreError> {
         let pk = keys::organization(organization).pk;
         let query = Query {
-            filters: vec![Filter::new("listed", value(&true)?)],
+            filters: vec![Filter::is("listed", value(&true)?)],
             ..Query::prefix(&pk, keys::REPOSITORY_NAMES)
         };
         let page: Page<RepositoryRef> = self.list(query, skip, limit).await?;

@@ -5,10 +5,14 @@
 
 use std::future::Future;
 
-use domain::{ClientFault, Fault, Snowflake, SnowflakeModel, Timestamp};
+use domain::{ClientFault, Fault, Region, Snowflake, SnowflakeId, SnowflakeModel, Timestamp};
 use redis::{RedisError, Script};
 
-use crate::{cache::Redis, error::StoreError, table::Created};
+use crate::{
+    cache::Redis,
+    error::StoreError,
+    table::{ATTEMPTS, Created, Insert},
+};
 
 /// Walks back from the present second to the first one with room. A counter that is full is only read,
 /// so it does not grow with every look; its life counts from its first use.
@@ -29,7 +33,7 @@ return false
 /// The allocator.
 pub struct Sequences {
     redis: Redis,
-    region: u16,
+    region: Region,
     script: Script,
 }
 
@@ -62,8 +66,8 @@ impl std::fmt::Debug for Sequences {
 }
 
 impl Sequences {
-    /// An allocator for ids of `region` (0 without regions).
-    pub fn new(redis: Redis, region: u16) -> Self {
+    /// An allocator for ids of `region`.
+    pub fn new(redis: Redis, region: Region) -> Self {
         Self {
             redis,
             region,
@@ -85,7 +89,7 @@ impl Sequences {
             .ok_or(SequenceError::Exhausted)?;
         let parts = Snowflake {
             seconds,
-            region: self.region,
+            region: self.region.number(),
             sequence,
         };
         parts
@@ -93,30 +97,56 @@ impl Sequences {
             .map_err(|e| SequenceError::Unavailable(e.to_string()))
     }
 
-    /// Finds an entity, or makes it under a fresh id. `make` answers `None` where the id or a name of
-    /// the entity was taken, and everything starts over: after a lost Redis ids come back, rows must
-    /// not, and somebody else may have made the entity meanwhile.
-    pub async fn find_or_make<T, F, M>(
+    /// Saves a new entity under a fresh id. After a lost Redis ids come back and rows must not, so an id
+    /// that `insert` finds taken is given up for another one, up to five times.
+    ///
+    /// A name that is taken is no reason for another id: `Ok(None)`, at once. `insert` may try several
+    /// names with the id that it is given.
+    pub async fn save_with_snowflake_id<I, T, F>(
         &self,
-        model: SnowflakeModel,
         now: Timestamp,
-        find: impl Fn() -> F,
-        make: impl Fn(u64) -> M,
-    ) -> Result<Created<T>, Fault>
+        insert: impl Fn(I) -> F,
+    ) -> Result<Option<T>, Fault>
     where
-        F: Future<Output = Result<Option<T>, StoreError>>,
-        M: Future<Output = Result<Option<T>, Fault>>,
+        I: SnowflakeId,
+        F: Future<Output = Result<Insert<T>, Fault>>,
     {
         for _ in 0..SAVE_ATTEMPTS {
-            if let Some(found) = find().await? {
-                return Ok(Created::found(found));
-            }
-            if let Some(made) = make(self.next(model, now).await?).await? {
-                return Ok(Created::new(made));
+            let id = self.next(I::MODEL, now).await?;
+            let id = I::of(id).map_err(|e| Fault::Poison(e.to_string()))?;
+            match insert(id).await? {
+                Insert::Made(made) => return Ok(Some(made)),
+                Insert::NameTaken => return Ok(None),
+                Insert::IdTaken => {}
             }
         }
         let text = "Max allowed ID retry reached. Please try again in a second";
         Err(Fault::Client(ClientFault::Conflict(text.into())))
+    }
+
+    /// Finds an entity, or saves it under a fresh id. Somebody else may make it meanwhile: then its name
+    /// is taken, and it is found.
+    pub async fn find_or_save<I, T, F, S>(
+        &self,
+        now: Timestamp,
+        find: impl Fn() -> F,
+        insert: impl Fn(I) -> S,
+    ) -> Result<Created<T>, Fault>
+    where
+        I: SnowflakeId,
+        F: Future<Output = Result<Option<T>, StoreError>>,
+        S: Future<Output = Result<Insert<T>, Fault>>,
+    {
+        for _ in 0..ATTEMPTS {
+            if let Some(found) = find().await? {
+                return Ok(Created::found(found));
+            }
+            if let Some(made) = self.save_with_snowflake_id(now, &insert).await? {
+                return Ok(Created::new(made));
+            }
+        }
+        let model = I::MODEL.as_str();
+        Err(StoreError::Contended(format!("the {model}")).into())
     }
 
     async fn allocate(

@@ -9,6 +9,7 @@ use std::{
 use aws_sdk_dynamodb::{
     Client,
     config::retry::RetryPartition,
+    operation::query::builders::QueryFluentBuilder,
     types::{AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, WriteRequest},
 };
 use aws_types::SdkConfig;
@@ -16,7 +17,10 @@ use futures_util::future::try_join_all;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    PARTITION_KEY, SORT_KEY, conflict::TransactionConflict, error::StoreError, keys::Key,
+    PARTITION_KEY, SORT_KEY,
+    conflict::TransactionConflict,
+    error::StoreError,
+    keys::{self, Key},
     transaction::Commit,
 };
 
@@ -29,8 +33,8 @@ const BATCH_PAUSE: Duration = Duration::from_millis(25);
 /// How many keys a BatchGetItem takes.
 pub(crate) const BATCH_KEYS: usize = 100;
 
-/// How many items a BatchWriteItem takes.
-const BATCH_ITEMS: usize = 25;
+/// How many writes a BatchWriteItem takes.
+pub(crate) const BATCH_WRITES: usize = 25;
 
 /// How many batches are under way at the same time.
 pub(crate) const BATCHES_AT_ONCE: usize = 21;
@@ -129,7 +133,11 @@ impl Store {
             .transpose()
     }
 
-    async fn get_item(&self, key: &Key, consistent: bool) -> Result<Option<Item>, StoreError> {
+    pub(crate) async fn get_item(
+        &self,
+        key: &Key,
+        consistent: bool,
+    ) -> Result<Option<Item>, StoreError> {
         let answer = self
             .client
             .get_item()
@@ -214,7 +222,8 @@ impl Store {
             .await
     }
 
-    /// Deletes many items. Each by itself: a failure leaves some.
+    /// Deletes many items, of which none may occur twice, and asks again for what the table left out. Each by
+    /// itself: a failure leaves some.
     pub(crate) async fn delete_all(&self, keys: Vec<Key>) -> Result<(), StoreError> {
         let delete = |key: &Key| {
             let delete = DeleteRequest::builder().set_key(Some(attributes(key)));
@@ -227,7 +236,7 @@ impl Store {
     }
 
     async fn write_all(&self, requests: Vec<WriteRequest>) -> Result<(), StoreError> {
-        let batches: Vec<_> = requests.chunks(BATCH_ITEMS).collect();
+        let batches: Vec<_> = requests.chunks(BATCH_WRITES).collect();
         for wave in batches.chunks(BATCHES_AT_ONCE) {
             let wave = wave.iter().map(|batch| self.write_batch(batch.to_vec()));
             try_join_all(wave).await?;
@@ -358,33 +367,59 @@ impl Store {
         limit: Option<i32>,
         start: Option<Item>,
     ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
-        let mut request = self
-            .client
-            .query()
+        let request = self.client.query().consistent_read(consistent);
+        let names = (PARTITION_KEY, SORT_KEY);
+        self.page(request, names, query, limit, start).await
+    }
+
+    /// A page of the index, which may lag a moment: for lists, not for effects.
+    pub(crate) async fn index_page(
+        &self,
+        query: &Query<'_>,
+        limit: Option<i32>,
+        start: Option<Item>,
+    ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
+        let request = self.client.query().index_name(keys::INDEX);
+        let names = (keys::INDEX_PARTITION_KEY, keys::INDEX_SORT_KEY);
+        self.page(request, names, query, limit, start).await
+    }
+
+    async fn page(
+        &self,
+        request: QueryFluentBuilder,
+        (pk, sk): (&str, &str),
+        query: &Query<'_>,
+        limit: Option<i32>,
+        start: Option<Item>,
+    ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
+        let mut request = request
             .table_name(&self.table)
-            .consistent_read(consistent)
             .scan_index_forward(!query.descending)
             .set_limit(limit)
             .set_exclusive_start_key(start)
-            .expression_attribute_names("#pk", PARTITION_KEY)
-            .expression_attribute_names("#sk", SORT_KEY)
+            .expression_attribute_names("#pk", pk)
             .expression_attribute_values(":pk", text(query.pk));
+        // A name that no expression uses is refused.
+        if !matches!(query.sort, Sort::All) {
+            request = request.expression_attribute_names("#sk", sk);
+        }
         request = match query.sort {
             Sort::Prefix(prefix) => request
                 .key_condition_expression("#pk = :pk AND begins_with(#sk, :prefix)")
                 .expression_attribute_values(":prefix", text(prefix)),
+            Sort::All => request.key_condition_expression("#pk = :pk"),
             Sort::Between(low, high) => request
                 .key_condition_expression("#pk = :pk AND #sk BETWEEN :low AND :high")
                 .expression_attribute_values(":low", text(low))
                 .expression_attribute_values(":high", text(high)),
         };
+        let mut conditions = Vec::new();
         for (n, filter) in query.filters.iter().enumerate() {
+            conditions.push(filter.condition(n));
             request = request
                 .expression_attribute_names(format!("#filter{n}"), filter.attribute)
                 .expression_attribute_values(format!(":filter{n}"), filter.value.clone());
         }
-        let conditions = (0..query.filters.len()).map(|n| format!("#filter{n} = :filter{n}"));
-        let conditions: Vec<_> = conditions.collect();
         let filter = (!conditions.is_empty()).then(|| conditions.join(" AND "));
         let answer = request
             .set_filter_expression(filter)
@@ -412,21 +447,51 @@ pub(crate) struct Query<'a> {
     pub(crate) filters: Vec<Filter>,
 }
 
-/// An attribute and the value that it must have.
+/// What an attribute must be.
 #[derive(Debug)]
 pub(crate) struct Filter {
     attribute: &'static str,
+    test: FilterTest,
     value: AttributeValue,
 }
 
+#[derive(Debug, Clone, Copy)]
+enum FilterTest {
+    Is,
+    Contains,
+}
+
 impl Filter {
-    pub(crate) fn new(attribute: &'static str, value: AttributeValue) -> Self {
-        Self { attribute, value }
+    /// The value itself.
+    pub(crate) fn is(attribute: &'static str, value: AttributeValue) -> Self {
+        Self {
+            attribute,
+            test: FilterTest::Is,
+            value,
+        }
+    }
+
+    /// A list with the value in it.
+    pub(crate) fn contains(attribute: &'static str, value: AttributeValue) -> Self {
+        Self {
+            attribute,
+            test: FilterTest::Contains,
+            value,
+        }
+    }
+
+    /// The condition, where it is the `n`th of the query.
+    fn condition(&self, n: usize) -> String {
+        match self.test {
+            FilterTest::Is => format!("#filter{n} = :filter{n}"),
+            FilterTest::Contains => format!("contains(#filter{n}, :filter{n})"),
+        }
     }
 }
 
 #[derive(Debug)]
 pub(crate) enum Sort<'a> {
+    All,
     Prefix(&'a str),
     Between(&'a str, &'a str),
 }

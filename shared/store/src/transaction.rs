@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::{
     PARTITION_KEY,
     error::StoreError,
+    groups::MOST_LINKS,
     keys::Key,
     table::{ATTEMPTS, Item, Store, attributes, step_aside, text, value, write},
 };
@@ -20,13 +21,15 @@ use crate::{
 /// Below DynamoDB's 100 items and 4 MB, so that an entity may grow without surprise.
 const MAX_ITEMS: usize = 90;
 const MAX_BYTES: usize = 3_500_000;
-/// A fan-out is one message with a cursor, not many messages.
-const MAX_MESSAGES: usize = 8;
+/// One for each linked issue, and one to clear caches. A larger fan-out is one message with a cursor.
+const MAX_MESSAGES: usize = MOST_LINKS + 1;
 
 /// Collects writes; [`Transaction::commit`] makes them all or none.
 pub(crate) struct Transaction<'a> {
     store: &'a Store,
     items: Vec<TransactWriteItem>,
+    /// The writes that many may want to make at once, and only one makes.
+    guards: Vec<(usize, Key)>,
     bytes: usize,
     pub(crate) messages: usize,
 }
@@ -52,6 +55,7 @@ impl<'a> Transaction<'a> {
         Self {
             store,
             items: Vec::new(),
+            guards: Vec::new(),
             bytes: 0,
             messages: 0,
         }
@@ -68,6 +72,17 @@ impl<'a> Transaction<'a> {
             put.condition_expression("attribute_not_exists(#pk)")
                 .expression_attribute_names("#pk", PARTITION_KEY)
         })
+    }
+
+    /// The same for a name that many may want at once. While they are in one another's way, whoever finds
+    /// that it is taken stops trying.
+    pub(crate) fn put_guard(
+        mut self,
+        key: &Key,
+        entity: &impl Serialize,
+    ) -> Result<Self, StoreError> {
+        self.guards.push((self.items.len(), key.clone()));
+        self.put_new(key, entity)
     }
 
     /// Writes an item over the one whose `attribute` still is as it was `seen`.
@@ -143,6 +158,22 @@ impl<'a> Transaction<'a> {
         self.delete_where(key, |delete| delete)
     }
 
+    /// Deletes an item whose `attribute` still is as it was `seen`.
+    pub(crate) fn delete_over(
+        self,
+        key: &Key,
+        attribute: &str,
+        seen: &impl Serialize,
+    ) -> Result<Self, StoreError> {
+        let seen = value(seen)?;
+        self.delete_where(key, |delete| {
+            delete
+                .condition_expression("#seen = :seen")
+                .expression_attribute_names("#seen", attribute)
+                .expression_attribute_values(":seen", seen)
+        })
+    }
+
     /// Deletes an item, which must be there.
     pub(crate) fn delete_there(self, key: &Key) -> Result<Self, StoreError> {
         self.delete_where(key, |delete| {
@@ -175,6 +206,12 @@ impl<'a> Transaction<'a> {
         let request = request.set_transact_items(Some(self.items));
         for attempt in 0.. {
             step_aside(attempt).await;
+            // Not the first time, when nobody is known to be in the way.
+            for (index, guard) in self.guards.iter().filter(|_| attempt > 0) {
+                if self.store.get_item(guard, true).await?.is_some() {
+                    return Ok(Commit::Refused(vec![*index]));
+                }
+            }
             let Err(error) = request.clone().send().await else {
                 return Ok(Commit::Done);
             };

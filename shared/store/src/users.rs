@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 
 use domain::{
-    Email, Member, MemberId, Organization, OrganizationId, Role, TeamId, Timestamp, User, UserId,
+    AuditActor, AuditEntry, AuditEvent, Email, Member, MemberFacts, MemberId, Organization,
+    OrganizationId, Role, TeamId, Timestamp, User, UserId,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    change::{Changed, Swap},
     error::StoreError,
     keys,
-    table::{ATTEMPTS, Created, Page, Query, Store, step_aside},
+    table::{ATTEMPTS, Created, Filter, Page, Query, Store, step_aside, value},
     transaction::Commit,
 };
 
@@ -56,7 +58,10 @@ struct Owner {
     user: UserId,
 }
 
-#[derive(Serialize)]
+/// More than an organization has; beyond them nobody is counted.
+const MOST_MEMBERS: usize = 100_000;
+
+#[derive(Serialize, Deserialize)]
 struct MemberOf {
     organization: OrganizationId,
     user: UserId,
@@ -102,8 +107,7 @@ impl Store {
         for attempt in 0..ATTEMPTS {
             step_aside(attempt).await;
             let found = self.user_by_email(&fields.email).await?;
-            let created = found.is_none();
-            let known = found.unwrap_or_else(|| User {
+            let known = found.clone().unwrap_or_else(|| User {
                 id: UserId::timed(now, rand::random()),
                 email: fields.email.clone(),
                 verified: true,
@@ -119,31 +123,62 @@ impl Store {
                 active: fields.active.unwrap_or(known.active),
                 ..known
             };
-            if self.write_user(&user, created).await? == Commit::Done {
+            if self.write_user(found.as_ref(), &user).await? == Commit::Done {
                 return Ok(Created {
                     entity: user,
-                    created,
+                    created: found.is_none(),
                 });
             }
         }
         Err(StoreError::Contended("the user".into()))
     }
 
-    async fn write_user(&self, user: &User, new: bool) -> Result<Commit, StoreError> {
+    /// Sets whether the user with this primary address proved it. `Ok(None)`: there is no such user.
+    pub async fn verify_email(
+        &self,
+        email: &Email,
+        verified: bool,
+    ) -> Result<Option<User>, StoreError> {
+        for attempt in 0..ATTEMPTS {
+            step_aside(attempt).await;
+            let Some(seen) = self.user_by_email(email).await? else {
+                return Ok(None);
+            };
+            let user = User {
+                verified,
+                ..seen.clone()
+            };
+            if self.write_user(Some(&seen), &user).await? == Commit::Done {
+                return Ok(Some(user));
+            }
+        }
+        Err(StoreError::Contended("the user".into()))
+    }
+
+    /// Writes a new user, or one over what was seen.
+    async fn write_user(&self, seen: Option<&User>, user: &User) -> Result<Commit, StoreError> {
         let address = KnownAddress {
             user: user.id,
             verified: user.verified,
             active: user.active,
         };
+        let key = keys::user(user.id);
         let transaction = self
             .transaction()
             .put(&keys::email_user(&user.email, user.id), &address)?;
-        let transaction = if new {
-            transaction
-                .put_new(&keys::user(user.id), user)?
-                .put_new(&keys::email_owner(&user.email), &Owner { user: user.id })?
-        } else {
-            transaction.put(&keys::user(user.id), user)?
+        let transaction = match seen {
+            None => transaction
+                .put_new(&key, user)?
+                .put_new(&keys::email_owner(&user.email), &Owner { user: user.id })?,
+            Some(seen) => {
+                let swaps = [
+                    Swap::of("name", &seen.name, &user.name)?,
+                    Swap::of("username", &seen.username, &user.username)?,
+                    Swap::of("verified", &seen.verified, &user.verified)?,
+                    Swap::of("active", &seen.active, &user.active)?,
+                ];
+                transaction.swap(&key, swaps.into())?
+            }
         };
         transaction.commit().await
     }
@@ -157,53 +192,120 @@ impl Store {
         self.get(&keys::member(organization, user)).await
     }
 
+    /// The membership with this id.
+    pub async fn member_by_id(
+        &self,
+        organization: OrganizationId,
+        id: MemberId,
+    ) -> Result<Option<Member>, StoreError> {
+        match self.get::<MemberOf>(&keys::member_id(id)).await? {
+            Some(of) if of.organization == organization => self.member(organization, of.user).await,
+            Some(_) | None => Ok(None),
+        }
+    }
+
     /// Adds the membership, or sets the role and teams of the one there is.
     pub async fn put_member(
         &self,
         organization: OrganizationId,
         new: &NewMember,
+        actor: &AuditActor,
         now: Timestamp,
     ) -> Result<Created<Member>, StoreError> {
+        let by = |event: AuditEvent| event.by(actor.clone(), organization, now, rand::random());
         for attempt in 0..ATTEMPTS {
             step_aside(attempt).await;
-            let found = self.member(organization, new.user).await?;
-            let created = found.is_none();
-            let known = found.unwrap_or_else(|| Member {
+            if self.member(organization, new.user).await?.is_some() {
+                let decide = |seen: &Member| {
+                    let member = Member {
+                        role: new.role.unwrap_or(seen.role),
+                        teams: new.teams.clone().unwrap_or_else(|| seen.teams.clone()),
+                        ..seen.clone()
+                    };
+                    let edit = || by(AuditEvent::MemberEdit(MemberFacts::of(&member)));
+                    (member != *seen).then(|| (member.clone(), edit()))
+                };
+                match self.change_member(organization, new.user, decide).await? {
+                    Changed::Done(member) => return Ok(Created::found(member)),
+                    Changed::NameTaken | Changed::Gone => continue,
+                }
+            }
+            let member = Member {
                 id: MemberId::timed(now, rand::random()),
                 user: new.user,
-                role: Role::Member,
-                teams: Vec::new(),
+                role: new.role.unwrap_or(Role::Member),
+                teams: new.teams.clone().unwrap_or_default(),
                 created: now,
-            });
-            let member = Member {
-                role: new.role.unwrap_or(known.role),
-                teams: new.teams.clone().unwrap_or_else(|| known.teams.clone()),
-                ..known
             };
-            let id = member.id;
-            let key = keys::member(organization, new.user);
-            let transaction = self.transaction().put(
-                &keys::user_organization(new.user, organization),
-                &OrganizationOf { organization },
-            )?;
-            let transaction = match created {
-                true => transaction.put_new(&key, &member)?.put_new(
-                    &keys::member_id(id),
-                    &MemberOf {
-                        organization,
-                        user: new.user,
-                    },
-                )?,
-                false => transaction.put(&key, &member)?,
+            let id = MemberOf {
+                organization,
+                user: new.user,
             };
-            if transaction.commit().await? == Commit::Done {
-                return Ok(Created {
-                    entity: member,
-                    created,
-                });
+            let commit = self
+                .transaction()
+                .put_new(&keys::member(organization, new.user), &member)?
+                .put_new(&keys::member_id(member.id), &id)?
+                .put(
+                    &keys::user_organization(new.user, organization),
+                    &OrganizationOf { organization },
+                )?
+                .audit(&by(AuditEvent::MemberAdd(MemberFacts::of(&member))))?
+                .commit()
+                .await?;
+            if commit == Commit::Done {
+                return Ok(Created::new(member));
             }
         }
         Err(StoreError::Contended(format!("member {}", new.user)))
+    }
+
+    /// Commits what `decide` makes of a membership: another role, or other teams. Decided again when it was
+    /// changed meanwhile; `None` leaves it as it is.
+    pub async fn change_member(
+        &self,
+        organization: OrganizationId,
+        user: UserId,
+        decide: impl Fn(&Member) -> Option<(Member, AuditEntry)>,
+    ) -> Result<Changed<Member>, StoreError> {
+        let item = keys::member(organization, user);
+        self.change(&item, decide, |transaction, seen: &Member, new| {
+            let swaps = [
+                Swap::of("role", &seen.role, &new.role)?,
+                Swap::of("teams", &seen.teams, &new.teams)?,
+            ];
+            transaction.swap(&item, swaps.into())
+        })
+        .await
+    }
+
+    /// How many members each team of an organization has. Lags like a list.
+    pub async fn team_sizes(
+        &self,
+        organization: OrganizationId,
+    ) -> Result<HashMap<TeamId, usize>, StoreError> {
+        let pk = keys::organization(organization).pk;
+        let all = self.list::<Member>(Query::prefix(&pk, keys::MEMBERS), 0, MOST_MEMBERS);
+        let mut sizes = HashMap::new();
+        for team in all.await?.rows.into_iter().flat_map(|member| member.teams) {
+            *sizes.entry(team).or_default() += 1;
+        }
+        Ok(sizes)
+    }
+
+    /// The members of a team with their users, in the order of user ids.
+    pub async fn members_of_team(
+        &self,
+        organization: OrganizationId,
+        team: TeamId,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Page<(Member, User)>, StoreError> {
+        let pk = keys::organization(organization).pk;
+        let query = Query {
+            filters: vec![Filter::contains("teams", value(&team)?)],
+            ..Query::prefix(&pk, keys::MEMBERS)
+        };
+        self.members_in(query, skip, limit).await
     }
 
     /// The members of an organization with their users, in the order of user ids.
@@ -215,6 +317,15 @@ impl Store {
     ) -> Result<Page<(Member, User)>, StoreError> {
         let pk = keys::organization(organization).pk;
         let query = Query::prefix(&pk, keys::MEMBERS);
+        self.members_in(query, skip, limit).await
+    }
+
+    async fn members_in(
+        &self,
+        query: Query<'_>,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Page<(Member, User)>, StoreError> {
         let page: Page<Member> = self.list(query, skip, limit).await?;
         let ids: Vec<_> = page.rows.iter().map(|member| member.user).collect();
         let users = self.users(&ids).await?;

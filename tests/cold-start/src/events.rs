@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 const DELIVERY: &str = include_str!("../../../events/webhook-ingest.vsts.json");
 const REQUEST: &str = include_str!("../../../events/api.json");
 const MESSAGE: &str = include_str!("../../../events/issue-sync.json");
+const JOB: &str = include_str!("../../../events/jobs.json");
+const DELETION: &str = include_str!("../../../events/project-delete.json");
 const SWEEP: &str = include_str!("../../../events/outbox-relay.sweep.json");
 
 const RECEIVED_AT_ONCE: usize = 10;
@@ -32,6 +34,10 @@ pub(crate) enum Sample {
     RelayStream,
     /// The sweep of an outbox with nothing due.
     RelaySweep,
+    /// A job with nothing to do.
+    Job,
+    /// A message about a deletion that is over.
+    Deletion,
     /// A request for an issue.
     Api,
     /// A command that finds what is there.
@@ -47,6 +53,8 @@ impl Sample {
             "deassign" => &[Self::Deassign],
             "outbound-sync" => &[Self::OutboundSync],
             "outbox-relay" => &[Self::RelayStream, Self::RelaySweep],
+            "jobs" => &[Self::Job],
+            "project-delete" => &[Self::Deletion],
             "api" => &[Self::Api],
             "operator" => &[Self::Operator],
             other => bail!("no event for the function {other}: add one to {}", file!()),
@@ -63,6 +71,8 @@ impl Sample {
             Self::OutboundSync => "a push to Jira",
             Self::RelayStream => "a record",
             Self::RelaySweep => "the sweep",
+            Self::Job => "a job",
+            Self::Deletion => "a late message",
             Self::Api => "GET an issue",
             Self::Operator => "a find",
         }
@@ -74,9 +84,12 @@ impl Sample {
         let good = match self {
             Self::Hello | Self::RelaySweep => true,
             Self::Webhook | Self::Api => json["statusCode"] == 200,
-            Self::IssueSync | Self::Deassign | Self::OutboundSync | Self::RelayStream => {
-                json["batchItemFailures"] == json!([])
-            }
+            Self::IssueSync
+            | Self::Deassign
+            | Self::OutboundSync
+            | Self::RelayStream
+            | Self::Job
+            | Self::Deletion => json["batchItemFailures"] == json!([]),
             Self::Operator => json["created"] == false,
         };
         ensure!(good, "{} was answered {answer}", self.name());
@@ -92,7 +105,12 @@ impl Sample {
                 line["SyncOutcome"] == 1 && line["outcome"] == "applied"
             }
             Self::RelayStream => line["OutboxSent"] == 1,
-            Self::Hello | Self::RelaySweep | Self::Api | Self::Operator => false,
+            Self::Hello
+            | Self::RelaySweep
+            | Self::Job
+            | Self::Deletion
+            | Self::Api
+            | Self::Operator => false,
         };
         let traces = log
             .lines()
@@ -104,7 +122,12 @@ impl Sample {
             | Self::Deassign
             | Self::OutboundSync
             | Self::RelayStream => times,
-            Self::Hello | Self::RelaySweep | Self::Api | Self::Operator => 0,
+            Self::Hello
+            | Self::RelaySweep
+            | Self::Job
+            | Self::Deletion
+            | Self::Api
+            | Self::Operator => 0,
         };
         ensure!(
             traces == expected,
@@ -180,6 +203,8 @@ impl Events {
                 while self.stack.step_stream(1).await? > 0 {}
                 serde_json::from_str(SWEEP)?
             }
+            Sample::Job => serde_json::from_str(JOB)?,
+            Sample::Deletion => serde_json::from_str(DELETION)?,
             Sample::Api => self.request()?,
             Sample::Operator => {
                 json!({ "command": "create-organization", "slug": self.ready.org, "name": "Acme" })

@@ -65,6 +65,15 @@ impl Operation {
         }
     }
 
+    /// The index that it reads; IAM takes it for a resource besides the table.
+    pub(super) fn index(self, body: &[u8]) -> Option<String> {
+        if self != Operation::Query {
+            return None;
+        }
+        let json: Value = serde_json::from_slice(body).ok()?;
+        json["IndexName"].as_str().map(str::to_owned)
+    }
+
     pub(super) fn is_read(self) -> bool {
         match self {
             Operation::GetItem | Operation::BatchGetItem | Operation::Query => true,

@@ -53,6 +53,8 @@ pub(super) struct Proxy {
     pub(super) operations: Mutex<BTreeMap<String, u64>>,
     /// What was used since somebody began to measure.
     pub(super) usage: Mutex<Option<Vec<Used>>>,
+    /// Whose answer is to be lost, and how many calls before that one.
+    pub(super) lost: Mutex<Option<(String, u64)>>,
     /// Counts the writes.
     pub(super) bell: watch::Sender<u64>,
 }
@@ -95,8 +97,12 @@ async fn answer(proxy: Arc<Proxy>, request: Request<Incoming>) -> anyhow::Result
             "the bundle has no right to call {name}, nor does cargo local give it"
         )));
     };
+    let resource = match operation.index(&body) {
+        Some(index) => format!("{RESOURCE}/index/{index}"),
+        None => RESOURCE.to_owned(),
+    };
     for action in operation.actions(&body) {
-        if let Err(text) = proxy.access.check(&head.headers, action, RESOURCE) {
+        if let Err(text) = proxy.access.check(&head.headers, action, &resource) {
             return Ok(access_denied(&text));
         }
     }
@@ -124,7 +130,10 @@ async fn answer(proxy: Arc<Proxy>, request: Request<Incoming>) -> anyhow::Result
         let body = body.collect().await?.to_bytes();
         if let Some(usage) = lock(&proxy.usage).as_mut() {
             let writes = !operation.is_read();
-            usage.push(Used::new(caller, name, writes, started, &body));
+            usage.push(Used::new(caller.clone(), name, writes, started, &body));
+        }
+        if proxy.loses(&caller) {
+            return Ok(access_denied("the answer is lost, and the caller with it"));
         }
         Ok(Response::from_parts(head, Full::new(body)))
     })
@@ -159,7 +168,24 @@ impl Proxy {
             in_flight: Mutex::default(),
             operations: Mutex::default(),
             usage: Mutex::default(),
+            lost: Mutex::default(),
             bell: watch::Sender::default(),
+        }
+    }
+
+    /// Whether this is the call after which the caller ends.
+    fn loses(&self, caller: &str) -> bool {
+        let mut lost = lock(&self.lost);
+        match lost.as_mut().filter(|(whose, _)| whose == caller) {
+            None => false,
+            Some((_, 0)) => {
+                *lost = None;
+                true
+            }
+            Some((_, before)) => {
+                *before -= 1;
+                false
+            }
         }
     }
 

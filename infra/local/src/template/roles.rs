@@ -41,16 +41,22 @@ impl Resources<'_> {
         Ok(allowed)
     }
 
-    /// The name, as queues and functions have it, of the one resource that an ARN is made of.
+    /// The name, as queues and functions have it, of the one resource that an ARN is made of. An index is
+    /// one besides its table.
     fn resource_name(&self, arn: &Value) -> Result<String> {
         let ids = references(arn);
         let ids: Vec<_> = ids.iter().filter(|id| !id.starts_with("AWS::")).collect();
         let [id] = ids[..] else {
             bail!("{arn} is not an ARN of one of the template's resources");
         };
-        Ok(match self.find(QUEUE, arn) {
-            Some(_) => queue_name(id),
-            None => kebab_case(id),
+        let index = arn
+            .to_string()
+            .split_once("/index/")
+            .map(|(_, index)| index.trim_end_matches(['"', '}']).to_owned());
+        Ok(match (self.find(QUEUE, arn), index) {
+            (Some(_), _) => queue_name(id),
+            (None, Some(index)) => format!("{}/index/{index}", kebab_case(id)),
+            (None, None) => kebab_case(id),
         })
     }
 }

@@ -86,9 +86,11 @@ fn the_real_template_names_its_functions_like_their_crates() {
         ("api", 25, true),
         ("deassign", 30, true),
         ("issue-sync", 30, false),
+        ("jobs", 60, false),
         ("operator", 60, true),
         ("outbound-sync", 90, false),
         ("outbox-relay", 60, false),
+        ("project-delete", 60, false),
         ("webhook-ingest", 25, false),
     ];
     assert_eq!(names, expected.map(|(a, b, c)| (a.to_owned(), b, c)));
@@ -116,9 +118,13 @@ fn the_real_queues_wait_six_times_the_function_and_have_a_dead_letter_queue() {
             "deassign",
             "issue-sync-dlq",
             "issue-sync",
+            "jobs-dlq",
+            "jobs",
             "outbound-sync-dlq",
             "outbound-sync",
-            "outbox-relay-dlq"
+            "outbox-relay-dlq",
+            "project-delete-dlq",
+            "project-delete"
         ]
     );
     for mapping in &template.queue_mappings {
@@ -148,7 +154,9 @@ fn the_real_triggers_are_read() {
         [
             mapping("deassign", 10),
             mapping("issue-sync", 10),
-            mapping("outbound-sync", 1)
+            mapping("jobs", 1),
+            mapping("outbound-sync", 1),
+            mapping("project-delete", 1)
         ]
     );
     let stream = StreamMapping {
@@ -162,11 +170,14 @@ fn the_real_triggers_are_read() {
         report_batch_item_failures: true,
     };
     assert_eq!(template.stream_mappings, [stream]);
-    let sweep = Schedule {
-        function: "outbox-relay".to_owned(),
-        every: Duration::from_secs(60),
+    let schedule = |function: &str, minutes: u64| Schedule {
+        function: function.to_owned(),
+        every: Duration::from_secs(60 * minutes),
     };
-    assert_eq!(template.schedules, [sweep]);
+    assert_eq!(
+        template.schedules,
+        [schedule("jobs", 15), schedule("outbox-relay", 1)]
+    );
 }
 
 #[test]
@@ -200,11 +211,21 @@ fn the_real_table_becomes_a_create_table_request() {
             "AttributeDefinitions": [
                 { "AttributeName": "PK", "AttributeType": "S" },
                 { "AttributeName": "SK", "AttributeType": "S" },
+                { "AttributeName": "GSI1PK", "AttributeType": "S" },
+                { "AttributeName": "GSI1SK", "AttributeType": "S" },
             ],
             "KeySchema": [
                 { "AttributeName": "PK", "KeyType": "HASH" },
                 { "AttributeName": "SK", "KeyType": "RANGE" },
             ],
+            "GlobalSecondaryIndexes": [{
+                "IndexName": "GSI1",
+                "KeySchema": [
+                    { "AttributeName": "GSI1PK", "KeyType": "HASH" },
+                    { "AttributeName": "GSI1SK", "KeyType": "RANGE" },
+                ],
+                "Projection": { "ProjectionType": "KEYS_ONLY" },
+            }],
             "StreamSpecification": { "StreamEnabled": true, "StreamViewType": "KEYS_ONLY" },
         })
     );
@@ -233,13 +254,14 @@ fn the_real_environment_of_the_operator_resolves() {
             ("KeyRingSecret", Some("SecretString")) => "0123456789",
             ("Cache", Some("PrimaryEndPoint.Address")) => "localhost",
             ("Cache", Some("PrimaryEndPoint.Port")) => "6379",
-            ("PublicUrl", None) => "http://localhost:9000",
+            ("PublicUrl" | "IngestUrl", None) => "http://localhost:9000",
             _ => return None,
         };
         Some(value.to_owned())
     };
     let environment = resolve_environment(&real(), &function("operator"), &lookup).unwrap();
     let expected = [
+        ("INGEST_URL", "http://localhost:9000"),
         ("KEY_RING", "k1:0123456789"),
         ("LOG_LEVEL", "info"),
         ("PUBLIC_URL", "http://localhost:9000"),

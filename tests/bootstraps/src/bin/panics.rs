@@ -18,7 +18,12 @@ async fn function(_: Env) -> Result<Function, StartError> {
             Message::Deassign(message) => {
                 assert_ne!(message.seen_version, 2, "as the test wants it");
             }
-            Message::SyncIssue(_) | Message::PushAssignee(_) => {}
+            Message::SyncIssue(_)
+            | Message::PushAssignee(_)
+            | Message::DrainUpdates(_)
+            | Message::DeleteProject(_)
+            | Message::ClearOwnerCaches(_)
+            | Message::SweepDeletions(_) => {}
         }
         Ok(())
     }))

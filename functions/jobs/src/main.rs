@@ -1,0 +1,7 @@
+//! The bootstrap of the `jobs` function.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    runtime::main(jobs::function)
+}
