@@ -35,7 +35,7 @@ async fn page(
     headers: &HeaderMap,
     uri: &Uri,
 ) -> Answer {
-    let place = Place::find(context, headers, segments, &RELEASE_READ).await?;
+    let place = Place::find(context, (headers, uri), segments, &RELEASE_READ).await?;
     let (release, projects) = place.release(context, segments).await?;
     let paging = Paging::of(uri)?;
     let usable: Vec<_> = projects
@@ -66,7 +66,7 @@ pub(super) async fn create(
 }
 
 async fn add(context: &Context, segments: &Segments, request: &Incoming, id: DeployId) -> Answer {
-    let place = Place::find(context, &request.headers, segments, &RELEASE_WRITE).await?;
+    let place = Place::find(context, request.place(), segments, &RELEASE_WRITE).await?;
     let (release, projects) = place.release(context, segments).await?;
     let new = NewDeploy::parse(&request.fields()?)?;
     let chosen = match &new.projects {

@@ -53,7 +53,7 @@ pub(super) async fn list(
     uri: Uri,
 ) -> Answer {
     patiently(|| async {
-        let place = Place::find(&context, &headers, &segments, &RELEASE_READ).await?;
+        let place = Place::find(&context, (&headers, &uri), &segments, &RELEASE_READ).await?;
         let paging = Paging::of(&uri)?;
         match &place.project {
             Some(project) => of_project(&context, &place, project, &pairs, &paging).await,
@@ -263,9 +263,10 @@ pub(super) async fn details(
     Path(segments): Path<Segments>,
     Query(pairs): Query<Pairs>,
     headers: HeaderMap,
+    uri: Uri,
 ) -> Answer {
     patiently(|| async {
-        let place = Place::find(&context, &headers, &segments, &RELEASE_READ).await?;
+        let place = Place::find(&context, (&headers, &uri), &segments, &RELEASE_READ).await?;
         let (release, _) = place.release(&context, &segments).await?;
         let sort = first(&pairs, "sort").unwrap_or("date");
         if place.project.is_none() && sort != "date" {
@@ -291,7 +292,7 @@ pub(super) async fn commits(
     uri: Uri,
 ) -> Answer {
     patiently(|| async {
-        let place = Place::find(&context, &headers, &segments, &RELEASE_READ).await?;
+        let place = Place::find(&context, (&headers, &uri), &segments, &RELEASE_READ).await?;
         let (release, _) = place.release(&context, &segments).await?;
         let paging = Paging::of(&uri)?;
         let page = context
@@ -312,9 +313,10 @@ pub(super) async fn previous_with_commits(
     State(context): State<Arc<Context>>,
     Path(segments): Path<Segments>,
     headers: HeaderMap,
+    uri: Uri,
 ) -> Answer {
     patiently(|| async {
-        let place = Place::find(&context, &headers, &segments, &RELEASE_READ).await?;
+        let place = Place::find(&context, (&headers, &uri), &segments, &RELEASE_READ).await?;
         let (release, projects) = place.release(&context, &segments).await?;
         let before = |other: &Release| {
             !other.lists.is_empty() && (other.created, other.id) < (release.created, release.id)

@@ -13,7 +13,13 @@ mod write;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use axum::{Router, body::Bytes, extract::Request, http::HeaderMap, http::header, routing::get};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::Request,
+    http::{HeaderMap, Uri, header},
+    routing::get,
+};
 use domain::{Fault, Project, ProjectId, ProjectStatus, Release, Scope, Slug, Version};
 use runtime::{Answer, HttpFault};
 use serde::Deserialize;
@@ -24,6 +30,7 @@ use crate::{
     Context,
     auth::{Seat, caller_with},
     is_id,
+    projects::{ProjectSeat, project_at},
 };
 
 const RELEASE_READ: [Scope; 5] = [
@@ -97,6 +104,7 @@ struct Place {
 /// A request whose body was read. It may be carried out more than once.
 struct Incoming {
     headers: HeaderMap,
+    uri: Uri,
     body: Bytes,
 }
 
@@ -106,6 +114,7 @@ impl Incoming {
         let body = axum::body::to_bytes(body, MAX_BODY).await;
         Ok(Self {
             headers: parts.headers,
+            uri: parts.uri,
             body: body.map_err(|_| Fault::detail("The request is too large."))?,
         })
     }
@@ -116,6 +125,11 @@ impl Incoming {
             Ok(_) => Err(Fault::detail("Invalid data. Expected a dictionary.")),
             Err(error) => Err(Fault::detail(format!("JSON parse error - {error}"))),
         }
+    }
+
+    /// What says who asks, and where.
+    fn place(&self) -> (&HeaderMap, &Uri) {
+        (&self.headers, &self.uri)
     }
 
     fn user_agent(&self) -> Option<String> {
@@ -142,27 +156,26 @@ async fn patiently<F: Future<Output = Answer>>(work: impl Fn() -> F) -> Answer {
 impl Place {
     async fn find(
         context: &Context,
-        headers: &HeaderMap,
+        (headers, uri): (&HeaderMap, &Uri),
         segments: &Segments,
         scopes: &[Scope],
     ) -> Result<Self, Fault> {
-        let caller = caller_with(context, headers, scopes).await?;
-        let seat = caller.seat_at(context, &segments.organization).await?;
-        let project = match &segments.project {
-            None => None,
-            Some(segment) => {
-                let name = ProjectName::of(segment).ok_or_else(Fault::not_found)?;
-                let found = projects_named(context, &seat, &[name]).await?;
-                Some(
-                    found
-                        .into_iter()
-                        .flatten()
-                        .next()
-                        .ok_or_else(Fault::not_found)?,
-                )
-            }
+        let Some(project) = &segments.project else {
+            let caller = caller_with(context, headers, scopes).await?;
+            let seat = caller.seat_at(context, &segments.organization).await?;
+            let project = None;
+            return Ok(Self { seat, project });
         };
-        Ok(Self { seat, project })
+        let named = (segments.organization.as_str(), project.as_str());
+        let ProjectSeat { seat, project, .. } =
+            project_at(context, headers, named, uri, scopes).await?;
+        match may_use(&seat, &project) {
+            true => Ok(Self {
+                seat,
+                project: Some(project),
+            }),
+            false => Err(Fault::not_found()),
+        }
     }
 
     /// The release that the path names, with its projects. One that is in none that the caller may use does

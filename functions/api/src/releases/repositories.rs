@@ -27,7 +27,7 @@ async fn page(context: &Context, segments: &Segments, headers: &HeaderMap, uri: 
     // The first call of every `set-commits`, so whoever may write releases may read them.
     let own = [Scope::OrgIntegrations];
     let scopes = [&ORGANIZATION_READ[..], &own, &RELEASE_READ].concat();
-    let place = Place::find(context, headers, segments, &scopes).await?;
+    let place = Place::find(context, (headers, uri), segments, &scopes).await?;
     let paging = Paging::of(uri)?;
     let organization = place.seat.organization.id;
     let page = context

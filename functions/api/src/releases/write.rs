@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Path, Request, State},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, StatusCode, Uri},
     response::IntoResponse,
 };
 use domain::{
@@ -56,7 +56,7 @@ async fn make(
     request: &Incoming,
     attempt: Attempt,
 ) -> Answer {
-    let place = Place::find(context, &request.headers, segments, &RELEASE_WRITE).await?;
+    let place = Place::find(context, request.place(), segments, &RELEASE_WRITE).await?;
     let organization = place.seat.organization.id;
     let family = place.family();
     let new = NewRelease::parse(&request.fields()?, family, organization)?;
@@ -278,7 +278,7 @@ async fn change(
     request: &Incoming,
     now: Timestamp,
 ) -> Answer {
-    let place = Place::find(context, &request.headers, segments, &RELEASE_WRITE).await?;
+    let place = Place::find(context, request.place(), segments, &RELEASE_WRITE).await?;
     let (release, projects) = place.release(context, segments).await?;
     let organization = place.seat.organization.id;
     let fields = ReleaseFields::parse(&request.fields()?, place.family(), organization)?;
@@ -313,9 +313,10 @@ pub(super) async fn delete(
     State(context): State<Arc<Context>>,
     Path(segments): Path<Segments>,
     headers: HeaderMap,
+    uri: Uri,
 ) -> Answer {
     patiently(|| async {
-        let place = Place::find(&context, &headers, &segments, &RELEASE_DELETE).await?;
+        let place = Place::find(&context, (&headers, &uri), &segments, &RELEASE_DELETE).await?;
         let (release, _) = place.release(&context, &segments).await?;
         match context.store.delete_release(&release).await? {
             true => Ok(StatusCode::NO_CONTENT.into_response()),
