@@ -547,9 +547,8 @@ impl Store {
         plan: &mut Plan,
         budget: &mut Budget,
     ) -> Result<bool, StoreError> {
-        let (low, high) = keys::ALL_OF_GROUP;
         let query = Query {
-            sort: Sort::Between(low, high),
+            sort: Sort::All,
             ..Query::prefix(pk, "")
         };
         let mut start = None;

@@ -448,9 +448,6 @@ pub(crate) const GROUP_VIEW: (&str, &str) = (META, STATE);
 
 pub(crate) const GROUPS: &str = "GROUP#";
 
-/// All that lies in a group's partition: every sort key there begins with a capital letter.
-pub(crate) const ALL_OF_GROUP: (&str, &str) = ("A", "[");
-
 pub(crate) fn group_meta(id: GroupId) -> Key {
     Key::new(format!("{GROUPS}{id}"), META)
 }

@@ -318,10 +318,8 @@ impl Store {
         start: Option<Item>,
     ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
         let request = self.client.query().consistent_read(consistent);
-        let request = request
-            .expression_attribute_names("#pk", PARTITION_KEY)
-            .expression_attribute_names("#sk", SORT_KEY);
-        self.page(request, query, limit, start).await
+        let names = (PARTITION_KEY, SORT_KEY);
+        self.page(request, names, query, limit, start).await
     }
 
     /// A page of the index, which may lag a moment: for lists, not for effects.
@@ -332,15 +330,14 @@ impl Store {
         start: Option<Item>,
     ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
         let request = self.client.query().index_name(keys::INDEX);
-        let request = request
-            .expression_attribute_names("#pk", keys::INDEX_PARTITION_KEY)
-            .expression_attribute_names("#sk", keys::INDEX_SORT_KEY);
-        self.page(request, query, limit, start).await
+        let names = (keys::INDEX_PARTITION_KEY, keys::INDEX_SORT_KEY);
+        self.page(request, names, query, limit, start).await
     }
 
     async fn page(
         &self,
         request: QueryFluentBuilder,
+        (pk, sk): (&str, &str),
         query: &Query<'_>,
         limit: Option<i32>,
         start: Option<Item>,
@@ -350,11 +347,17 @@ impl Store {
             .scan_index_forward(!query.descending)
             .set_limit(limit)
             .set_exclusive_start_key(start)
+            .expression_attribute_names("#pk", pk)
             .expression_attribute_values(":pk", text(query.pk));
+        // A name that no expression uses is refused.
+        if !matches!(query.sort, Sort::All) {
+            request = request.expression_attribute_names("#sk", sk);
+        }
         request = match query.sort {
             Sort::Prefix(prefix) => request
                 .key_condition_expression("#pk = :pk AND begins_with(#sk, :prefix)")
                 .expression_attribute_values(":prefix", text(prefix)),
+            Sort::All => request.key_condition_expression("#pk = :pk"),
             Sort::Between(low, high) => request
                 .key_condition_expression("#pk = :pk AND #sk BETWEEN :low AND :high")
                 .expression_attribute_values(":low", text(low))
@@ -431,6 +434,7 @@ impl Filter {
 
 #[derive(Debug)]
 pub(crate) enum Sort<'a> {
+    All,
     Prefix(&'a str),
     Between(&'a str, &'a str),
 }
