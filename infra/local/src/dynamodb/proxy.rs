@@ -26,7 +26,7 @@ use super::call::{Call, Operation, operation_name};
 use super::conflicts::{Claim, ERROR_PREFIX, claim, conflict};
 use super::node::Node;
 use super::replica::{MAX_LAG, Replica};
-use super::usage::{Used, ask};
+use super::usage::{Used, ask, deletes};
 use super::{Faults, lock};
 use crate::access::{Access, caller};
 use crate::faults::Draws;
@@ -113,6 +113,7 @@ async fn answer(proxy: Arc<Proxy>, request: Request<Incoming>) -> anyhow::Result
         })));
     }
     let metered = lock(&proxy.usage).is_some();
+    let deleted = if metered { deletes(&body) } else { 0 };
     let body = metered.then(|| ask(&body)).flatten().unwrap_or(body);
     let caller = caller(&head.headers).unwrap_or_default().to_owned();
     let json = proxy.parse_if_needed(&body);
@@ -130,7 +131,14 @@ async fn answer(proxy: Arc<Proxy>, request: Request<Incoming>) -> anyhow::Result
         let body = body.collect().await?.to_bytes();
         if let Some(usage) = lock(&proxy.usage).as_mut() {
             let writes = !operation.is_read();
-            usage.push(Used::new(caller.clone(), name, writes, started, &body));
+            usage.push(Used::new(
+                caller.clone(),
+                name,
+                writes,
+                deleted,
+                started,
+                &body,
+            ));
         }
         if proxy.loses(&caller) {
             return Ok(access_denied("the answer is lost, and the caller with it"));

@@ -16,8 +16,11 @@ pub struct Used {
     pub operation: String,
     /// Whether it writes.
     pub writes: bool,
-    /// What it is charged with, in capacity units; twice as much inside a transaction.
+    /// What it is charged with, in capacity units; twice as much inside a transaction, and again for an
+    /// index.
     pub units: f64,
+    /// How many items a batch deletes.
+    pub deletes: usize,
     started: Instant,
     ended: Instant,
 }
@@ -29,12 +32,19 @@ pub(super) fn ask(body: &Bytes) -> Option<Bytes> {
     Some(format!(r#"{open},"ReturnConsumedCapacity":"TOTAL"}}"#).into())
 }
 
+/// How many items a request deletes in a batch.
+pub(super) fn deletes(body: &Bytes) -> usize {
+    let text = str::from_utf8(body).unwrap_or_default();
+    text.matches("\"DeleteRequest\"").count()
+}
+
 impl Used {
     /// What an answer says of its request.
     pub(super) fn new(
         caller: String,
         operation: String,
         writes: bool,
+        deletes: usize,
         started: Instant,
         answer: &[u8],
     ) -> Self {
@@ -49,6 +59,7 @@ impl Used {
             caller,
             operation,
             writes,
+            deletes,
             units,
             started,
             ended: Instant::now(),

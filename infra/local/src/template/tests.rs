@@ -234,15 +234,16 @@ fn the_real_table_becomes_a_create_table_request() {
 #[test]
 fn what_is_not_emulated_is_said_in_lines() {
     let lines = real().not_emulated;
+    let functions = real().functions.len();
     for line in [
-        "VPC, subnets and security groups (9 resources)",
-        "API Gateway account settings (1 resource)",
-        "LoggingConfig of functions (7)",
-        "MemorySize of functions (7)",
-        "AccessLogSetting of REST stages (1)",
-        "DestinationConfig of event source mappings (1)",
+        "VPC, subnets and security groups (9 resources)".to_owned(),
+        "API Gateway account settings (1 resource)".to_owned(),
+        format!("LoggingConfig of functions ({functions})"),
+        format!("MemorySize of functions ({functions})"),
+        "AccessLogSetting of REST stages (1)".to_owned(),
+        "DestinationConfig of event source mappings (1)".to_owned(),
     ] {
-        assert!(lines.iter().any(|it| it == line), "{line}: {lines:#?}");
+        assert!(lines.contains(&line), "{line}: {lines:#?}");
     }
 }
 
