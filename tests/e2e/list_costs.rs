@@ -1,7 +1,8 @@
 //! What a commit list costs, as docs/table.md lists it: write units, requests and round trips to the table.
 
-use std::{cell::Cell, collections::BTreeSet};
+use std::{cell::Cell, collections::BTreeSet, time::Duration};
 
+use aws_smithy_types::timeout::TimeoutConfig;
 use domain::{CommitList, FileChange, GivenAuthor, GivenCommit, RepositoryName, Timestamp};
 use local::dynamodb::{Used, round_trips, write_units};
 use runtime::{Clock, Env};
@@ -113,7 +114,11 @@ async fn a_list_of_ten_thousand_commits_costs_what_the_page_says() {
     let new = json!({ "version": "1", "projects": ["web"] });
     post(&world, RELEASES, new).await;
     let env = Env::new(world.stack.environments()["api"].clone(), Clock::default());
-    let store = Store::new(&env.reader().aws().service("DYNAMODB"), "picket");
+    // Hundreds of batches at the emulator's own speed: what is tried again would be counted twice.
+    let patient = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(60));
+    let config = env.reader().aws().service("DYNAMODB").to_builder();
+    let config = config.timeout_config(patient.build()).build();
+    let store = Store::new(&config, "picket");
     let organization = world.get("/api/0/organizations/acme/").await.json();
     let organization = organization["id"]
         .as_str()

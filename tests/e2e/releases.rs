@@ -533,6 +533,12 @@ async fn a_project_lists_its_releases_by_date_and_searches_their_versions() {
         json!({ "dateReleased": "2026-04-01T00:00:00Z" }),
     )
     .await;
+    put(
+        &world,
+        &path_of("web@1"),
+        json!({ "dateReleased": "2026-01-15T00:00:00Z" }),
+    )
+    .await;
     let list = async |query: &str| -> Vec<String> {
         world.stack.dynamodb().catch_up();
         let rows = world.get(&format!("{OF_PROJECT}{query}")).await.json();
@@ -540,11 +546,11 @@ async fn a_project_lists_its_releases_by_date_and_searches_their_versions() {
         rows.map(|row| row["version"].as_str().unwrap().to_owned())
             .collect()
     };
-    assert_eq!(list("").await, ["newest", "web@2", "web@1", "API@3"]);
+    assert_eq!(list("").await, ["newest", "web@2", "API@3", "web@1"]);
     assert_eq!(list("?query=WEB").await, ["web@2", "web@1"]);
     assert_eq!(list("?query=api%40").await, ["API@3"]);
     assert_eq!(list("?environment=nowhere").await, [""; 0]);
-    assert_eq!(list("?per_page=2&cursor=2:1:0").await, ["web@1", "API@3"]);
+    assert_eq!(list("?per_page=2&cursor=2:1:0").await, ["API@3", "web@1"]);
     let answer = world.get(&format!("{OF_PROJECT}?per_page=3")).await;
     let link = answer.headers["link"].to_str().unwrap().to_owned();
     assert!(

@@ -397,13 +397,14 @@ impl Store {
             }
             let key = |version| keys::release(list.organization, version);
             let keys = chunk.iter().map(|(_, version)| key(version)).collect();
-            let mut items = self.get_all(keys).await?;
+            let items = self.get_all(keys).await?;
             for (place, version) in chunk {
                 let key = key(version);
-                let Some(item) = items.remove(&key) else {
+                // Several places may lead to one release, of which one is where it is.
+                let Some(item) = items.get(&key) else {
                     continue;
                 };
-                let release: Release = read(&key, item)?;
+                let release: Release = read(&key, item.clone())?;
                 if list.filter.admits(&Pointer::of(&release)) && keep(&release, place) {
                     found.push(release);
                 }
