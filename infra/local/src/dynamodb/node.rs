@@ -67,6 +67,17 @@ impl Table {
             Err(DynoxideError::ResourceNotFoundException(_)) => self.create_in(&database)?,
             Err(error) => return Err(error.into()),
         }
+        match file {
+            Some(path) => index_stream(path)?,
+            None => {
+                let folder = tempfile::tempdir()?;
+                let snapshot = folder.path().join("table");
+                let name = utf8(&snapshot)?;
+                database.vacuum_into(name)?;
+                index_stream(&snapshot)?;
+                database.restore_from(name)?;
+            }
+        }
         if let Some(attribute) = ttl_attribute {
             database.update_time_to_live(typed(json!({
                 "TableName": self.name,
@@ -83,10 +94,21 @@ impl Table {
 }
 
 fn open_file(path: &Path) -> anyhow::Result<Database> {
-    let name = path
-        .to_str()
-        .context("the path of the table is not UTF-8")?;
+    let name = utf8(path)?;
     Database::new(name).with_context(|| format!("cannot open the table in {name}"))
+}
+
+fn utf8(path: &Path) -> anyhow::Result<&str> {
+    path.to_str().context("the path of the table is not UTF-8")
+}
+
+/// With each write dynoxide looks for the stream's last record, and without an index it reads all of them.
+fn index_stream(path: &Path) -> anyhow::Result<()> {
+    rusqlite::Connection::open(path)?.execute_batch(
+        "CREATE INDEX IF NOT EXISTS _stream_records_by_sequence
+         ON _stream_records (table_name, CAST(sequence_number AS INTEGER))",
+    )?;
+    Ok(())
 }
 
 impl Node {
