@@ -148,19 +148,20 @@ fn read(mut fields: Fields) -> Result<ClientKeyUpdate, Fault> {
     fields.finish(update)
 }
 
-/// `{"count": 100, "window": 60}`; `Some(None)` for null, and for a limit of nothing, which means none.
+/// `{"count": 100, "window": 60}`; `Some(None)` for null, and for a limit of nothing, which means none. Half a
+/// limit is refused: it would take away the one that is there.
 fn rate_limit(fields: &mut Fields) -> Option<Option<RateLimit>> {
     let value = fields.raw("rateLimit")?;
     if value.is_null() {
         return Some(None);
     }
-    let part = |name: &str| match value.get(name) {
-        None | Some(Value::Null) => Some(0),
-        Some(number) => number.as_u64().and_then(|n| u32::try_from(n).ok()),
-    };
-    match (value.is_object(), part("count"), part("window")) {
-        (true, Some(0), _) | (true, _, Some(0)) => Some(None),
-        (true, Some(count), Some(window)) => Some(Some(RateLimit { count, window })),
+    let given = |name: &str| value.get(name).filter(|part| !part.is_null());
+    let number = |part: &Value| part.as_u64().and_then(|n| u32::try_from(n).ok());
+    let parts = (given("count"), given("window"));
+    match (parts.0.map(number), parts.1.map(number)) {
+        (None, None) if value.is_object() => Some(None),
+        (Some(Some(0)), Some(Some(_))) | (Some(Some(_)), Some(Some(0))) => Some(None),
+        (Some(Some(count)), Some(Some(window))) => Some(Some(RateLimit { count, window })),
         _ => {
             let message = "Expected an object with a count and a window, which are whole numbers.";
             fields.refuse("rateLimit", message);

@@ -144,7 +144,7 @@ fn shown(deletion: &Deletion) -> Value {
         "stage": deletion.stage,
         "pass": deletion.pass,
         "done": deletion.done,
-        "estimate": deletion.estimate,
+        "estimate": deletion.estimate.max(deletion.done),
         "progress": deletion.progress(),
         "lastError": deletion.last_error,
         "dateRequested": deletion.requested.to_string(),

@@ -1,6 +1,6 @@
 //! What organizations write to trackers with.
 
-use domain::{Email, Fault, Identity, IntegrationId, JiraServerIdentity, Secret, VstsIdentity};
+use domain::{Email, Fault, Identity, IntegrationId, JiraServerIdentity, Secret, Timestamp, VstsIdentity};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ pub(crate) struct SetIdentity {
 pub(crate) async fn set_identity(context: &Context, set: SetIdentity) -> Result<Value, Fault> {
     let organization = organization(context, &set.organization).await?;
     let integration = integration(context, organization.id, set.integration).await?;
-    check(&set.identity)?;
+    check(&set.identity, context.clock.now())?;
     if set.identity.provider() != integration.provider {
         let text = format!("The integration is one of {}.", integration.provider);
         return Err(Fault::field("identity", text));
@@ -48,18 +48,22 @@ pub(crate) async fn set_identity(context: &Context, set: SetIdentity) -> Result<
     }))
 }
 
-fn check(identity: &Identity) -> Result<(), Fault> {
+fn check(identity: &Identity, now: Timestamp) -> Result<(), Fault> {
     let secret = |field: &str, secret: &Secret| bounded(field, secret.reveal(), MOST).map(|_| ());
     match identity {
         Identity::Vsts(VstsIdentity {
             access_token,
             refresh_token,
-            expires: _,
+            expires,
         }) => {
             secret("access_token", access_token)?;
-            refresh_token
-                .iter()
-                .try_for_each(|token| secret("refresh_token", token))
+            let refresh = |token| secret("refresh_token", token);
+            refresh_token.iter().try_for_each(refresh)?;
+            if refresh_token.is_none() && *expires <= now.seconds() {
+                let text = "The access token has ended, and there is no refresh token. Enter seconds since 1970.";
+                return Err(Fault::field("expires", text));
+            }
+            Ok(())
         }
         Identity::JiraServer(JiraServerIdentity {
             consumer_key,

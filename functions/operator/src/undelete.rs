@@ -28,9 +28,14 @@ pub(crate) async fn undelete(context: &Context, wanted: UndeleteProject) -> Resu
     let organization = organization(context, &wanted.organization).await?.id;
     let late = "It is being deleted, or is gone: there is nothing to give back.";
     let too_late = || Fault::field("project", late);
-    let Some(deletion) = find(context, organization, &wanted.project).await? else {
-        let active = project(context, organization, &wanted.project).await?;
-        return Ok(answer(&active, false));
+    let found = find(context, organization, &wanted.project).await?;
+    let pending = |deletion: &Deletion| deletion.status == DeletionStatus::Pending;
+    let Some(deletion) = found.clone().filter(pending) else {
+        return match project(context, organization, &wanted.project).await {
+            Ok(active) => Ok(answer(&active, false)),
+            Err(Fault::Client(_)) if found.is_some() => Err(too_late()),
+            Err(fault) => Err(fault),
+        };
     };
     let hidden = context.store.project(deletion.project).await?;
     let pending = |project: &Project| project.status == ProjectStatus::PendingDeletion;
@@ -68,7 +73,8 @@ fn answer(project: &Project, restored: bool) -> Value {
     })
 }
 
-/// The deletion of the project with this id, or of the last one that had this slug.
+/// The deletion of the project with this id, or of the last one that had this slug: one that can be undone
+/// before any other.
 async fn find(
     context: &Context,
     organization: OrganizationId,
@@ -82,10 +88,11 @@ async fn find(
         let page = context.store.deletions(organization, skip, PAGE).await?;
         for deletion in page.rows {
             let named = deletion.slug.as_str() == text;
-            let newer = found
+            let rank = |it: &Deletion| (it.status == DeletionStatus::Pending, it.requested);
+            let better = found
                 .as_ref()
-                .is_none_or(|it| it.requested < deletion.requested);
-            if named && newer && deletion.status == DeletionStatus::Pending {
+                .is_none_or(|it| rank(it) < rank(&deletion));
+            if named && better {
                 found = Some(deletion);
             }
         }

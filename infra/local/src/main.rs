@@ -1,6 +1,6 @@
 //! `cargo local`: the whole bundle on this machine.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
@@ -32,6 +32,9 @@ struct Arguments {
     /// Write each function's environment to <function>.env in this directory, for `cargo lambda watch --env-file`
     #[arg(long, value_name = "DIR")]
     env_files: Option<PathBuf>,
+    /// Another value of a parameter of infra/template.yaml; may be given several times
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
+    parameters: Vec<(String, String)>,
     /// Start empty
     #[arg(long, conflicts_with = "demo")]
     no_seed: bool,
@@ -54,9 +57,14 @@ const PORT: u16 = 9000;
 enum Command {
     /// Send a command to the running stack: '{"command":"help"}' lists them
     Operator {
-        /// The command, as JSON
+        /// The command, as JSON; - reads it from standard input
         json: String,
     },
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("no =")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -94,13 +102,18 @@ async fn main() -> ExitCode {
 }
 
 async fn operator(port: u16, command: &str) -> anyhow::Result<()> {
+    let command = match command {
+        "-" => std::io::read_to_string(std::io::stdin())?,
+        command => command.to_owned(),
+    };
     let url = format!("http://127.0.0.1:{port}/2015-03-31/functions/operator/invocations");
-    let answer = client::request(Method::POST, &url, &[], command.to_owned()).await;
+    let answer = client::request(Method::POST, &url, &[], command).await;
     let answer = answer.with_context(|| {
         format!("no stack on port {port}; start one with `cargo local`, or say --port")
     })?;
     let body: Value = serde_json::from_slice(&answer.body).context("not an answer of operator")?;
-    println!("{}", serde_json::to_string_pretty(&body)?);
+    // Whoever reads may have read enough.
+    let _ = writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&body)?);
     if body.get("error").is_some() || answer.headers.contains_key("x-amz-function-error") {
         bail!("the command was not carried out");
     }
@@ -119,7 +132,7 @@ async fn stack(arguments: &Arguments) -> anyhow::Result<()> {
         faults,
         sqs_failures: arguments.faults,
         cache: local::cache(),
-        ..Options::default()
+        parameters: arguments.parameters.iter().cloned().collect(),
     };
     if let Some(file) = &arguments.ready_file {
         Ready::prepare(file)?;

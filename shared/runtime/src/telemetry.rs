@@ -60,7 +60,8 @@ pub fn init(level: LevelFilter, format: Format, writer: impl LogWriter) {
                 .with_ansi(false)
                 .with_target(false)
                 .with_writer(writer)
-                .with_filter(not_metric);
+                .with_filter(not_metric)
+                .with_filter(filter_fn(|meta| !meta.target().starts_with("dynoxide")));
             tracing::subscriber::set_global_default(subscriber.with(lines))
         }
     };
