@@ -1,6 +1,8 @@
 //! What organizations write to trackers with.
 
-use domain::{Email, Fault, Identity, IntegrationId, JiraServerIdentity, Secret, Timestamp, VstsIdentity};
+use domain::{
+    Email, Fault, Identity, IntegrationId, JiraServerIdentity, Secret, Timestamp, VstsIdentity,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

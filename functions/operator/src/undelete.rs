@@ -89,9 +89,7 @@ async fn find(
         for deletion in page.rows {
             let named = deletion.slug.as_str() == text;
             let rank = |it: &Deletion| (it.status == DeletionStatus::Pending, it.requested);
-            let better = found
-                .as_ref()
-                .is_none_or(|it| rank(it) < rank(&deletion));
+            let better = found.as_ref().is_none_or(|it| rank(it) < rank(&deletion));
             if named && better {
                 found = Some(deletion);
             }

@@ -113,7 +113,11 @@ async fn operator(port: u16, command: &str) -> anyhow::Result<()> {
     })?;
     let body: Value = serde_json::from_slice(&answer.body).context("not an answer of operator")?;
     // Whoever reads may have read enough.
-    let _ = writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&body)?);
+    let _ = writeln!(
+        std::io::stdout(),
+        "{}",
+        serde_json::to_string_pretty(&body)?
+    );
     if body.get("error").is_some() || answer.headers.contains_key("x-amz-function-error") {
         bail!("the command was not carried out");
     }
