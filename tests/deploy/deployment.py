@@ -83,9 +83,11 @@ def deploy(endpoint: str) -> Bundle:
         storage.put_object(Bucket=BUCKET, Key=package, Body=bootstrap(package))
         function["Properties"]["CodeUri"] = f"s3://{BUCKET}/{package}"
     for_ministack(body)
+    # What `sam deploy` does: a template of more than 51,200 bytes has to come from S3.
+    storage.put_object(Bucket=BUCKET, Key="template.json", Body=json.dumps(body))
     cloudformation.create_stack(
         StackName=STACK,
-        TemplateBody=json.dumps(body),
+        TemplateURL=f"{endpoint}/{BUCKET}/template.json",
         Parameters=[{"ParameterKey": "Architecture", "ParameterValue": "x86_64"}],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
