@@ -123,6 +123,7 @@ async fn a_key_with_unreadable_fields_or_of_another_project_is_refused() {
             json!({ "rateLimit": { "count": 1.5, "window": 60 } }),
             "rateLimit",
         ),
+        (json!({ "rateLimit": { "count": 5 } }), "rateLimit"),
     ] {
         let answer = world.post_json(KEYS, &body).await;
         assert_eq!(answer.status.as_u16(), 400, "{body}");

@@ -362,3 +362,22 @@ async fn concurrent_commands_make_one_of_each_and_lose_none() {
     assert!(ids.iter().eq(expected.iter()), "{ids:?}");
     world.finish().await;
 }
+
+#[tokio::test]
+async fn a_token_that_has_ended_and_cannot_be_renewed_is_refused() {
+    let world = World::start().await;
+    let set = |refresh: Option<&str>| {
+        json!({
+            "command": "set-identity", "organization": "acme", "integration": world.integration(),
+            "identity": { "vsts": { "access_token": "a", "refresh_token": refresh, "expires": 3600 } },
+        })
+    };
+    let refused = world.operator_raw(set(None)).await;
+    let text = refused["error"]["fields"]["expires"][0].as_str();
+    assert!(
+        text.is_some_and(|text| text.contains("seconds since 1970")),
+        "{refused}"
+    );
+    assert_eq!(world.operator(set(Some("r"))).await["created"], false);
+    world.finish().await;
+}

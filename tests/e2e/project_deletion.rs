@@ -542,6 +542,8 @@ async fn a_deletion_can_be_undone_until_it_begins() {
     let refused = world.operator_raw(undelete(&id, None)).await;
     let late = "It is being deleted, or is gone: there is nothing to give back.";
     assert_eq!(refused["error"]["fields"], json!({ "project": [late] }));
+    let refused = world.operator_raw(undelete("shop-again", None)).await;
+    assert_eq!(refused["error"]["fields"], json!({ "project": [late] }));
     world.finish().await;
 }
 
