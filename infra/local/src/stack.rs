@@ -85,6 +85,10 @@ impl Stack {
     /// When the template cannot be carried out, a port is taken, or there is no Redis to be had.
     pub async fn start(options: &Options) -> anyhow::Result<Arc<Self>> {
         let template = Template::parse(TEMPLATE).context("infra/template.yaml")?;
+        let unknown = |name: &&String| !template.has_parameter(name);
+        if let Some(name) = options.parameters.keys().find(unknown) {
+            bail!("infra/template.yaml has no parameter {name}");
+        }
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], options.port)))
             .await
             .with_context(|| format!("port {} on 127.0.0.1", options.port))?;
