@@ -15,6 +15,7 @@ mod issue_update;
 mod list_costs;
 mod operator;
 mod ordering;
+mod organizations;
 mod outbound;
 mod owner_caches;
 mod project_deletion;

@@ -110,6 +110,20 @@ async fn delete_a_project(world: &mut World) {
     world.relay().await;
     world.drain("jobs").await;
     world.settle().await;
+    // An organization goes as its projects do, and with its releases.
+    for command in [
+        json!({ "command": "create-organization", "slug": "old", "name": "Old" }),
+        json!({ "command": "create-team", "organization": "old", "slug": "all", "name": "All" }),
+        json!({ "command": "add-member", "organization": "old", "email": world.ana(),
+            "role": "owner", "teams": ["all"] }),
+        json!({ "command": "create-project", "organization": "old", "team": "all", "slug": "old",
+            "name": "Old" }),
+    ] {
+        world.operator(command).await;
+    }
+    let answer = world.delete("/api/0/organizations/old/", "").await;
+    assert_eq!(answer.status.as_u16(), 202, "{}", answer.text());
+    world.settle().await;
 }
 
 #[tokio::test]

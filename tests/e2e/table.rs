@@ -160,6 +160,12 @@ async fn every_item_is_of_a_kind_in_the_chart_and_every_kind_occurs() {
     let mut items = world.items();
     items.extend(a_deletion_that_waits(&mut world).await);
     items.extend(world.items());
+    // And while an organization waits for its end, under another name than before.
+    let path = "/api/0/organizations/acme/";
+    let renamed = json!({ "slug": "acme-two" }).to_string();
+    assert_eq!(world.put(path, renamed).await.status.as_u16(), 200);
+    assert_eq!(world.delete(path, "").await.status.as_u16(), 202);
+    items.extend(world.items());
     for item in items {
         let kinds = kinds(&item);
         assert_eq!(kinds.len(), 1, "{} {}", item["PK"], item["SK"]);

@@ -5,11 +5,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    body::Body,
-    extract::{Path, Request, State},
-    http::HeaderMap,
-};
+use axum::extract::{Path, Request, State};
 use domain::{
     Actor, ApiOrigin, Assignment, Decision, Existing, Facet, Fault, GroupState, GroupStatus,
     Member, MessageId, Origin, Project, StatusWish, Substatus, TraceId, UserId,
@@ -21,7 +17,7 @@ use store::{Cause, GroupView};
 use crate::{
     Context,
     auth::{ISSUE_WRITE, Seat},
-    body,
+    body::{self, MAX_BODY},
     issues::{Found, find, show_group},
 };
 
@@ -74,7 +70,8 @@ async fn put(
     let trace = trace_of(&request);
     let (parts, body) = request.into_parts();
     let mut found = find(context, &parts.headers, organization, issue, &ISSUE_WRITE).await?;
-    let update = Update::parse(&read(&parts.headers, body).await?)?;
+    let body = body::bytes(&parts.headers, body, MAX_BODY).await?;
+    let update = Update::parse(&body::object(&body)?)?;
     let Found {
         seat,
         view,
@@ -116,15 +113,6 @@ async fn put(
     let view = context.store.group(view.group.id).await?;
     found.view = view.ok_or_else(Fault::not_found)?;
     show_group(context, &found).await
-}
-
-async fn read(headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, Fault> {
-    match body::json(headers, body).await? {
-        Value::Object(fields) => Ok(fields),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            Err(Fault::detail("Invalid data. Expected a dictionary."))
-        }
-    }
 }
 
 /// What both parts of an update have in common.

@@ -10,6 +10,7 @@ mod cursor;
 mod issue_update;
 mod issues;
 mod members;
+mod organization_settings;
 mod organizations;
 mod project_deletion;
 mod projects;
@@ -85,7 +86,9 @@ fn router(context: Arc<Context>) -> Router {
         .route("/api/0/organizations/", get(organizations::list))
         .route(
             "/api/0/organizations/{organization}/",
-            get(organizations::show),
+            get(organizations::show)
+                .put(organizations::update)
+                .delete(organizations::delete),
         )
         .route(
             "/api/0/organizations/{organization}/projects/",

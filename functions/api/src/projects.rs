@@ -19,7 +19,7 @@ use store::{Changed, Insert, Page};
 use crate::{
     Context,
     auth::{Caller, ORGANIZATION_READ, PROJECT_READ, PROJECT_WRITE, Seat, caller_with},
-    body::Fields,
+    body::{Fields, Text},
     cursor::{Paging, parameter},
     is_id, no_such,
     teams::team_at,
@@ -110,7 +110,7 @@ struct Wanted {
 
 impl Wanted {
     fn read(mut fields: Fields) -> Result<Self, Fault> {
-        let name = fields.required_name("name", names::MAX_PROJECT_NAME);
+        let name = fields.required("name", names::MAX_PROJECT_NAME);
         let reserved = |name: &&String| RESERVED_PROJECT_SLUGS.contains(&name.as_str());
         if let Some(name) = name.as_ref().filter(reserved) {
             let message = format!("The name \"{name}\" is reserved and not allowed.");
@@ -131,12 +131,15 @@ impl Wanted {
 
 /// A known platform; `Some(None)`: none.
 fn platform(fields: &mut Fields) -> Option<Option<String>> {
-    let text = fields.text("platform")?.filter(|text| !text.is_empty());
-    if text.as_ref().is_some_and(|text| !is_platform(text)) {
-        fields.refuse("platform", INVALID_PLATFORM);
-        return None;
+    match fields.text("platform", usize::MAX) {
+        Text::Given(text) if is_platform(&text) => Some(Some(text)),
+        Text::Given(_) => {
+            fields.refuse("platform", INVALID_PLATFORM);
+            None
+        }
+        Text::Null | Text::Blank => Some(None),
+        Text::Absent | Text::Wrong => None,
     }
-    Some(text)
 }
 
 /// `POST /teams/{organization}/{team}/projects/`
@@ -152,7 +155,7 @@ pub(crate) async fn create(
     let wanted = Wanted::read(Fields::read(&parts.headers, body).await?)?;
     let may_always = [Scope::OrgWrite, Scope::OrgAdmin];
     let may_always = may_always.iter().any(|scope| seat.scopes.contains(scope));
-    if seat.organization.disable_member_project_creation && !may_always {
+    if seat.organization.flags.disable_member_project_creation && !may_always {
         let text = "Your organization has disabled this feature for members.";
         return Err(Fault::Client(ClientFault::Denied(text.into())).into());
     }
@@ -356,7 +359,7 @@ pub(crate) async fn filters(
 }
 
 /// `teams` are those of all projects of the page.
-fn project(seat: &Seat, project: &Project, teams: &[Team]) -> Value {
+pub(crate) fn project(seat: &Seat, project: &Project, teams: &[Team]) -> Value {
     let access = seat.scopes.iter().filter(|scope| of_projects(**scope));
     let own = |id: &TeamId| teams.iter().find(|team| team.id == *id);
     let teams: Vec<_> = project

@@ -59,7 +59,7 @@ async fn make(
     let place = Place::find(context, request.place(), segments, &RELEASE_WRITE).await?;
     let organization = place.seat.organization.id;
     let family = place.family();
-    let new = NewRelease::parse(&request.fields()?, family, organization)?;
+    let new = NewRelease::parse(request.fields()?, family, organization)?;
     let projects = match &place.project {
         Some(project) => vec![project.clone()],
         None => requested(context, &place.seat, &new).await?,
@@ -281,7 +281,7 @@ async fn change(
     let place = Place::find(context, request.place(), segments, &RELEASE_WRITE).await?;
     let (release, projects) = place.release(context, segments).await?;
     let organization = place.seat.organization.id;
-    let fields = ReleaseFields::parse(&request.fields()?, place.family(), organization)?;
+    let fields = ReleaseFields::parse(request.fields()?, place.family(), organization)?;
     let heads = known_refs(context, &place.seat, fields.refs.as_deref()).await;
     // What is left out, null or blank stays. Sentry does not open an archived release here; this does.
     let decide = |seen: &Release| {
