@@ -43,22 +43,6 @@ pub(crate) fn json(bytes: &Bytes) -> Result<Value, Fault> {
     parsed.map_err(|error| Fault::detail(format!("JSON parse error - {error}")))
 }
 
-/// Reads JSON that is to be an object.
-pub(crate) fn object(bytes: &Bytes) -> Result<Map<String, Value>, Fault> {
-    // Clients know the kinds by these names.
-    let kind = match json(bytes)? {
-        Value::Object(values) => return Ok(values),
-        Value::Array(_) => "list",
-        Value::String(_) => "str",
-        Value::Number(number) if number.is_f64() => "float",
-        Value::Number(_) => "int",
-        Value::Bool(_) => "bool",
-        Value::Null => "NoneType",
-    };
-    let text = format!("Invalid data. Expected a dictionary, but got {kind}.");
-    Err(Fault::field("non_field_errors", text))
-}
-
 /// The fields of an object that were not read yet, and what is wrong with those that were.
 #[derive(Debug)]
 pub(crate) struct Fields {
@@ -85,7 +69,18 @@ impl Fields {
 
     /// The fields of a body that was read.
     pub(crate) fn parse(bytes: &Bytes) -> Result<Self, Fault> {
-        Ok(Self::of(object(bytes)?))
+        // Clients know the kinds by these names.
+        let kind = match json(bytes)? {
+            Value::Object(values) => return Ok(Self::of(values)),
+            Value::Array(_) => "list",
+            Value::String(_) => "str",
+            Value::Number(number) if number.is_f64() => "float",
+            Value::Number(_) => "int",
+            Value::Bool(_) => "bool",
+            Value::Null => "NoneType",
+        };
+        let text = format!("Invalid data. Expected a dictionary, but got {kind}.");
+        Err(Fault::field("non_field_errors", text))
     }
 
     fn of(values: Map<String, Value>) -> Self {

@@ -2,6 +2,7 @@
 //!
 //! Every answer is JSON, errors included: sentry-cli takes anything else for the answer of a proxy.
 
+mod alert_rules;
 mod audit_log;
 mod auth;
 mod body;
@@ -13,6 +14,7 @@ mod members;
 mod organization_settings;
 mod organizations;
 mod project_deletion;
+mod project_issues;
 mod projects;
 mod releases;
 mod sync_trail;
@@ -135,6 +137,14 @@ fn router(context: Arc<Context>) -> Router {
         .route(
             "/api/0/projects/{organization}/{project}/filters/",
             get(projects::filters),
+        )
+        .route(
+            "/api/0/projects/{organization}/{project}/issues/",
+            get(project_issues::list).put(project_issues::update),
+        )
+        .route(
+            "/api/0/projects/{organization}/{project}/rules/",
+            get(alert_rules::list),
         )
         .route(
             "/api/0/projects/{organization}/{project}/keys/",

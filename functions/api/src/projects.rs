@@ -8,9 +8,9 @@ use axum::{
     response::Response,
 };
 use domain::{
-    AuditEvent, ClientFault, ClientKey, Fault, INVALID_PLATFORM, InboundFilter, NewProject,
-    Project, ProjectFacts, ProjectId, ProjectStatus, ProjectUpdate, RESERVED_PROJECT_SLUGS, Scope,
-    Slug, Team, TeamId, is_platform, names, slug_candidates,
+    AlertRule, AuditEvent, ClientFault, ClientKey, Fault, INVALID_PLATFORM, InboundFilter,
+    NewProject, Project, ProjectFacts, ProjectId, ProjectStatus, ProjectUpdate,
+    RESERVED_PROJECT_SLUGS, Scope, Slug, Team, TeamId, is_platform, names, slug_candidates,
 };
 use runtime::{Answer, json};
 use serde_json::{Value, json};
@@ -106,6 +106,7 @@ struct Wanted {
     name: String,
     slug: Option<Slug>,
     platform: Option<String>,
+    rule: bool,
 }
 
 impl Wanted {
@@ -118,13 +119,12 @@ impl Wanted {
         }
         let slug = fields.project_slug();
         let platform = platform(&mut fields).flatten();
-        // There are no alert rules, so none is made by default either. What is not a boolean is refused
-        // all the same.
-        fields.boolean("default_rules");
+        let rule = fields.boolean("default_rules").unwrap_or(true);
         fields.finish(Self {
             name: name.unwrap_or_default(),
             slug,
             platform,
+            rule,
         })
     }
 }
@@ -195,7 +195,11 @@ async fn save(
             let key = ClientKey::new(owner, ClientKey::DEFAULT_LABEL, rand::random(), now);
             let event = AuditEvent::ProjectCreate(ProjectFacts::of(&project));
             let audit = caller.audit(context, organization, event);
-            match context.store.create_project(project, &key, &audit).await? {
+            let rule = wanted.rule;
+            let rule = rule.then(|| AlertRule::first(id, now, rand::random()));
+            let store = &context.store;
+            let inserted = store.create_project(project, &key, rule.as_ref(), &audit);
+            match inserted.await? {
                 Insert::NameTaken => {}
                 done @ (Insert::Made(_) | Insert::IdTaken) => return Ok(done),
             }
@@ -255,7 +259,8 @@ pub(crate) async fn project_at(
     let project = found.filter(own).ok_or_else(Fault::not_found)?;
     caller.demand(&seat)?;
     // Whoever may change the organization's projects, may change those of their own teams.
-    if !scopes.contains(&Scope::ProjectRead) {
+    let reads = [Scope::ProjectRead, Scope::EventRead];
+    if !reads.iter().any(|scope| scopes.contains(scope)) {
         seat.demand_reach(&project.teams)?;
     }
     if moved {

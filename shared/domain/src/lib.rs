@@ -4,6 +4,7 @@
 //! the world is an argument, so every decision can be tested with a value and replayed from a log.
 
 mod activity;
+mod alert_rule;
 mod assignment;
 mod audit;
 mod client_key;
@@ -31,6 +32,7 @@ mod tracker;
 mod update;
 
 pub use activity::{Activity, ActivityKind};
+pub use alert_rule::{AlertAction, AlertCondition, AlertRule};
 pub use assignment::{
     AssigneeWrite, Assignment, Decision, Existing, GroupWrite, PositionGuard, assign,
     clear_assignee, deassign, unassign,
@@ -47,8 +49,8 @@ pub use group::{
     Substatus,
 };
 pub use ids::{
-    ActivityId, AuditEntryId, DeployId, GroupId, IntegrationId, InvalidId, MemberId, MessageId,
-    OrganizationId, ProjectId, ReleaseId, RepositoryId, TeamId, UserId,
+    ActivityId, AlertRuleId, AuditEntryId, DeployId, GroupId, IntegrationId, InvalidId, MemberId,
+    MessageId, OrganizationId, ProjectId, ReleaseId, RepositoryId, TeamId, UserId,
 };
 pub use message::{
     Deassign, DeleteOrganization, DeleteProject, DrainUpdates, Envelope, GroupCursor, Message,

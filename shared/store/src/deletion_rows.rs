@@ -41,13 +41,15 @@ enum With {
     /// A partition. The row goes when there is nothing left in it: only then it is sure that nobody
     /// who knew the partition before has written there since.
     Partition(fn(&Key, &Item) -> Result<String, StoreError>),
+    /// A release that stays, and is not the project's any more.
+    UsedRelease,
     /// A release, with its partition and its commits.
     Release,
 }
 
 /// All that belongs to a project but itself, children before what leads to them. Whatever gets rows in a
 /// project's partition gets a line here.
-const OF_PROJECT: [Stage; 6] = [
+const OF_PROJECT: [Stage; 7] = [
     // First, so that no more events come in.
     Stage {
         name: "client-keys",
@@ -59,11 +61,16 @@ const OF_PROJECT: [Stage; 6] = [
         rows: keys::FORMER_SLUGS,
         with: With::Owned(former_slug),
     },
+    Stage {
+        name: "alert-rules",
+        rows: keys::ALERT_RULES,
+        with: With::Nothing,
+    },
     // The releases themselves are their organization's.
     Stage {
         name: "releases",
         rows: keys::PROJECT_RELEASES,
-        with: With::Nothing,
+        with: With::UsedRelease,
     },
     Stage {
         name: "activity",
@@ -315,7 +322,9 @@ impl Store {
         let most = match stage.with {
             With::Nothing | With::Items(_) => budget.deletes,
             // Each needs a request of its own.
-            With::Owned(_) | With::Partition(_) | With::Release => (budget.queries - 1).max(1),
+            With::Owned(_) | With::Partition(_) | With::Release | With::UsedRelease => {
+                (budget.queries - 1).max(1)
+            }
         };
         let query = Query::prefix(&pk, stage.rows);
         let (rows, next) = self.query_page(&query, true, limit(most), start).await?;
@@ -349,6 +358,12 @@ impl Store {
                         plan.add(key.clone(), Vec::new());
                     }
                     through
+                }
+                With::UsedRelease => {
+                    let deploys = self.leave_release(deletion.of, &key, row).await?;
+                    budget.queries = budget.queries.saturating_sub(2);
+                    plan.add(key.clone(), deploys);
+                    true
                 }
                 With::Release => {
                     let of = deletion.of.organization;
@@ -414,6 +429,30 @@ impl Store {
             }
             start = next;
         }
+    }
+
+    /// Takes a project from a release that it uses, and gives its last deploys of it.
+    async fn leave_release(
+        &self,
+        of: DeletionRef,
+        key: &Key,
+        row: Item,
+    ) -> Result<Vec<Key>, StoreError> {
+        let pointer: Pointer = read(key, row)?;
+        let (organization, version) = (of.organization, &pointer.version);
+        let found = self.release(organization, version).await?;
+        let own = |it: &Release| it.id == pointer.release;
+        let (Some(release), Some(project)) = (found.filter(own), of.project) else {
+            return Ok(Vec::new());
+        };
+        let leave = |seen: &Release| {
+            let mut release = seen.clone();
+            release.projects.remove(&project);
+            release
+        };
+        self.change_release(&release, &[], leave).await?;
+        let pk = keys::release_id(release.id).pk;
+        self.keys_in(&pk, &keys::last_deploys_of(project)).await
     }
 
     /// Plans to delete the commits that a release names and what is in its partition; the release itself and

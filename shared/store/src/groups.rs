@@ -9,6 +9,7 @@ use domain::{
     OrganizationId, PositionGuard, Project, ProjectId, ShortId, Substatus, SyncRecord, Timestamp,
     UserId,
 };
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -17,7 +18,8 @@ use crate::{
     keys::{self, Key},
     sync_trail::{Cause, LinkedIssue},
     table::{
-        ATTEMPTS, Created, Item, Page, Query, Sort, Store, key_of, read, step_aside, text, value,
+        ATTEMPTS, BATCHES_AT_ONCE, Created, Item, Page, Query, Sort, Store, key_of, read,
+        step_aside, text, value,
     },
     transaction::{Change, Commit, claim},
 };
@@ -360,6 +362,15 @@ impl Store {
             groups: groups.collect(),
             next: next.map(GroupsCursor),
         })
+    }
+
+    /// The groups with these ids, in their order, without those that are gone.
+    pub async fn groups(&self, ids: &[GroupId]) -> Result<Vec<GroupView>, StoreError> {
+        let mut found = Vec::new();
+        for ids in ids.chunks(BATCHES_AT_ONCE) {
+            found.extend(try_join_all(ids.iter().map(|id| self.group(*id))).await?);
+        }
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// Makes a group, or finds the one with its fingerprint.

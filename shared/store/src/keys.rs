@@ -4,11 +4,11 @@
 //! partition. A test compares [`CHART`] with docs/table.md and with the items that the flows write.
 
 use domain::{
-    Activity, Actor, AuditEntry, CommitRef, DeletionRef, DeployId, Email, EnvironmentName,
-    ExternalKey, Facet, Generation, GroupId, IntegrationId, Link, MemberId, MessageId,
-    OrganizationCategory, OrganizationId, ProjectId, Provider, PublicKey, Release, ReleaseId,
-    RepositoryId, RepositoryName, ShortId, Slug, SubscriptionReason, TeamId, Timestamp, TokenOwner,
-    Update, UpdateShard, UserId, Version,
+    Activity, Actor, AlertRuleId, AuditEntry, CommitRef, DeletionRef, DeployId, Email,
+    EnvironmentName, ExternalKey, Facet, Generation, GroupId, IntegrationId, Link, MemberId,
+    MessageId, OrganizationCategory, OrganizationId, ProjectId, Provider, PublicKey, Release,
+    ReleaseId, RepositoryId, RepositoryName, ShortId, Slug, SubscriptionReason, TeamId, Timestamp,
+    TokenOwner, Update, UpdateShard, UserId, Version,
 };
 
 use serde::Serialize;
@@ -59,7 +59,7 @@ const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow
 }
 
 /// Every kind of item in the table.
-pub const CHART: [ChartRow; 66] = [
+pub const CHART: [ChartRow; 67] = [
     row("organization", "ORG#<organization>", "META"),
     row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
     row("organization's settings", "ORG#<organization>", "SETTINGS"),
@@ -112,6 +112,7 @@ pub const CHART: [ChartRow; 66] = [
         "PROJECT#<project>",
         "FORMER_SLUG#<slug>",
     ),
+    row("alert rule", "PROJECT#<project>", "RULE#<rule>"),
     row("client key's project", "CLIENT_KEY#<public key>", "PROJECT"),
     row("fingerprint", "PROJECT#<project>", "HASH#<sha-256>"),
     row("short id", "PROJECT#<project>", "SHORT_ID#<number>"),
@@ -415,6 +416,12 @@ pub(crate) fn client_key_project(key: &PublicKey) -> Key {
     Key::new(format!("CLIENT_KEY#{key}"), "PROJECT")
 }
 
+pub(crate) const ALERT_RULES: &str = "RULE#";
+
+pub(crate) fn alert_rule(project: ProjectId, id: AlertRuleId) -> Key {
+    Key::new(format!("PROJECT#{project}"), format!("{ALERT_RULES}{id}"))
+}
+
 pub(crate) const FINGERPRINTS: &str = "HASH#";
 
 pub(crate) fn fingerprint(project: ProjectId, sha256: &str) -> Key {
@@ -687,12 +694,16 @@ pub(crate) fn deploy(release: ReleaseId, deploy: DeployId) -> Key {
 
 pub(crate) const LAST_DEPLOYS: &str = "LAST_DEPLOY#";
 
+pub(crate) fn last_deploys_of(project: ProjectId) -> String {
+    format!("{LAST_DEPLOYS}{project}#")
+}
+
 pub(crate) fn last_deploy(
     release: ReleaseId,
     project: ProjectId,
     environment: &EnvironmentName,
 ) -> Key {
-    let sk = format!("{LAST_DEPLOYS}{project}#{environment}");
+    let sk = format!("{}{environment}", last_deploys_of(project));
     Key::new(format!("RELEASE_ID#{release}"), sk)
 }
 

@@ -20,7 +20,7 @@ use axum::{
     http::{HeaderMap, Uri, header},
     routing::get,
 };
-use domain::{Fault, Project, ProjectId, ProjectStatus, Release, Scope, Slug, Version};
+use domain::{Fault, Project, ProjectId, Release, Scope, Slug, Version};
 use runtime::{Answer, HttpFault};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
@@ -201,12 +201,11 @@ impl Place {
     }
 }
 
-/// Whether the caller may use a project: a person through a team, an organization's token every active one.
+/// Whether the caller may use a project: one that they could change as well, if their token allows it.
 fn may_use(seat: &Seat, project: &Project) -> bool {
-    let belongs = |member| project.admits(member);
     project.organization == seat.organization.id
-        && project.status == ProjectStatus::Active
-        && seat.member.as_ref().is_none_or(belongs)
+        && project.is_active()
+        && seat.reaches(&project.teams)
 }
 
 /// How clients name a project.
