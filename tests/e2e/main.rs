@@ -1,11 +1,13 @@
 //! What the bundle does, seen from outside.
 
+mod alert_rules;
 mod api;
 mod assignee;
 mod client_keys;
 mod clients;
 mod commits;
 mod connections;
+mod contention;
 mod convergence;
 mod costs;
 mod deploys;
@@ -19,7 +21,9 @@ mod organizations;
 mod outbound;
 mod owner_caches;
 mod project_deletion;
+mod project_issues;
 mod projects;
+mod release_projects;
 mod releases;
 mod roles;
 mod snowflakes;
