@@ -20,6 +20,7 @@ mod ordering;
 mod organizations;
 mod outbound;
 mod owner_caches;
+mod project_costs;
 mod project_deletion;
 mod project_issues;
 mod projects;
