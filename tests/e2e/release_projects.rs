@@ -65,6 +65,46 @@ async fn a_deleted_project_is_in_no_release_any_more_and_the_releases_stay() {
 }
 
 #[tokio::test]
+async fn a_release_that_issues_were_first_seen_in_stays_while_they_do() {
+    let mut world = World::start().await;
+    world
+        .operator(
+            json!({ "command": "create-project", "organization": "acme", "team": "web-team",
+            "slug": "old", "name": "Old" }),
+        )
+        .await;
+    let new = json!({ "version": "held", "projects": ["web", "old"] });
+    assert_eq!(post(&world, RELEASES, new).await.0, 201);
+    for n in 0..4 {
+        world
+            .operator(
+                json!({ "command": "create-issue", "organization": "acme", "project": "old",
+                "title": format!("Problem {n}"), "release": "held" }),
+            )
+            .await;
+    }
+    for path in [
+        path_of("held"),
+        "/api/0/projects/acme/web/releases/held/".to_owned(),
+    ] {
+        let answer = world.delete(&path, "").await;
+        assert_eq!(answer.status.as_u16(), 400, "{}", answer.text());
+        let detail = answer.json()["detail"].to_string();
+        for part in ["OLD-1", "OLD-3", "and others", "archived"] {
+            assert!(detail.contains(part), "{part}: {detail}");
+        }
+    }
+    assert_eq!(world.get(&path_of("held")).await.status.as_u16(), 200);
+    // With the issues goes what held it.
+    let answer = world.delete("/api/0/projects/acme/old/", "").await;
+    assert_eq!(answer.status.as_u16(), 204, "{}", answer.text());
+    world.settle().await;
+    let answer = world.delete(&path_of("held"), "").await;
+    assert_eq!(answer.status.as_u16(), 204, "{}", answer.text());
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn who_reaches_every_project_reaches_every_release_and_others_those_of_their_teams() {
     let world = World::start().await;
     let cy = world.cy().to_owned();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use domain::{
-    ClientKey, CommitRef, DeletedRows, Deletion, DeletionRef, GroupId, ListedCommit, Member,
+    ClientKey, CommitRef, DeletedRows, Deletion, DeletionRef, Group, GroupId, ListedCommit, Member,
     OrganizationId, Release,
 };
 
@@ -236,15 +236,26 @@ fn group(key: &Key, row: &Item) -> Result<String, StoreError> {
     Ok(keys::group_meta(group).pk)
 }
 
-/// The items elsewhere that only this item of a partition leads to.
+/// The items elsewhere that only this item of a group's partition leads to.
 fn led_to(key: &Key, item: &Item) -> Result<Vec<Key>, StoreError> {
     let group = key
         .pk
         .strip_prefix(keys::GROUPS)
         .and_then(|id| id.parse::<GroupId>().ok());
-    let Some(group) = group.filter(|_| key.sk.starts_with(keys::GROUP_LINKS)) else {
+    let Some(group) = group else {
         return Ok(Vec::new());
     };
+    if *key == keys::group_meta(group) {
+        let found: Group = read(key, item.clone())?;
+        let held = found.first_release;
+        return Ok(held
+            .map(|it| keys::first_seen(it, group))
+            .into_iter()
+            .collect());
+    }
+    if !key.sk.starts_with(keys::GROUP_LINKS) {
+        return Ok(Vec::new());
+    }
     let link: LinkedIssue = read(key, item.clone())?;
     let (integration, issue) = (link.integration, &link.external_issue);
     Ok(vec![keys::external_group(

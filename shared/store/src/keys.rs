@@ -59,7 +59,7 @@ const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow
 }
 
 /// Every kind of item in the table.
-pub const CHART: [ChartRow; 67] = [
+pub const CHART: [ChartRow; 68] = [
     row("organization", "ORG#<organization>", "META"),
     row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
     row("organization's settings", "ORG#<organization>", "SETTINGS"),
@@ -229,6 +229,11 @@ pub const CHART: [ChartRow; 67] = [
         "last deploy to an environment",
         "RELEASE_ID#<release>",
         "LAST_DEPLOY#<project>#<environment>",
+    ),
+    row(
+        "group that was first seen in a release",
+        "RELEASE_ID#<release>",
+        "FIRST_SEEN#<group>",
     ),
     row("environment", "ORG#<organization>", "ENVIRONMENT#<name>"),
     row("repository", "REPOSITORY#<repository>", "META"),
@@ -705,6 +710,16 @@ pub(crate) fn last_deploy(
 ) -> Key {
     let sk = format!("{}{environment}", last_deploys_of(project));
     Key::new(format!("RELEASE_ID#{release}"), sk)
+}
+
+pub(crate) const FIRST_SEEN: &str = "FIRST_SEEN#";
+
+/// The groups that hold a release.
+pub(crate) fn first_seen(release: ReleaseId, group: GroupId) -> Key {
+    Key::new(
+        format!("RELEASE_ID#{release}"),
+        format!("{FIRST_SEEN}{group}"),
+    )
 }
 
 pub(crate) const ENVIRONMENTS: &str = "ENVIRONMENT#";
