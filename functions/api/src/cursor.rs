@@ -94,9 +94,16 @@ impl Paging {
 
 /// A parameter of the query, decoded; the first of that name.
 pub(crate) fn parameter(uri: &Uri, name: &str) -> Option<String> {
-    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?;
-    let mut named = pairs.into_iter().filter(|(found, _)| found == name);
-    named.next().map(|(_, value)| value)
+    parameters(uri, name).into_iter().next()
+}
+
+/// All parameters of that name, decoded.
+pub(crate) fn parameters(uri: &Uri, name: &str) -> Vec<String> {
+    let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
+        return Vec::new();
+    };
+    let named = pairs.into_iter().filter(|(found, _)| found == name);
+    named.map(|(_, value)| value).collect()
 }
 
 fn limit(per_page: &str) -> Result<usize, Fault> {

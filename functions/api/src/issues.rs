@@ -150,6 +150,17 @@ pub(crate) async fn show_group(context: &Context, found: &Found) -> Answer {
     Ok(json(StatusCode::OK, &body))
 }
 
+/// An issue as lists show it: without who hears of it.
+pub(crate) async fn in_list(
+    context: &Context,
+    seat: &Seat,
+    view: &GroupView,
+    project: &Project,
+) -> Result<Value, Fault> {
+    let assignee = assignee(context, seat, view.state.assignee).await?;
+    Ok(issue(context, seat, view, project, assignee))
+}
+
 async fn subscription(
     context: &Context,
     seat: &Seat,

@@ -140,13 +140,11 @@ fn role(mut fields: Fields) -> Result<Option<Role>, Fault> {
         true => "orgRole",
         false => "role",
     };
-    let word = fields.text(name).flatten();
-    let role = word.as_deref().map(str::parse::<Role>).transpose();
-    if role.is_err() {
-        let word = word.unwrap_or_default();
-        fields.refuse(name, format!("\"{word}\" is not a valid choice."));
-    }
-    fields.finish(role.unwrap_or_default())
+    let role = match fields.has(name) {
+        true => fields.choice(name, |word| word.parse().ok()),
+        false => None,
+    };
+    fields.finish(role)
 }
 
 /// A person gives no role above their own, takes none from who has one, and leaves their own alone: so

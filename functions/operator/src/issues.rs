@@ -1,6 +1,6 @@
 //! Issues and their links to trackers.
 
-use domain::{ExternalKey, Fault, IntegrationId, Level, Link, Provider};
+use domain::{ExternalKey, Fault, IntegrationId, Level, Link, Provider, Version};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::{Linked, MOST_LINKS, NewGroup};
@@ -21,6 +21,7 @@ pub(crate) struct CreateIssue {
     level: Level,
     platform: Option<String>,
     fingerprint: Option<String>,
+    release: Option<Version>,
 }
 
 pub(crate) async fn create(context: &Context, new: CreateIssue) -> Result<Value, Fault> {
@@ -32,7 +33,16 @@ pub(crate) async fn create(context: &Context, new: CreateIssue) -> Result<Value,
     };
     let organization = organization(context, &new.organization).await?;
     let project = project(context, organization.id, &new.project).await?;
+    let first_release = match &new.release {
+        None => None,
+        Some(version) => {
+            let release = context.store.release(organization.id, version).await?;
+            let unknown = || Fault::field("release", format!("There is no release \"{version}\"."));
+            Some(release.ok_or_else(unknown)?.id)
+        }
+    };
     let group = NewGroup {
+        first_release,
         culprit: short("culprit", &new.culprit, 200)?,
         level: new.level,
         platform: short("platform", &new.platform, 64)?.or_else(|| project.platform.clone()),

@@ -1,6 +1,9 @@
 //! Integrations and what organizations let them do.
 
-use domain::{Fault, Feature, IntegrationId, IntegrationStatus, Provider, Secret, SyncSwitches};
+use domain::{
+    Fault, Feature, IntegrationId, IntegrationStatus, OrganizationUpdate, Provider, Secret,
+    SyncSwitches,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::NewIntegration;
@@ -8,6 +11,7 @@ use store::NewIntegration;
 use crate::{
     Context,
     fields::{bounded, integration, name, organization, unknown},
+    organizations::change,
     random_hex,
 };
 
@@ -112,11 +116,11 @@ pub(crate) struct SetFeature {
 
 pub(crate) async fn set_feature(context: &Context, set: SetFeature) -> Result<Value, Fault> {
     let found = organization(context, &set.organization).await?;
-    let changed = context
-        .store
-        .set_feature(found.id, set.feature, set.enabled)
-        .await?;
-    let organization = changed.ok_or_else(|| unknown("organization", &set.organization))?;
+    let update = OrganizationUpdate {
+        features: vec![(set.feature, set.enabled)],
+        ..OrganizationUpdate::default()
+    };
+    let organization = change(context, &found, &update).await?;
     Ok(json!({
         "organization": { "slug": organization.slug, "features": organization.features },
     }))

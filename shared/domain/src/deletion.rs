@@ -1,4 +1,4 @@
-//! The deletion of a project: what is asked for, how far it has come, and what comes next.
+//! The deletion of a project, or of a whole organization: what is asked for, how far it has come, and what comes next.
 //!
 //! It goes through stages, each a list of rows. When all are through, it goes through them once more, later
 //! than anything can still run that began before the rows were gone, and ends with a pass that finds nothing.
@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{OrganizationId, Project, ProjectId, Slug, Timestamp, UserId};
+use crate::{Organization, OrganizationId, Project, ProjectId, Slug, Timestamp, UserId};
 
 /// How long after one pass the next begins, in milliseconds: longer than any function runs, so that
 /// whatever read a row before it was deleted has written what it writes.
@@ -17,16 +17,24 @@ const LATE: i64 = 15 * 60_000;
 /// When a deletion that somebody worked on is stuck, in milliseconds after the last batch.
 const STUCK: i64 = 24 * 3_600_000;
 
-/// The deletion of one project, from the request until some time after its end.
+/// What a deletion is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletionRef {
+    /// The organization.
+    pub organization: OrganizationId,
+    /// A project of it; `None`: the organization itself, with all its projects.
+    pub project: Option<ProjectId>,
+}
+
+/// The deletion of one project or organization, from the request until some time after its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletion {
-    /// The organization that owns the project.
-    pub organization: OrganizationId,
-    /// The project.
-    pub project: ProjectId,
+    /// What goes.
+    #[serde(flatten)]
+    pub of: DeletionRef,
     /// Names the deletion.
     pub guid: String,
-    /// The slug that the project had, and has again if the deletion is undone.
+    /// The slug that it had, and has again if the deletion is undone.
     pub slug: Slug,
     /// Who asked for it; `None` is an organization's token.
     pub actor: Option<UserId>,
@@ -80,6 +88,8 @@ pub struct DeletedRows {
     pub cursor: Option<String>,
     /// Whether the stage has more.
     pub more: bool,
+    /// Whether somebody else has to be done first with what is left of the stage.
+    pub waits: bool,
 }
 
 /// What comes after some rows.
@@ -87,6 +97,8 @@ pub struct DeletedRows {
 pub enum Next {
     /// More rows, of this stage or the next one.
     Rows,
+    /// The same rows, [`QUIET`] later: others are at work on them.
+    Wait,
     /// All stages once more, [`QUIET`] later.
     Pass,
     /// Nothing: a whole pass after the first one deleted nothing.
@@ -102,11 +114,39 @@ impl Deletion {
         now: Timestamp,
         random: u128,
     ) -> Self {
-        Self {
+        let of = DeletionRef {
             organization: project.organization,
-            project: project.id,
+            project: Some(project.id),
+        };
+        Self::new(of, &project.slug, actor, (due, now), random)
+    }
+
+    /// The deletion of an organization that is asked for now, under a name of random bits.
+    pub fn of_organization(
+        organization: &Organization,
+        actor: Option<UserId>,
+        due: Timestamp,
+        now: Timestamp,
+        random: u128,
+    ) -> Self {
+        let of = DeletionRef {
+            organization: organization.id,
+            project: None,
+        };
+        Self::new(of, &organization.slug, actor, (due, now), random)
+    }
+
+    fn new(
+        of: DeletionRef,
+        slug: &Slug,
+        actor: Option<UserId>,
+        (due, now): (Timestamp, Timestamp),
+        random: u128,
+    ) -> Self {
+        Self {
+            of,
             guid: format!("{random:032x}"),
-            slug: project.slug.clone(),
+            slug: slug.clone(),
             actor,
             requested: now,
             due,
@@ -140,6 +180,9 @@ impl Deletion {
         self.done += rows.done;
         self.deleted += rows.deleted;
         self.last_error = None;
+        if rows.waits {
+            return Next::Wait;
+        }
         if rows.more {
             self.cursor = rows.cursor.or(self.cursor.take());
             return Next::Rows;
@@ -223,6 +266,7 @@ mod tests {
             deleted,
             cursor: cursor.map(str::to_owned),
             more: cursor.is_some(),
+            waits: false,
         }
     }
 
@@ -249,6 +293,17 @@ mod tests {
         assert_eq!(passes[2], (2, "keys".to_owned()));
         work.status = DeletionStatus::Finished;
         assert_eq!(work.progress(), 100);
+    }
+
+    #[test]
+    fn a_stage_that_waits_for_others_is_looked_at_again() {
+        let mut work = deletion().begin(2, &STAGES, Timestamp::from_millis(1));
+        let waits = DeletedRows {
+            waits: true,
+            ..rows(3, 3, None)
+        };
+        assert_eq!(work.note(waits, &STAGES), Next::Wait);
+        assert_eq!((work.stage.as_str(), work.deleted), ("keys", 3));
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ExternalKey, Facet, GroupId, IntegrationId, Link, LinkState, OrganizationId, ProjectId, Slug,
-    TeamId, Timestamp, UserId,
+    ExternalKey, Facet, GroupId, IntegrationId, Link, LinkState, OrganizationId, ProjectId,
+    ReleaseId, Slug, TeamId, Timestamp, UserId,
 };
 
 /// Whom a group can be assigned to: `user:71` or `team:5`.
@@ -231,6 +231,9 @@ pub struct Group {
     pub level: Level,
     /// The kind of software.
     pub platform: Option<String>,
+    /// The release that it was first seen in.
+    #[serde(default)]
+    pub first_release: Option<ReleaseId>,
 }
 
 impl Group {

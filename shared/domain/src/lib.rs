@@ -4,6 +4,7 @@
 //! the world is an argument, so every decision can be tested with a value and replayed from a log.
 
 mod activity;
+mod alert_rule;
 mod assignment;
 mod audit;
 mod client_key;
@@ -20,6 +21,7 @@ mod platform;
 mod project;
 mod release;
 mod secret;
+mod settings;
 mod slugs;
 mod snowflake;
 mod status;
@@ -30,31 +32,33 @@ mod tracker;
 mod update;
 
 pub use activity::{Activity, ActivityKind};
+pub use alert_rule::{AlertAction, AlertCondition, AlertRule};
 pub use assignment::{
     AssigneeWrite, Assignment, Decision, Existing, GroupWrite, PositionGuard, assign,
     clear_assignee, deassign, unassign,
 };
 pub use audit::{
-    AuditActor, AuditEntry, AuditEvent, KeyFacts, MemberFacts, MemberTeam, ProjectEdit,
-    ProjectFacts, ProjectRemoval, TeamFacts,
+    AuditActor, AuditEntry, AuditEvent, KeyFacts, MemberFacts, MemberTeam, OrganizationFacts,
+    ProjectEdit, ProjectFacts, ProjectRemoval, TeamFacts,
 };
 pub use client_key::{ClientKey, ClientKeyUpdate, PublicKey, RateLimit};
-pub use deletion::{DeletedRows, Deletion, DeletionStatus, Next, QUIET};
+pub use deletion::{DeletedRows, Deletion, DeletionRef, DeletionStatus, Next, QUIET};
 pub use fault::{ClientFault, Fault, FieldError, FieldErrors};
 pub use group::{
     Actor, Group, GroupState, GroupStats, GroupStatus, Level, Position, PositionKey, ShortId,
     Substatus,
 };
 pub use ids::{
-    ActivityId, AuditEntryId, DeployId, GroupId, IntegrationId, InvalidId, MemberId, MessageId,
-    OrganizationId, ProjectId, ReleaseId, RepositoryId, TeamId, UserId,
+    ActivityId, AlertRuleId, AuditEntryId, DeployId, GroupId, IntegrationId, InvalidId, MemberId,
+    MessageId, OrganizationId, ProjectId, ReleaseId, RepositoryId, TeamId, UserId,
 };
 pub use message::{
-    Deassign, DeleteProject, DrainUpdates, Envelope, GroupCursor, Message, MessageTooLarge, Queue,
-    SweepDeletions, SyncIssue, TraceId,
+    Deassign, DeleteOrganization, DeleteProject, DrainUpdates, Envelope, GroupCursor, Message,
+    MessageTooLarge, Queue, SweepDeletions, SyncIssue, TraceId,
 };
 pub use organization::{
-    Email, Feature, Member, Organization, Role, Slug, Team, TeamUpdate, User, names,
+    Email, Feature, Member, Organization, OrganizationFlags, OrganizationStatus, Role, Slug, Team,
+    TeamUpdate, User, names,
 };
 pub use outbound::{
     Failing, Lease, Link, LinkState, Push, PushAssignee, Sent, Settled, Told, TrackerAssignee,
@@ -72,6 +76,11 @@ pub use release::{
     write_commit,
 };
 pub use secret::Secret;
+pub use settings::{
+    GivenRelay, OptionKind, OptionValue, OrganizationChange, OrganizationFlag, OrganizationOption,
+    OrganizationSettings, OrganizationUpdate, RESERVED_ORGANIZATION_SLUGS, TrustedRelay,
+    is_rule_document, is_selector, organization_slug,
+};
 pub use slugs::{RESERVED_PROJECT_SLUGS, SlugRandom, slug_candidates};
 pub use snowflake::{Region, Snowflake, SnowflakeError, SnowflakeId, SnowflakeModel};
 pub use status::{StatusWish, set_status};

@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AssigneeChange, ClearOwnerCaches, Email, GroupId, MessageId, OrganizationId, Origin, ProjectId,
-    PushAssignee, StatusChange, Timestamp, TrackerOrigin, UpdateShard, UserId,
+    AssigneeChange, ClearOwnerCaches, DeletionRef, Email, GroupId, MessageId, OrganizationId,
+    Origin, ProjectId, PushAssignee, StatusChange, Timestamp, TrackerOrigin, UpdateShard, UserId,
 };
 
 /// The largest message, in bytes of JSON: SQS's classic limit, which every tool around it knows.
@@ -79,6 +79,9 @@ pub enum Message {
     /// Delete some more of a project.
     #[serde(rename = "DeleteProject.v1")]
     DeleteProject(DeleteProject),
+    /// Delete some more of an organization.
+    #[serde(rename = "DeleteOrganization.v1")]
+    DeleteOrganization(DeleteOrganization),
     /// Send again what deletions wait for.
     #[serde(rename = "SweepDeletions.v1")]
     SweepDeletions(SweepDeletions),
@@ -96,7 +99,8 @@ impl Message {
             Self::Deassign(_) | Self::ClearOwnerCaches(_) => Queue::Deassign,
             Self::PushAssignee(_) => Queue::OutboundSync,
             Self::DrainUpdates(_) | Self::SweepDeletions(_) => Queue::Jobs,
-            Self::DeleteProject(_) => Queue::ProjectDelete,
+            // An organization is mostly its projects.
+            Self::DeleteProject(_) | Self::DeleteOrganization(_) => Queue::ProjectDelete,
         }
     }
 
@@ -108,6 +112,7 @@ impl Message {
             Self::PushAssignee(_) => "PushAssignee",
             Self::DrainUpdates(_) => "DrainUpdates",
             Self::DeleteProject(_) => "DeleteProject",
+            Self::DeleteOrganization(_) => "DeleteOrganization",
             Self::SweepDeletions(_) => "SweepDeletions",
             Self::ClearOwnerCaches(_) => "ClearOwnerCaches",
         }
@@ -126,7 +131,7 @@ pub enum Queue {
     OutboundSync,
     /// Bounded work that nobody waits for.
     Jobs,
-    /// Projects that are being deleted.
+    /// Projects and organizations that are being deleted.
     ProjectDelete,
 }
 
@@ -223,11 +228,20 @@ pub struct DeleteProject {
     pub step: u64,
 }
 
+/// "Delete the next batch of this organization."
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteOrganization {
+    /// Which.
+    pub organization: OrganizationId,
+    /// The batch, as in [`DeleteProject`].
+    pub step: u64,
+}
+
 /// "Look which deletions nobody works on."
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SweepDeletions {
     /// Where to go on, when there are more than one message handles.
-    pub after: Option<ProjectId>,
+    pub after: Option<DeletionRef>,
 }
 
 #[cfg(test)]

@@ -50,6 +50,13 @@ struct Row {
     secret: Option<Sealed>,
 }
 
+/// What leads from an organization to an integration that serves it.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct IntegrationRef {
+    pub(crate) organization: OrganizationId,
+    pub(crate) integration: IntegrationId,
+}
+
 impl Store {
     /// The integration that a tracker's webhooks belong to, with its secret opened.
     pub async fn integration_by_external_id(
@@ -173,7 +180,14 @@ impl Store {
             switches: SyncSwitches::default(),
             acts_as: None,
         };
-        Ok(self.transaction().put_new(&key, &row)?.commit().await? == Commit::Done)
+        let transaction = self.transaction().put_new(&key, &row)?.put(
+            &keys::organization_integration(organization, integration),
+            &IntegrationRef {
+                organization,
+                integration,
+            },
+        )?;
+        Ok(transaction.commit().await? == Commit::Done)
     }
 
     /// The organizations that an integration serves, with their switches.

@@ -12,6 +12,7 @@ mod change;
 mod client_keys;
 mod commits;
 mod conflict;
+mod deletion_rows;
 mod deletions;
 mod deploys;
 mod error;
@@ -45,7 +46,8 @@ pub use cache::{Redis, RedisUrlError};
 pub use cache_endpoint::{CacheEndpoint, KnownCacheEndpoint};
 pub use change::Changed;
 pub use commits::CommitView;
-pub use deletions::{Budget, Deleting, NewDeletion, Undone, deletion_stages};
+pub use deletion_rows::{Budget, PROJECTS_STAGE, deletion_stages};
+pub use deletions::{Deleting, NewDeletion, Undone};
 pub use error::StoreError;
 pub use groups::{
     Assignables, GroupView, GroupsCursor, GroupsSeen, Linked, LinkedGroup, MOST_LINKS, NewGroup,

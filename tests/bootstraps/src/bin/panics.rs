@@ -22,6 +22,7 @@ async fn function(_: Env) -> Result<Function, StartError> {
             | Message::PushAssignee(_)
             | Message::DrainUpdates(_)
             | Message::DeleteProject(_)
+            | Message::DeleteOrganization(_)
             | Message::ClearOwnerCaches(_)
             | Message::SweepDeletions(_) => {}
         }
