@@ -19,13 +19,13 @@ pub const HELP: [(&str, &str, &str); 21] = [
     ),
     (
         "create-user",
-        "email, name, username? (the address), verified? (true), active? (true)",
+        "email, name, username? (the address), verified? (true), active? (true), self_assign_issue? (false)",
         "adds a person, or sets the given fields of the one with this address",
     ),
     (
         "set-organization",
-        "organization, member_project_creation",
-        "sets whether team admins may make projects; managers and owners always may",
+        "organization, member_project_creation?, resolve_commits_on? (released, stored)",
+        "sets whether team admins may make projects (managers and owners always may), and when commits resolve the issues that they refer to",
     ),
     (
         "verify-email",

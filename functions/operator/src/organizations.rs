@@ -1,12 +1,12 @@
 //! Organizations, people, teams and members.
 
 use domain::{
-    AuditActor, AuditEvent, Fault, Member, MemberFacts, Organization, OrganizationId, Role, Slug,
-    Team, TeamFacts, TeamId,
+    AuditActor, AuditEvent, Fault, Member, MemberFacts, Organization, OrganizationId,
+    ResolveCommitsOn, Role, Slug, Team, TeamFacts, TeamId,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::{Changed, NewMember, UserFields};
+use store::{Changed, NewMember, OrganizationSettings, UserFields};
 
 use crate::{
     Context,
@@ -32,6 +32,7 @@ pub(crate) async fn create(context: &Context, new: CreateOrganization) -> Result
             name: name.clone(),
             features: Vec::new(),
             disable_member_project_creation: false,
+            resolve_commits_on: ResolveCommitsOn::default(),
             created: now,
         };
         Ok(context.store.create_organization(organization).await?)
@@ -54,6 +55,7 @@ pub(crate) struct CreateUser {
     username: Option<String>,
     verified: Option<bool>,
     active: Option<bool>,
+    self_assign_issue: Option<bool>,
 }
 
 pub(crate) async fn create_user(context: &Context, new: CreateUser) -> Result<Value, Fault> {
@@ -67,6 +69,7 @@ pub(crate) async fn create_user(context: &Context, new: CreateUser) -> Result<Va
         email,
         verified: new.verified,
         active: new.active,
+        self_assign_issue: new.self_assign_issue,
     };
     let saved = context.store.put_user(&fields, context.clock.now()).await?;
     let user = &saved.entity;
@@ -75,6 +78,7 @@ pub(crate) async fn create_user(context: &Context, new: CreateUser) -> Result<Va
         "user": {
             "id": user.id, "email": user.email, "name": user.name, "username": user.username,
             "verified": user.verified, "active": user.active,
+            "self_assign_issue": user.self_assign_issue,
         },
     }))
 }
@@ -100,21 +104,23 @@ pub(crate) async fn verify_email(context: &Context, new: VerifyEmail) -> Result<
 #[serde(deny_unknown_fields)]
 pub(crate) struct SetOrganization {
     organization: String,
-    member_project_creation: bool,
+    member_project_creation: Option<bool>,
+    resolve_commits_on: Option<ResolveCommitsOn>,
 }
 
 pub(crate) async fn set(context: &Context, new: SetOrganization) -> Result<Value, Fault> {
     let found = organization(context, &new.organization).await?;
-    let disable = !new.member_project_creation;
-    let changed = context
-        .store
-        .set_member_project_creation(found.id, disable)
-        .await?;
+    let settings = OrganizationSettings {
+        disable_member_project_creation: new.member_project_creation.map(|may| !may),
+        resolve_commits_on: new.resolve_commits_on,
+    };
+    let changed = context.store.set_organization(found.id, &settings).await?;
     let changed = changed.ok_or_else(|| unknown("organization", &new.organization))?;
     Ok(json!({
         "organization": {
             "id": changed.id, "slug": changed.slug,
             "member_project_creation": !changed.disable_member_project_creation,
+            "resolve_commits_on": changed.resolve_commits_on.as_str(),
         },
     }))
 }

@@ -313,6 +313,10 @@ impl FromStr for ShortId {
                 other => other,
             })
             .collect();
+        let digits = match digits.trim_start_matches('0') {
+            "" if !digits.is_empty() => "0",
+            significant => significant,
+        };
         // 13 digits are more than any counter reaches.
         let legal = (1..=13).contains(&digits.len()) && digits.bytes().all(|d| BASE32.contains(&d));
         if project.to_lowercase().parse::<Slug>().is_err() || !legal {
@@ -340,6 +344,8 @@ mod tests {
         let read = |text: &str| text.parse::<ShortId>().map(|id| id.to_string()).ok();
         assert_eq!(read("web-1o"), Some("WEB-10".into()));
         assert_eq!(read("my-app-iL"), Some("MY-APP-11".into()));
+        assert_eq!(read("web-o0l"), Some("WEB-1".into()));
+        assert_eq!(read("web-00"), Some("WEB-0".into()));
         for bad in ["WEB", "-1", "WEB-", "WEB-U", "WEB-1!"] {
             assert_eq!(read(bad), None, "{bad}");
         }

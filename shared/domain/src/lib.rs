@@ -18,6 +18,7 @@ mod outcome;
 mod owner_caches;
 mod platform;
 mod project;
+mod reference;
 mod release;
 mod secret;
 mod slugs;
@@ -54,7 +55,8 @@ pub use message::{
     SweepDeletions, SyncIssue, TraceId,
 };
 pub use organization::{
-    Email, Feature, Member, Organization, Role, Slug, Team, TeamUpdate, User, names,
+    Email, Feature, Member, Organization, ResolveCommitsOn, Role, Slug, Team, TeamUpdate, User,
+    names,
 };
 pub use outbound::{
     Failing, Lease, Link, LinkState, Push, PushAssignee, Sent, Settled, Told, TrackerAssignee,
@@ -64,6 +66,7 @@ pub use outcome::{AssigneeMove, Direction, Outcome, Reason, Rule, SyncRecord};
 pub use owner_caches::{ClearOwnerCaches, leaves_caches_stale};
 pub use platform::{INVALID_PLATFORM, is_platform};
 pub use project::{InboundFilter, NewProject, Project, ProjectFlags, ProjectStatus, ProjectUpdate};
+pub use reference::{MOST_REFERENCES, references};
 pub use release::{
     Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, Deploy,
     EnvironmentName, FileChange, Generation, GivenAuthor, GivenCommit, InvalidQuery,

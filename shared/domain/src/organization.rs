@@ -121,6 +121,28 @@ pub enum Feature {
     IntegrationsIssueSync,
 }
 
+/// When the groups that a commit says it resolves are resolved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResolveCommitsOn {
+    /// When a release has the commit. Until then the groups know of it, no more.
+    #[default]
+    Released,
+    /// As soon as the commit is stored, and again when a release has it. A commit that no longer says so
+    /// opens them again.
+    Stored,
+}
+
+impl ResolveCommitsOn {
+    /// The name in settings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Released => "released",
+            Self::Stored => "stored",
+        }
+    }
+}
+
 /// The tenant: owns teams, projects and everything below them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Organization {
@@ -135,6 +157,9 @@ pub struct Organization {
     /// Whether only those who may change the organization may make projects in it.
     #[serde(default)]
     pub disable_member_project_creation: bool,
+    /// When commits resolve what they refer to.
+    #[serde(default)]
+    pub resolve_commits_on: ResolveCommitsOn,
     /// When it was made.
     pub created: Timestamp,
 }
@@ -161,6 +186,9 @@ pub struct User {
     pub username: String,
     /// A deactivated person is never assigned.
     pub active: bool,
+    /// Whether issues that nobody has become theirs when they resolve them.
+    #[serde(default)]
+    pub self_assign_issue: bool,
     /// When they were added.
     pub created: Timestamp,
 }

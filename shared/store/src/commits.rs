@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
     Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, Email, Generation,
     GivenAuthor, ListedCommit, Listing, MOST_AUTHORS, Release, ReleaseId, Repository, RepositoryId,
-    RepositoryList, Timestamp, User, write_author, write_commit,
+    RepositoryList, Timestamp, TraceId, User, write_author, write_commit,
 };
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
@@ -100,6 +100,17 @@ pub struct CommitView {
     pub repository: Option<Repository>,
 }
 
+/// What became of a list that was to be the commits of a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommitsSet {
+    /// It is; the release as it is now.
+    Done(Box<Release>),
+    /// The release is gone.
+    Gone,
+    /// The release's commits have changed since the list was asked for.
+    Superseded,
+}
+
 /// What has to be written of the commits of a list, and the list of each repository that it names.
 struct Prepared {
     lists: BTreeMap<RepositoryId, Listing>,
@@ -110,13 +121,16 @@ struct Prepared {
 impl Store {
     /// Makes a list the commits of a release, for the repositories that it names; those of others stay. A
     /// list never depends on what was there, so writers that meet need not wait for one another: of each
-    /// repository the last one counts. `None`: the release is gone.
+    /// repository the last one counts. A list that was asked for when the release's `commit_seq` was `asked`
+    /// does not count when it is another one by now; `None`: it was given with the request.
     pub async fn set_commits(
         &self,
         release: &Release,
         list: &CommitList,
+        asked: Option<u64>,
+        trace: &TraceId,
         now: Timestamp,
-    ) -> Result<Option<Release>, StoreError> {
+    ) -> Result<CommitsSet, StoreError> {
         let names: Vec<_> = list.named.iter().cloned().collect();
         let own = keys::release_id(release.id).pk;
         let (pages, known) = tokio::try_join!(
@@ -143,15 +157,19 @@ impl Store {
         self.put_all(prepared.puts).await?;
         self.update_commits(prepared.updates, now).await?;
         let key = keys::release(release.organization, &release.version);
-        let change = next.change(release.id)?;
-        if self.transaction().update(&key, change)?.commit().await? != Committed::Done {
-            return Ok(None);
+        let change = next.change(release.id, asked)?;
+        let committed = self.transaction().update(&key, change)?.commit().await?;
+        if committed == Committed::Done {
+            // What is left over is met again by a later list.
+            let _ = self
+                .delete_all(superseded(release, &pages, &next, now))
+                .await;
         }
-        // What is left over is met again by a later list.
-        let _ = self
-            .delete_all(superseded(release, &pages, &next, now))
-            .await;
-        self.release_again(release).await
+        Ok(match (self.release_again(release).await?, committed) {
+            (Some(release), Committed::Done) => CommitsSet::Done(Box::new(release)),
+            (Some(_), Committed::Refused(_)) if asked.is_some() => CommitsSet::Superseded,
+            (Some(_), Committed::Refused(_)) | (None, _) => CommitsSet::Gone,
+        })
     }
 
     /// Names the newest commits of repositories. `None`: the release is gone.
@@ -485,7 +503,7 @@ impl Lists {
     /// Makes them the release's, all at once. What refs named as newest stays, and what an earlier list
     /// began with. A transaction makes it, although it is one write: made again after its answer was lost,
     /// it is known for what it is.
-    fn change(&self, release: ReleaseId) -> Result<Change, StoreError> {
+    fn change(&self, release: ReleaseId, asked: Option<u64>) -> Result<Change, StoreError> {
         let mut change = Change {
             expression: "SET commit_seq = commit_seq + :one".into(),
             condition: "id = :id".into(),
@@ -496,6 +514,10 @@ impl Lists {
             ]
             .into(),
         };
+        if let Some(asked) = asked {
+            change.condition.push_str(" AND commit_seq = :asked");
+            change.values.insert(":asked".into(), value(&asked)?);
+        }
         let mut removed = Vec::new();
         for (n, (repository, list)) in self.0.iter().enumerate() {
             change

@@ -44,7 +44,7 @@ pub use audit::AuditFilter;
 pub use cache::{Redis, RedisUrlError};
 pub use cache_endpoint::{CacheEndpoint, KnownCacheEndpoint};
 pub use change::Changed;
-pub use commits::CommitView;
+pub use commits::{CommitView, CommitsSet};
 pub use deletions::{Budget, Deleting, NewDeletion, Undone, deletion_stages};
 pub use error::StoreError;
 pub use groups::{
@@ -54,6 +54,7 @@ pub use hash::TokenHash;
 pub use identities::KnownIdentity;
 pub use integrations::{IntegrationWithSecret, NewIntegration};
 pub use keys::{CHART, ChartRow, INDEX_CHART, Key, OUTBOX_SHARDS, PARTITION_KEY, SORT_KEY};
+pub use organizations::OrganizationSettings;
 pub use outbound::{Ending, Outbound};
 pub use outbox::{OutboxItem, Waiting, outbox_due_at};
 #[cfg(feature = "redis")]

@@ -1,6 +1,8 @@
 //! Organizations and teams.
 
-use domain::{AuditEntry, Feature, Member, Organization, OrganizationId, Slug, Team, TeamId};
+use domain::{
+    AuditEntry, Feature, Member, Organization, OrganizationId, ResolveCommitsOn, Slug, Team, TeamId,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -15,6 +17,15 @@ use crate::{
 #[derive(Serialize, Deserialize)]
 struct OrganizationRef {
     organization: OrganizationId,
+}
+
+/// What an operator sets of an organization; `None` leaves it as it is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OrganizationSettings {
+    /// Whether only those who may change the organization may make projects in it.
+    pub disable_member_project_creation: Option<bool>,
+    /// When commits resolve what they refer to.
+    pub resolve_commits_on: Option<ResolveCommitsOn>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -107,19 +118,29 @@ impl Store {
         Err(StoreError::Contended(format!("organization {id}")))
     }
 
-    /// Sets whether only those who may change the organization may make projects in it. `Ok(None)`: there is
-    /// no such organization.
-    pub async fn set_member_project_creation(
+    /// Sets the given settings of an organization. `Ok(None)`: there is no such organization.
+    pub async fn set_organization(
         &self,
         id: OrganizationId,
-        disable: bool,
+        settings: &OrganizationSettings,
     ) -> Result<Option<Organization>, StoreError> {
-        let change = Change {
-            expression: "SET disable_member_project_creation = :disable".into(),
+        let mut sets = Vec::new();
+        let mut change = Change {
             condition: format!("attribute_exists({PARTITION_KEY})"),
-            names: Vec::new(),
-            values: [(":disable".into(), value(&disable)?)].into(),
+            ..Change::default()
         };
+        if let Some(disable) = settings.disable_member_project_creation {
+            sets.push("disable_member_project_creation = :disable");
+            change.values.insert(":disable".into(), value(&disable)?);
+        }
+        if let Some(on) = settings.resolve_commits_on {
+            sets.push("resolve_commits_on = :on");
+            change.values.insert(":on".into(), value(&on)?);
+        }
+        if sets.is_empty() {
+            return self.organization(id).await;
+        }
+        change.expression = format!("SET {}", sets.join(", "));
         let transaction = self.transaction().update(&keys::organization(id), change)?;
         match transaction.commit().await? {
             Commit::Done => self.organization(id).await,

@@ -11,10 +11,11 @@ use axum::{
     response::IntoResponse,
 };
 use domain::{
-    CommitList, CommitRef, Fault, GivenCommit, Project, Ref, Release, ReleaseId, Timestamp, User,
-    UserId,
+    CommitList, CommitRef, Fault, GivenCommit, Project, Ref, Release, ReleaseId, Timestamp,
+    TraceId, User, UserId,
 };
 use runtime::{Answer, json};
+use store::CommitsSet;
 
 use super::{
     Incoming, Place, RELEASE_DELETE, RELEASE_WRITE, Segments,
@@ -25,9 +26,6 @@ use crate::{Context, auth::Seat};
 
 /// More members than an organization has.
 const ALL_MEMBERS: usize = 10_000;
-
-/// Of how many repositories a release may have commits: it notes each of them.
-const MOST_LISTS: usize = 300;
 
 /// What stays the same however often a request is carried out.
 #[derive(Clone, Copy)]
@@ -106,7 +104,14 @@ async fn make(
         .change_release(&release, &projects, decide)
         .await?;
     let mut release = changed.ok_or_else(|| Fault::Retry("the release went away".into()))?;
-    release = set_commits(context, release, &new.fields.commits, attempt.now).await?;
+    release = set_commits(
+        context,
+        release,
+        &new.fields.commits,
+        &request.trace,
+        attempt.now,
+    )
+    .await?;
     release = set_refs(context, release, refs?).await?;
     let status = match created || newly {
         true => StatusCode::CREATED,
@@ -227,18 +232,24 @@ async fn set_commits(
     context: &Context,
     release: Release,
     commits: &[GivenCommit],
+    trace: &TraceId,
     now: Timestamp,
 ) -> Result<Release, Fault> {
     if commits.is_empty() {
         return Ok(release);
     }
     let list = CommitList::new(commits.to_vec());
-    if release.lists.len() + list.named.len() > MOST_LISTS {
+    if !list.fits(&release) {
         let message = "The release has commits of too many repositories.";
         return Err(Fault::field("commits", message));
     }
-    let set = context.store.set_commits(&release, &list, now).await?;
-    set.ok_or_else(|| Fault::Retry("the release went away".into()))
+    let set = context.store.set_commits(&release, &list, None, trace, now);
+    match set.await? {
+        CommitsSet::Done(release) => Ok(*release),
+        CommitsSet::Gone | CommitsSet::Superseded => {
+            Err(Fault::Retry("the release went away".into()))
+        }
+    }
 }
 
 /// Notes the newest commits that refs name. The commits before them are not known yet: they would have to
@@ -297,7 +308,7 @@ async fn change(
         .change_release(&release, &projects, decide)
         .await?;
     let mut release = changed.ok_or_else(Fault::not_found)?;
-    release = set_commits(context, release, &fields.commits, now).await?;
+    release = set_commits(context, release, &fields.commits, &request.trace, now).await?;
     release = match &fields.refs {
         Some(refs) if refs.is_empty() && fields.commits.is_empty() => {
             let cleared = context.store.clear_commits(&release).await?;

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Generation, RepositoryName};
+use super::{Generation, Release, RepositoryName};
 use crate::{OrganizationId, RepositoryId, Timestamp};
 
 /// A commit whose message holds it is left out.
@@ -19,6 +19,9 @@ const MAX_AUTHOR: usize = 75;
 
 /// How many authors a release names of one list.
 pub const MOST_AUTHORS: usize = 200;
+
+/// Of how many repositories a release may have commits: it notes each of them.
+const MOST_LISTS: usize = 300;
 
 /// Which commit. A hash is known in one repository only: two may hold equal ones.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -166,6 +169,11 @@ impl CommitList {
             named,
             commits: given,
         }
+    }
+
+    /// Whether the release can note all repositories that it would have commits of.
+    pub fn fits(&self, release: &Release) -> bool {
+        release.lists.len() + self.named.len() <= MOST_LISTS
     }
 
     /// The repositories that have commits in it.
