@@ -57,7 +57,9 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
         | Message::PushAssignee(_)
         | Message::DrainUpdates(_)
         | Message::DeleteProject(_)
-        | Message::SweepDeletions(_)) => {
+        | Message::SweepDeletions(_)
+        | Message::FetchCommits(_)
+        | Message::RecordDeploys(_)) => {
             let name = other.name();
             Err(Fault::Poison(format!("{name} is not for deassign")))
         }

@@ -47,7 +47,9 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
         | Message::DrainUpdates(_)
         | Message::DeleteProject(_)
         | Message::ClearOwnerCaches(_)
-        | Message::SweepDeletions(_)) => Err(Fault::Poison(format!(
+        | Message::SweepDeletions(_)
+        | Message::FetchCommits(_)
+        | Message::RecordDeploys(_)) => Err(Fault::Poison(format!(
             "{} is not for issue-sync",
             other.name()
         ))),

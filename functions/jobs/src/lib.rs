@@ -50,7 +50,9 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
         | Message::Deassign(_)
         | Message::PushAssignee(_)
         | Message::ClearOwnerCaches(_)
-        | Message::DeleteProject(_)) => {
+        | Message::DeleteProject(_)
+        | Message::FetchCommits(_)
+        | Message::RecordDeploys(_)) => {
             Err(Fault::Poison(format!("{} is not for jobs", other.name())))
         }
     }

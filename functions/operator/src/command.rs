@@ -69,7 +69,7 @@ pub const HELP: [(&str, &str, &str); 21] = [
     ),
     (
         "create-integration",
-        "organization, provider (vsts, jira_server), external_id, name, domain_name, shared_secret?, subscription_id?, status? (active)",
+        "organization, provider (vsts, jira_server, github), external_id, name, domain_name, shared_secret?, subscription_id?, status? (active)",
         "connects a tracker to an organization; what is left out stays as it is, and a secret is made where there is none",
     ),
     (
@@ -84,8 +84,8 @@ pub const HELP: [(&str, &str, &str); 21] = [
     ),
     (
         "create-repository",
-        "organization, name, provider (git, integrations:github, integrations:gitlab, integrations:bitbucket, integrations:vsts), url",
-        "makes a repository that clients may name commits of, or sets provider and URL of the one with the name",
+        "organization, name, provider (git, integrations:github, integrations:gitlab, integrations:bitbucket, integrations:vsts), url, integration? (id; its commits are asked for through it), external_id? (its id at Azure DevOps)",
+        "makes a repository that clients may name commits of, or sets what is given of the one with the name",
     ),
     (
         "set-feature",
@@ -99,7 +99,7 @@ pub const HELP: [(&str, &str, &str); 21] = [
     ),
     (
         "set-identity",
-        "organization, integration (id), identity ({\"vsts\": {access_token, refresh_token?, expires}} | {\"jira_server\": {consumer_key, private_key, access_token}}), acts_as? (the address that the tracker shows for it)",
+        "organization, integration (id), identity ({\"vsts\": {access_token, refresh_token?, expires}} | {\"jira_server\": {consumer_key, private_key, access_token}} | {\"github\": {access_token}}), acts_as? (the address that the tracker shows for it)",
         "gives what an organization writes to a tracker with; it is kept sealed and never shown",
     ),
     (

@@ -9,8 +9,8 @@ mod tracker;
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{Fault, Message, Queue, Secret};
-use providers::{Limits, Outside, OutsideConfig, vsts::tokens::TokenEndpoint};
+use domain::{Fault, Message, Queue};
+use providers::{Outside, OutsideConfig, vsts::tokens::Application};
 use runtime::{Clock, Delivery, Env, Function, StartError};
 use store::{KeyRing, Store};
 use tracing::Span;
@@ -21,16 +21,8 @@ pub struct Context {
     store: Store,
     ring: KeyRing,
     outside: Outside,
-    azure: AzureApplication,
+    azure: Application,
     clock: Clock,
-}
-
-/// What Azure DevOps knows this installation by.
-#[derive(Debug)]
-struct AzureApplication {
-    endpoint: TokenEndpoint,
-    client_secret: Option<Secret>,
-    redirect_uri: String,
 }
 
 /// Builds the function from its environment.
@@ -41,33 +33,14 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
     let ring = KeyRing::parse(&reader.secret("KEY_RING"));
     let ring = reader.check("KEY_RING", ring);
     let hosts = env.optional("TRACKER_HOSTS").unwrap_or_default();
-    let config = OutsideConfig {
-        via: env.optional("OUTSIDE_VIA").map(str::to_owned),
-        allowed_hosts: hosts
-            .split(',')
-            .map(str::trim)
-            .filter(|host| !host.is_empty())
-            .map(str::to_owned)
-            .collect(),
-        limits: Limits {
-            whole: Duration::from_secs(reader.parsed_or("TRACKER_TIMEOUT_SECONDS", 20)),
-            ..Limits::default()
-        },
-    };
+    let whole = Duration::from_secs(reader.parsed_or("TRACKER_TIMEOUT_SECONDS", 20));
+    let config = OutsideConfig::new(env.optional("OUTSIDE_VIA"), hosts, whole);
     let outside = reader.check("TRACKER_HOSTS", Outside::new(config));
-    let public_url = reader.text("PUBLIC_URL");
-    let client_id = env.optional("VSTS_CLIENT_ID").map(str::to_owned);
-    let azure = AzureApplication {
-        endpoint: match client_id {
-            Some(client_id) => TokenEndpoint::Entra { client_id },
-            None => TokenEndpoint::AzureDevOps,
-        },
-        client_secret: env.optional("VSTS_CLIENT_SECRET").map(Secret::new),
-        redirect_uri: format!(
-            "{}/extensions/vsts/setup/",
-            public_url.trim_end_matches('/')
-        ),
-    };
+    let azure = Application::new(
+        env.optional("VSTS_CLIENT_ID"),
+        env.optional("VSTS_CLIENT_SECRET"),
+        &reader.text("PUBLIC_URL"),
+    );
     let clock = reader.clock();
     reader.finish()?;
     let context = Arc::new(Context {

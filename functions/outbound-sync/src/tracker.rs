@@ -8,12 +8,9 @@ use domain::{
 };
 use providers::{
     CallError, Remedy, jira_server,
-    vsts::{
-        self,
-        tokens::{RefreshError, RefreshRequest, Tokens},
-    },
+    vsts::{self, tokens::RefreshError},
 };
-use store::{KeyRingError, KnownIdentity, StoreError};
+use store::{KeyRingError, KnownIdentity, RenewalError, StoreError};
 
 use crate::Context;
 
@@ -129,12 +126,11 @@ impl Tracker {
         organization: OrganizationId,
         known: KnownIdentity,
     ) -> Result<Self, Stop> {
-        match known.identity {
+        let identity = fresh(context, integration, organization, known).await?;
+        match identity {
             Identity::JiraServer(identity) => Ok(jira(context, integration, identity)?),
-            Identity::Vsts(identity) => {
-                let tokens = fresh(context, integration, organization, identity, known.version);
-                Ok(azure(context, integration, tokens.await?)?)
-            }
+            Identity::Vsts(identity) => Ok(azure(context, integration, identity)?),
+            Identity::Github(_) => Err(Failure::identity("GitHub has no issues of ours").into()),
         }
     }
 
@@ -195,67 +191,28 @@ fn azure(
     Ok(Tracker::Vsts(Box::new(client)))
 }
 
-/// Tokens that have not ended. A refresh token is spent by its exchange, so the new ones are kept before
-/// they are used, over the very identity that was read: who loses takes the winner's.
+/// The identity with tokens that have not ended.
 async fn fresh(
     context: &Context,
     integration: &Integration,
     organization: OrganizationId,
-    identity: VstsIdentity,
-    version: u64,
-) -> Result<VstsIdentity, Stop> {
+    known: KnownIdentity,
+) -> Result<Identity, Stop> {
+    let Identity::Vsts(tokens) = &known.identity else {
+        return Ok(known.identity);
+    };
     let now = context.clock.now();
-    let (Some(refresh_token), Some(client_secret)) =
-        (identity.refresh_token.clone(), &context.azure.client_secret)
-    else {
-        return match identity.expires <= now.seconds() {
-            false => Ok(identity),
-            true => Err(Failure::identity("the access token has ended").into()),
-        };
-    };
-    let tokens = Tokens {
-        access_token: identity.access_token.clone(),
-        refresh_token: refresh_token.clone(),
-        expires: identity.expires,
-    };
-    if !tokens.expired(now) {
-        return Ok(identity);
-    }
-    let request = RefreshRequest {
-        endpoint: context.azure.endpoint.clone(),
-        client_secret: client_secret.clone(),
-        refresh_token,
-        redirect_uri: context.azure.redirect_uri.clone(),
-    };
-    let failed = match vsts::tokens::refresh(&context.outside, &request, now).await {
-        Ok(tokens) => {
-            let new = VstsIdentity {
-                access_token: tokens.access_token,
-                refresh_token: Some(tokens.refresh_token),
-                expires: tokens.expires,
-            };
-            let (store, ring) = (&context.store, &context.ring);
-            let identity = Identity::Vsts(new.clone());
-            let kept = store.put_identity(ring, integration.id, organization, &identity, version);
-            if kept.await? {
-                return Ok(new);
-            }
-            None
-        }
-        Err(error) => Some(error),
-    };
+    let renewed = context.azure.renew(&context.outside, tokens, now).await;
+    let renewed = renewed.map(|new| new.map(Identity::Vsts));
     let (store, ring) = (&context.store, &context.ring);
-    let now_there = store.identity(ring, integration.id, organization).await?;
-    match (now_there, failed) {
-        (
-            Some(Ok(KnownIdentity {
-                identity: Identity::Vsts(new),
-                version: other,
-            })),
-            _,
-        ) if other != version => Ok(new),
-        (_, Some(RefreshError::Call(error))) => Err(Failure::from(error).into()),
-        (_, Some(error @ RefreshError::InvalidIdentity)) => Err(Failure::identity(error).into()),
-        (_, None) => Err(Failure::identity("the identity changed while it was refreshed").into()),
-    }
+    let kept = store.keep_renewed(ring, integration.id, organization, known, renewed);
+    kept.await?.map_err(|error| match error {
+        RenewalError::Refused(RefreshError::Call(error)) => Failure::from(error).into(),
+        RenewalError::Refused(error @ RefreshError::InvalidIdentity) => {
+            Failure::identity(error).into()
+        }
+        RenewalError::Contended => {
+            Failure::identity("the identity changed while it was refreshed").into()
+        }
+    })
 }

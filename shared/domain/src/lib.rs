@@ -51,8 +51,8 @@ pub use ids::{
     OrganizationId, ProjectId, ReleaseId, RepositoryId, TeamId, UserId,
 };
 pub use message::{
-    Deassign, DeleteProject, DrainUpdates, Envelope, GroupCursor, Message, MessageTooLarge, Queue,
-    SweepDeletions, SyncIssue, TraceId,
+    Deassign, DeleteProject, DrainUpdates, Envelope, FetchCommits, FetchStep, GroupCursor, Message, MessageTooLarge, Queue,
+    RecordDeploys, SweepDeletions, SyncIssue, TraceId,
 };
 pub use organization::{
     Email, Feature, Member, Organization, ResolveCommitsOn, Role, Slug, Team, TeamUpdate, User,
@@ -69,10 +69,10 @@ pub use project::{InboundFilter, NewProject, Project, ProjectFlags, ProjectStatu
 pub use reference::{MOST_REFERENCES, references};
 pub use release::{
     Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, Deploy,
-    EnvironmentName, FileChange, Generation, GivenAuthor, GivenCommit, InvalidQuery,
+    EnvironmentName, Fetch, FetchAnswer, FetchCause, FetchEnd, FetchStart, FileChange, Generation, GivenAuthor, GivenCommit, InvalidQuery,
     InvalidVersion, ListedCommit, Listing, MOST_AUTHORS, Ref, Release, ReleaseQuery, ReleaseStatus,
-    Repository, RepositoryList, RepositoryName, RepositoryProvider, Semver, Version, write_author,
-    write_commit,
+    Repository, RepositoryList, RepositoryName, RepositoryProvider, Semver, Version, end_fetch,
+    write_author, write_commit,
 };
 pub use secret::Secret;
 pub use slugs::{RESERVED_PROJECT_SLUGS, SlugRandom, slug_candidates};
@@ -82,7 +82,7 @@ pub use subscription::{SubscriptionReason, SubscriptionWrite};
 pub use time::Timestamp;
 pub use token::{Scope, Token, TokenOwner};
 pub use tracker::{
-    ApiOrigin, AssigneeChange, AttachedOrganization, ExternalKey, Facet, Identity, Integration,
+    ApiOrigin, AssigneeChange, AttachedOrganization, ExternalKey, Facet, GithubIdentity, Identity, Integration,
     IntegrationStatus, JiraServerIdentity, Origin, Provider, StatusChange, SyncSwitches,
     TrackerOrigin, VstsIdentity,
 };

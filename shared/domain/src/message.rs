@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AssigneeChange, ClearOwnerCaches, Email, GroupId, MessageId, OrganizationId, Origin, ProjectId,
-    PushAssignee, StatusChange, Timestamp, TrackerOrigin, UpdateShard, UserId,
+    PushAssignee, ReleaseId, RepositoryId, StatusChange, Timestamp, TrackerOrigin, UpdateShard, UserId,
+    Version,
 };
 
 /// The largest message, in bytes of JSON: SQS's classic limit, which every tool around it knows.
@@ -85,6 +86,12 @@ pub enum Message {
     /// Forget what is remembered of a group's owners.
     #[serde(rename = "ClearOwnerCaches.v1")]
     ClearOwnerCaches(ClearOwnerCaches),
+    /// Ask the hosts of repositories for the commits that a release waits for.
+    #[serde(rename = "FetchCommits.v1")]
+    FetchCommits(FetchCommits),
+    /// Note what of a release is deployed where, now that its commits are known.
+    #[serde(rename = "RecordDeploys.v1")]
+    RecordDeploys(RecordDeploys),
 }
 
 impl Message {
@@ -97,6 +104,7 @@ impl Message {
             Self::PushAssignee(_) => Queue::OutboundSync,
             Self::DrainUpdates(_) | Self::SweepDeletions(_) => Queue::Jobs,
             Self::DeleteProject(_) => Queue::ProjectDelete,
+            Self::FetchCommits(_) | Self::RecordDeploys(_) => Queue::FetchCommits,
         }
     }
 
@@ -110,6 +118,8 @@ impl Message {
             Self::DeleteProject(_) => "DeleteProject",
             Self::SweepDeletions(_) => "SweepDeletions",
             Self::ClearOwnerCaches(_) => "ClearOwnerCaches",
+            Self::FetchCommits(_) => "FetchCommits",
+            Self::RecordDeploys(_) => "RecordDeploys",
         }
     }
 }
@@ -128,16 +138,19 @@ pub enum Queue {
     Jobs,
     /// Projects that are being deleted.
     ProjectDelete,
+    /// Commits that releases wait for.
+    FetchCommits,
 }
 
 impl Queue {
     /// Every queue.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::IssueSync,
         Self::Deassign,
         Self::OutboundSync,
         Self::Jobs,
         Self::ProjectDelete,
+        Self::FetchCommits,
     ];
 
     /// The queue's and the consumer's name.
@@ -148,6 +161,7 @@ impl Queue {
             Self::OutboundSync => "outbound-sync",
             Self::Jobs => "jobs",
             Self::ProjectDelete => "project-delete",
+            Self::FetchCommits => "fetch-commits",
         }
     }
 
@@ -159,6 +173,7 @@ impl Queue {
             Self::OutboundSync => "OUTBOUND_SYNC_QUEUE_URL",
             Self::Jobs => "JOBS_QUEUE_URL",
             Self::ProjectDelete => "PROJECT_DELETE_QUEUE_URL",
+            Self::FetchCommits => "FETCH_COMMITS_QUEUE_URL",
         }
     }
 }
@@ -228,6 +243,41 @@ pub struct DeleteProject {
 pub struct SweepDeletions {
     /// Where to go on, when there are more than one message handles.
     pub after: Option<ProjectId>,
+}
+
+/// "Fetch the commits that this request asked for."
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchCommits {
+    /// The organization that owns the release.
+    pub organization: OrganizationId,
+    /// The release's version.
+    pub version: Version,
+    /// The release, which may have been deleted and made again.
+    pub release: ReleaseId,
+    /// The request: what a newer one asked for is not this message's.
+    pub request: MessageId,
+    /// Which of its repositories; `None`: all that nobody has begun with.
+    pub of: Option<FetchStep>,
+}
+
+/// The commits of one repository, and how far their fetching was when a message was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchStep {
+    /// Which repository.
+    pub repository: RepositoryId,
+    /// The step: it is done, or somebody else's, if the release says another one.
+    pub step: u32,
+}
+
+/// "A release's commits are known as far as they will be for now."
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordDeploys {
+    /// The organization that owns the release.
+    pub organization: OrganizationId,
+    /// The release's version.
+    pub version: Version,
+    /// The release.
+    pub release: ReleaseId,
 }
 
 #[cfg(test)]

@@ -148,16 +148,20 @@ const PATIENCE: i64 = 24 * 60 * 60 * 1000;
 const FIRST_WAIT: i64 = 15_000;
 const LONGEST_WAIT: i64 = 60 * 60 * 1000;
 
-impl PushAssignee {
-    /// The same for a later attempt, and when that is: after `wait` if the tracker named one, else after
-    /// twice the wait before. `None`: it has failed for a day.
-    pub fn again(&self, now: Timestamp, wait: Option<i64>) -> Option<(Self, Timestamp)> {
-        let failing = match self.failing {
-            Some(before) => Failing {
+impl Failing {
+    /// One more failure, and when to try again: after `wait` milliseconds if the other side named a time,
+    /// else after twice the wait before. `None`: it has failed for a day.
+    pub fn again(
+        before: Option<Self>,
+        now: Timestamp,
+        wait: Option<i64>,
+    ) -> Option<(Self, Timestamp)> {
+        let failing = match before {
+            Some(before) => Self {
                 attempts: before.attempts + 1,
                 ..before
             },
-            None => Failing {
+            None => Self {
                 since: now,
                 attempts: 1,
             },
@@ -165,11 +169,19 @@ impl PushAssignee {
         let doubled = FIRST_WAIT << (failing.attempts - 1).min(16);
         let due = now.plus(wait.unwrap_or_else(|| doubled.min(LONGEST_WAIT)));
         let given_up = due.millis() - failing.since.millis() > PATIENCE;
+        (!given_up).then_some((failing, due))
+    }
+}
+
+impl PushAssignee {
+    /// The same for a later attempt, and when that is. `None`: it has failed for a day.
+    pub fn again(&self, now: Timestamp, wait: Option<i64>) -> Option<(Self, Timestamp)> {
+        let (failing, due) = Failing::again(self.failing, now, wait)?;
         let again = Self {
             failing: Some(failing),
             ..self.clone()
         };
-        (!given_up).then_some((again, due))
+        Some((again, due))
     }
 }
 

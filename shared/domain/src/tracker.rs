@@ -16,6 +16,8 @@ pub enum Provider {
     Vsts,
     /// Jira Server and Data Center.
     JiraServer,
+    /// GitHub, which is asked for commits.
+    Github,
 }
 
 impl Provider {
@@ -24,6 +26,7 @@ impl Provider {
         match self {
             Self::Vsts => "vsts",
             Self::JiraServer => "jira_server",
+            Self::Github => "github",
         }
     }
 }
@@ -72,6 +75,8 @@ pub enum Identity {
     Vsts(VstsIdentity),
     /// An OAuth 1.0a access token of Jira Server.
     JiraServer(JiraServerIdentity),
+    /// A token of GitHub.
+    Github(GithubIdentity),
 }
 
 impl Identity {
@@ -80,6 +85,7 @@ impl Identity {
         match self {
             Self::Vsts(_) => Provider::Vsts,
             Self::JiraServer(_) => Provider::JiraServer,
+            Self::Github(_) => Provider::Github,
         }
     }
 }
@@ -105,6 +111,14 @@ pub struct JiraServerIdentity {
     /// An RSA key in PEM, PKCS #1 or #8, without a passphrase.
     pub private_key: Secret,
     /// The token that somebody granted.
+    pub access_token: Secret,
+}
+
+/// A token of GitHub: a personal one, or any other that may read the repositories.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GithubIdentity {
+    /// Goes with every call.
     pub access_token: Secret,
 }
 

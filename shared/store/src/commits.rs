@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
-    Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, Email, Generation,
-    GivenAuthor, ListedCommit, Listing, MOST_AUTHORS, Release, ReleaseId, Repository, RepositoryId,
-    RepositoryList, Timestamp, TraceId, User, write_author, write_commit,
+    Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, Email, Fetch,
+    FetchCommits, Generation, GivenAuthor, ListedCommit, Listing, MOST_AUTHORS, Message, MessageId,
+    Release, ReleaseId, Repository, RepositoryId, RepositoryList, Timestamp, TraceId, User,
+    write_author, write_commit,
 };
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
@@ -100,15 +101,17 @@ pub struct CommitView {
     pub repository: Option<Repository>,
 }
 
-/// What became of a list that was to be the commits of a release.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CommitsSet {
-    /// It is; the release as it is now.
-    Done(Box<Release>),
-    /// The release is gone.
-    Gone,
-    /// The release's commits have changed since the list was asked for.
-    Superseded,
+/// What the hosts of repositories are to be asked for.
+#[derive(Debug)]
+pub struct NewFetches<'a> {
+    /// The request.
+    pub request: MessageId,
+    /// Of each repository.
+    pub fetches: BTreeMap<RepositoryId, Fetch>,
+    /// Follows it to its end.
+    pub trace: &'a TraceId,
+    /// When it was made.
+    pub now: Timestamp,
 }
 
 /// What has to be written of the commits of a list, and the list of each repository that it names.
@@ -121,28 +124,39 @@ struct Prepared {
 impl Store {
     /// Makes a list the commits of a release, for the repositories that it names; those of others stay. A
     /// list never depends on what was there, so writers that meet need not wait for one another: of each
-    /// repository the last one counts. A list that was asked for when the release's `commit_seq` was `asked`
-    /// does not count when it is another one by now; `None`: it was given with the request.
+    /// repository the last one counts, and what was to be fetched of it is not waited for any more. `None`:
+    /// the release is gone.
     pub async fn set_commits(
         &self,
         release: &Release,
         list: &CommitList,
-        asked: Option<u64>,
-        trace: &TraceId,
         now: Timestamp,
-    ) -> Result<CommitsSet, StoreError> {
-        let names: Vec<_> = list.named.iter().cloned().collect();
-        let own = keys::release_id(release.id).pk;
-        let (pages, known) = tokio::try_join!(
-            self.keys_in(&own, keys::COMMIT_PAGES),
-            self.repositories_named(release.organization, &names),
-        )?;
-        let wanted: Vec<_> = list.repositories().into_iter().cloned().collect();
-        let repositories = self
-            .make_repositories(release.organization, &wanted, known, now)
-            .await?;
-        let mut prepared = self.prepare(release, list, &repositories).await?;
+    ) -> Result<Option<Release>, StoreError> {
+        let written = self.write_lists(release, list, now).await?;
+        let key = keys::release(release.organization, &release.version);
+        let change = written.lists.change(release.id)?;
+        if self.transaction().update(&key, change)?.commit().await? != Committed::Done {
+            return Ok(None);
+        }
+        // What is left over is met again by a later list.
+        let _ = self.delete_all(written.superseded).await;
+        self.release_again(release).await
+    }
 
+    /// Writes the commits, authors and repositories of a list, and its pages beside those that the release
+    /// has: everything but the release itself.
+    pub(crate) async fn write_lists(
+        &self,
+        release: &Release,
+        list: &CommitList,
+        now: Timestamp,
+    ) -> Result<WrittenLists, StoreError> {
+        let own = keys::release_id(release.id).pk;
+        let (pages, prepared) = tokio::try_join!(
+            self.keys_in(&own, keys::COMMIT_PAGES),
+            self.prepare(release, list, now),
+        )?;
+        let mut prepared = prepared;
         let most_authors = (MOST_AUTHORS / prepared.lists.len().max(1)).max(1);
         let mut next = Lists::default();
         for (repository, listing) in &prepared.lists {
@@ -156,27 +170,37 @@ impl Store {
         }
         self.put_all(prepared.puts).await?;
         self.update_commits(prepared.updates, now).await?;
-        let key = keys::release(release.organization, &release.version);
-        let change = next.change(release.id, asked)?;
-        let committed = self.transaction().update(&key, change)?.commit().await?;
-        if committed == Committed::Done {
-            // What is left over is met again by a later list.
-            let _ = self
-                .delete_all(superseded(release, &pages, &next, now))
-                .await;
-        }
-        Ok(match (self.release_again(release).await?, committed) {
-            (Some(release), Committed::Done) => CommitsSet::Done(Box::new(release)),
-            (Some(_), Committed::Refused(_)) if asked.is_some() => CommitsSet::Superseded,
-            (Some(_), Committed::Refused(_)) | (None, _) => CommitsSet::Gone,
+        Ok(WrittenLists {
+            superseded: superseded(release, &pages, &next, now),
+            lists: next,
         })
     }
 
-    /// Names the newest commits of repositories. `None`: the release is gone.
+    /// Stores what is known of commits, and their authors, whatever becomes of them.
+    pub async fn note_commits(
+        &self,
+        release: &Release,
+        list: &CommitList,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let prepared = self.prepare(release, list, now).await?;
+        self.put_all(prepared.puts).await?;
+        self.update_commits(prepared.updates, now).await
+    }
+
+    /// Those of the commits of which anything is known.
+    pub async fn known_commits(&self, commits: &[CommitRef]) -> Result<Vec<Commit>, StoreError> {
+        self.get_list(commits.iter().map(keys::commit).collect())
+            .await
+    }
+
+    /// Names the newest commits of repositories, and asks for those before them where `fetches` says so, in a
+    /// message of the same transaction. `None`: the release is gone.
     pub async fn set_heads(
         &self,
         release: &Release,
         heads: &[CommitRef],
+        fetches: Option<&NewFetches<'_>>,
     ) -> Result<Option<Release>, StoreError> {
         // Of several of one repository the last one counts.
         let heads: BTreeMap<_, _> = heads
@@ -201,9 +225,26 @@ impl Store {
                 .names
                 .push((format!("#r{n}"), repository.to_string()));
             change.values.insert(format!(":h{n}"), text(sha));
+            if let Some(fetch) = fetches.and_then(|new| new.fetches.get(&repository)) {
+                change
+                    .expression
+                    .push_str(&format!(", fetches.#r{n} = :f{n}"));
+                change.values.insert(format!(":f{n}"), value(fetch)?);
+            }
         }
         let key = keys::release(release.organization, &release.version);
-        match self.transaction().update(&key, change)?.commit().await? {
+        let mut transaction = self.transaction().update(&key, change)?;
+        if let Some(new) = fetches {
+            let message = Message::FetchCommits(FetchCommits {
+                organization: release.organization,
+                version: release.version.clone(),
+                release: release.id,
+                request: new.request,
+                of: None,
+            });
+            transaction = transaction.send(message, new.trace, new.now, new.now)?;
+        }
+        match transaction.commit().await? {
             Committed::Done => self.release_again(release).await,
             Committed::Refused(_) => Ok(None),
         }
@@ -212,7 +253,8 @@ impl Store {
     /// Takes all commits from a release. `None`: it is gone.
     pub async fn clear_commits(&self, release: &Release) -> Result<Option<Release>, StoreError> {
         let change = Change {
-            expression: "SET commit_seq = commit_seq + :one, lists = :none, heads = :none".into(),
+            expression: "SET commit_seq = commit_seq + :one, lists = :none, heads = :none, fetches = :none"
+                .into(),
             condition: "id = :id".into(),
             names: Vec::new(),
             values: [
@@ -237,13 +279,22 @@ impl Store {
         Ok(found.filter(|found| found.id == release.id))
     }
 
-    /// Compares a list with what is stored of its commits and authors.
+    /// Compares a list with what is stored of its commits and authors. Repositories that are not known are
+    /// made.
     async fn prepare(
         &self,
         release: &Release,
         list: &CommitList,
-        repositories: &HashMap<String, RepositoryId>,
+        now: Timestamp,
     ) -> Result<Prepared, StoreError> {
+        let names: Vec<_> = list.named.iter().cloned().collect();
+        let known = self
+            .repositories_named(release.organization, &names)
+            .await?;
+        let wanted: Vec<_> = list.repositories().into_iter().cloned().collect();
+        let repositories = self
+            .make_repositories(release.organization, &wanted, known, now)
+            .await?;
         let reference = |commit: &domain::GivenCommit| {
             let repository = *repositories.get(&commit.repository.folded())?;
             let sha = commit.sha.clone();
@@ -495,15 +546,22 @@ impl Store {
     }
 }
 
+/// Lists that are written and not the release's yet.
+pub(crate) struct WrittenLists {
+    pub(crate) lists: Lists,
+    /// The pages that nobody needs once they are.
+    pub(crate) superseded: Vec<Key>,
+}
+
 /// The lists that a release gets; `None` takes the one of a repository away.
 #[derive(Default)]
-struct Lists(Vec<(RepositoryId, Option<RepositoryList>)>);
+pub(crate) struct Lists(Vec<(RepositoryId, Option<RepositoryList>)>);
 
 impl Lists {
     /// Makes them the release's, all at once. What refs named as newest stays, and what an earlier list
     /// began with. A transaction makes it, although it is one write: made again after its answer was lost,
     /// it is known for what it is.
-    fn change(&self, release: ReleaseId, asked: Option<u64>) -> Result<Change, StoreError> {
+    pub(crate) fn change(&self, release: ReleaseId) -> Result<Change, StoreError> {
         let mut change = Change {
             expression: "SET commit_seq = commit_seq + :one".into(),
             condition: "id = :id".into(),
@@ -514,15 +572,12 @@ impl Lists {
             ]
             .into(),
         };
-        if let Some(asked) = asked {
-            change.condition.push_str(" AND commit_seq = :asked");
-            change.values.insert(":asked".into(), value(&asked)?);
-        }
         let mut removed = Vec::new();
         for (n, (repository, list)) in self.0.iter().enumerate() {
             change
                 .names
                 .push((format!("#r{n}"), repository.to_string()));
+            removed.push(format!("fetches.#r{n}"));
             let Some(list) = list else {
                 removed.push(format!("lists.#r{n}"));
                 continue;

@@ -59,7 +59,7 @@ const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow
 }
 
 /// Every kind of item in the table.
-pub const CHART: [ChartRow; 60] = [
+pub const CHART: [ChartRow; 62] = [
     row("organization", "ORG#<organization>", "META"),
     row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
     row("team", "TEAM#<team>", "META"),
@@ -209,6 +209,16 @@ pub const CHART: [ChartRow; 60] = [
         "repository's name",
         "ORG#<organization>",
         "REPOSITORY#<name>",
+    ),
+    row(
+        "trouble with fetching a repository's commits",
+        "REPOSITORY#<repository>",
+        "FETCH_TROUBLE",
+    ),
+    row(
+        "what of a repository is deployed",
+        "REPOSITORY#<repository>",
+        "DEPLOYED#<environment>",
     ),
     row("commit", "COMMIT#<repository>#<sha>", "META"),
     row("commit author", "ORG#<organization>", "AUTHOR#<address>"),
@@ -642,6 +652,15 @@ pub(crate) fn environment(organization: OrganizationId, name: &EnvironmentName) 
 
 pub(crate) fn repository(id: RepositoryId) -> Key {
     Key::new(format!("REPOSITORY#{id}"), META)
+}
+
+pub(crate) fn fetch_trouble(repository: RepositoryId) -> Key {
+    Key::new(format!("REPOSITORY#{repository}"), "FETCH_TROUBLE")
+}
+
+pub(crate) fn deployed_commit(repository: RepositoryId, environment: &EnvironmentName) -> Key {
+    let sk = format!("DEPLOYED#{environment}");
+    Key::new(format!("REPOSITORY#{repository}"), sk)
 }
 
 pub(crate) const REPOSITORY_NAMES: &str = "REPOSITORY#";

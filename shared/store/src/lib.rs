@@ -15,6 +15,7 @@ mod conflict;
 mod deletions;
 mod deploys;
 mod error;
+mod fetches;
 mod groups;
 mod hash;
 mod identities;
@@ -44,14 +45,15 @@ pub use audit::AuditFilter;
 pub use cache::{Redis, RedisUrlError};
 pub use cache_endpoint::{CacheEndpoint, KnownCacheEndpoint};
 pub use change::Changed;
-pub use commits::{CommitView, CommitsSet};
+pub use commits::{CommitView, NewFetches};
 pub use deletions::{Budget, Deleting, NewDeletion, Undone, deletion_stages};
 pub use error::StoreError;
+pub use fetches::{DeployedCommit, FetchEnding, FetchTrouble, FetchWork};
 pub use groups::{
     Assignables, GroupView, GroupsCursor, GroupsSeen, Linked, LinkedGroup, MOST_LINKS, NewGroup,
 };
 pub use hash::TokenHash;
-pub use identities::KnownIdentity;
+pub use identities::{KnownIdentity, RenewalError};
 pub use integrations::{IntegrationWithSecret, NewIntegration};
 pub use keys::{CHART, ChartRow, INDEX_CHART, Key, OUTBOX_SHARDS, PARTITION_KEY, SORT_KEY};
 pub use organizations::OrganizationSettings;

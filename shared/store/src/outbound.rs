@@ -3,20 +3,17 @@
 //! What is known of a link lies in the group's state and is replaced as a whole, where it still is as it
 //! was seen: whatever the tracker tells meanwhile makes the replacement decide again.
 
-use std::collections::HashMap;
-
 use domain::{
     AttachedOrganization, GroupState, Integration, Lease, Link, LinkState, Message, Organization,
     PushAssignee, Settled, SyncRecord, Timestamp, TraceId, TrackerAssignee,
 };
-use serde::de::DeserializeOwned;
 
 use crate::{
     KeyRing, KeyRingError, KnownIdentity,
     error::StoreError,
     identities::Row,
-    keys::{self, Key},
-    table::{Item, Store, read, value},
+    keys,
+    table::{Store, take, value},
     transaction::{Change, Commit, claim},
 };
 
@@ -143,12 +140,4 @@ fn replace(state: &GroupState, link: &Link, new: &LinkState) -> Result<Change, S
         ]
         .into(),
     })
-}
-
-/// Reads an item that may be missing.
-fn take<T: DeserializeOwned>(
-    found: &mut HashMap<Key, Item>,
-    key: &Key,
-) -> Result<Option<T>, StoreError> {
-    found.remove(key).map(|item| read(key, item)).transpose()
 }

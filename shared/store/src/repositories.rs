@@ -109,6 +109,8 @@ impl Store {
                 .ok_or_else(|| StoreError::Contended("the repository".into()))?;
             repository.provider = new.provider;
             repository.url = new.url.clone();
+            repository.integration = new.integration.or(repository.integration);
+            repository.external_id = new.external_id.clone().or(repository.external_id);
             let reference = RepositoryRef::of(&repository);
             let commit = self
                 .transaction()
@@ -149,6 +151,8 @@ impl Store {
                     provider: None,
                     url: None,
                     created: now,
+                    integration: None,
+                    external_id: None,
                 });
                 let new: Vec<_> = new.collect();
                 let transaction = new.iter().try_fold(self.transaction(), |all, repository| {

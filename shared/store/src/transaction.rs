@@ -117,6 +117,23 @@ impl<'a> Transaction<'a> {
         })
     }
 
+    /// Writes an item where there is none, or over one whose number `attribute` is at `most` this.
+    pub(crate) fn put_newest(
+        self,
+        key: &Key,
+        entity: &impl Serialize,
+        attribute: &str,
+        most: &impl Serialize,
+    ) -> Result<Self, StoreError> {
+        let most = value(most)?;
+        self.put_where(key, entity, |put| {
+            put.condition_expression("attribute_not_exists(#pk) OR #attribute <= :most")
+                .expression_attribute_names("#pk", PARTITION_KEY)
+                .expression_attribute_names("#attribute", attribute)
+                .expression_attribute_values(":most", most)
+        })
+    }
+
     fn put_where(
         mut self,
         key: &Key,

@@ -14,6 +14,11 @@ use crate::{OrganizationId, RepositoryId, Timestamp};
 /// A commit whose message holds it is left out.
 const SKIP: &str = "#skipsentry";
 
+/// A commit is one item of the table: of a longer message the beginning is kept, in bytes.
+const KEPT_MESSAGE: usize = 64 * 1024;
+/// And of more files the first, by the length of their paths in bytes.
+const KEPT_PATHS: usize = 100 * 1024;
+
 /// Longest address of an author; a longer one is cut, and ends in dots.
 const MAX_AUTHOR: usize = 75;
 
@@ -138,6 +143,26 @@ pub struct GivenCommit {
 }
 
 impl GivenCommit {
+    /// As much of a message as is kept, and no half of a character.
+    pub fn kept_message(text: &str) -> String {
+        text[..text.floor_char_boundary(KEPT_MESSAGE)].to_owned()
+    }
+
+    /// As many of the files as are kept. The first change of a path is the one that counts.
+    pub fn kept_files(
+        given: impl IntoIterator<Item = (String, FileChange)>,
+    ) -> BTreeMap<String, FileChange> {
+        let (mut files, mut bytes) = (BTreeMap::new(), 0);
+        for (path, change) in given {
+            bytes += path.len();
+            if bytes > KEPT_PATHS {
+                break;
+            }
+            files.entry(path).or_insert(change);
+        }
+        files
+    }
+
     /// The repository of commits that name none.
     pub fn default_repository(organization: OrganizationId) -> RepositoryName {
         RepositoryName::new(&format!("organization-{organization}")).expect("a short name")
@@ -350,24 +375,39 @@ pub struct Ref {
     pub repository: RepositoryName,
     /// The newest commit.
     pub commit: String,
+    /// After which commit those of the release begin, where the client says so.
+    pub previous: Option<String>,
 }
 
-impl Ref {
-    /// The commit of a ref: of a range `start..end` its end. `None`: not a single commit, and no range.
-    pub fn end(commit: &str) -> Option<&str> {
-        let sides: Vec<_> = commit.split("..").collect();
-        let valid = |side: &&str| {
-            !side.is_empty() && !side.starts_with('.') && side.chars().count() <= Self::MAX_COMMIT
-        };
-        match sides.as_slice() {
-            [commit] => Some(*commit).filter(valid),
-            [start, end] if valid(start) => Some(*end).filter(valid),
-            _ => None,
-        }
-    }
+/// Texts that a script sends where it has no commit: no commit is called so.
+const NO_COMMITS: [&str; 3] = ["null", "undefined", "None"];
 
+impl Ref {
     /// Longest name of a commit, in characters.
     pub const MAX_COMMIT: usize = 64;
+
+    /// Reads a commit, or a range `start..end`, whose start counts instead of the `previous` commit that is
+    /// given beside it. `None`: neither a commit nor a range.
+    pub fn new(repository: RepositoryName, commit: &str, previous: Option<&str>) -> Option<Self> {
+        let sides: Vec<_> = commit.split("..").collect();
+        let (previous, commit) = match sides.as_slice() {
+            [commit] => (previous, *commit),
+            [start, end] => (Some(*start), *end),
+            _ => return None,
+        };
+        let valid = previous.is_none_or(Self::is_commit) && Self::is_commit(commit);
+        valid.then(|| Self {
+            repository,
+            commit: commit.to_owned(),
+            previous: previous.map(str::to_owned),
+        })
+    }
+
+    /// Whether a commit can be called so.
+    pub fn is_commit(text: &str) -> bool {
+        let length = (1..=Self::MAX_COMMIT).contains(&text.chars().count());
+        length && !text.starts_with('.') && !NO_COMMITS.contains(&text)
+    }
 }
 
 #[cfg(test)]
@@ -510,15 +550,21 @@ mod tests {
         assert_eq!(listing.note(generation, 1).unwrap().authors, ["x@y"]);
     }
 
+    fn read(commit: &str, previous: Option<&str>) -> Option<(String, Option<String>)> {
+        let it = Ref::new(RepositoryName::new("web").unwrap(), commit, previous)?;
+        Some((it.commit, it.previous))
+    }
+
     #[test]
-    fn a_range_names_its_end_and_nothing_else_has_dots_in_a_row() {
-        assert_eq!(Ref::end("abc"), Some("abc"));
-        assert_eq!(Ref::end("HEAD~2..HEAD"), Some("HEAD"));
-        assert_eq!(Ref::end("v1.0..v1.1"), Some("v1.1"));
-        assert_eq!(
-            Ref::end(&format!("{0}..{0}", "a".repeat(64))).map(str::len),
-            Some(64)
-        );
+    fn a_range_names_both_its_ends_and_nothing_else_has_dots_in_a_row() {
+        let both = |commit: &str, previous: &str| Some((commit.into(), Some(previous.into())));
+        assert_eq!(read("abc", None), Some(("abc".into(), None)));
+        assert_eq!(read("abc", Some("x")), both("abc", "x"));
+        assert_eq!(read("HEAD~2..HEAD", None), both("HEAD", "HEAD~2"));
+        assert_eq!(read("v1.0..v1.1", Some("x")), both("v1.1", "v1.0"));
+        let longest = "a".repeat(64);
+        let range = format!("{longest}..{longest}");
+        assert_eq!(read(&range, None), both(&longest, &longest));
         let long = "a".repeat(65);
         for bad in [
             "",
@@ -527,10 +573,13 @@ mod tests {
             "..",
             "a..b..c",
             "a...b",
+            "null",
+            "undefined..abc",
             &long,
             &format!("a..{long}"),
         ] {
-            assert_eq!(Ref::end(bad), None, "{bad}");
+            assert_eq!(read(bad, None), None, "{bad}");
         }
+        assert_eq!(read("abc", Some("null")), None);
     }
 }

@@ -2,6 +2,7 @@
 
 mod commits;
 mod deploy;
+mod fetch;
 mod query;
 mod repository;
 mod version;
@@ -24,6 +25,7 @@ pub use commits::{
     write_author, write_commit,
 };
 pub use deploy::{Deploy, EnvironmentName};
+pub use fetch::{Fetch, FetchAnswer, FetchCause, FetchEnd, FetchStart, end_fetch};
 pub use query::{InvalidQuery, ReleaseQuery};
 pub use repository::{Repository, RepositoryName, RepositoryProvider};
 pub use version::{InvalidVersion, Semver, Version};
@@ -147,6 +149,8 @@ pub struct Release {
     /// The newest commit of each repository: the one that a ref named, else the one that its first list
     /// began with.
     pub heads: BTreeMap<RepositoryId, String>,
+    /// The commits that it waits for, by repository.
+    pub fetches: BTreeMap<RepositoryId, Fetch>,
 }
 
 impl Release {
@@ -176,6 +180,7 @@ impl Release {
             commit_seq: 0,
             lists: BTreeMap::new(),
             heads: BTreeMap::new(),
+            fetches: BTreeMap::new(),
         }
     }
 

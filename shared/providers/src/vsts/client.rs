@@ -15,7 +15,7 @@ use crate::{
 
 const JSON: &str = "application/json";
 const JSON_PATCH: &str = "application/json-patch+json";
-const VERSION: &str = "application/json; api-version=4.1";
+pub(super) const VERSION: &str = "application/json; api-version=4.1";
 const PREVIEW: &str = "application/json; api-version=4.1-preview.1";
 
 const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
@@ -182,7 +182,7 @@ impl Client {
     }
 
     /// Azure may answer a token that it does not take with 203 and a page to sign in, which is no success.
-    async fn send(&self, call: Call) -> Result<Response, CallError> {
+    pub(super) async fn send(&self, call: Call) -> Result<Response, CallError> {
         let answer = self.outside.send(call).await?;
         match answer.status() {
             StatusCode::NON_AUTHORITATIVE_INFORMATION => Err(CallError::Unauthorized),
@@ -195,9 +195,15 @@ impl Client {
         Ok(format!("{}_apis/wit/workitems/{id}", self.instance))
     }
 
-    fn call(&self, method: Method, url: String, accept: &'static str) -> Call {
+    /// The base URL of the collection, with a slash at its end.
+    pub(super) fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    pub(super) fn call(&self, method: Method, url: String, accept: &'static str) -> Call {
         let (name, content) = match method {
             Method::PATCH => ("PATCH", JSON_PATCH),
+            Method::POST => ("POST", JSON),
             _ => ("GET", JSON),
         };
         Call::new(method, url)
