@@ -13,6 +13,7 @@ use local::{
     client::{Answer, request},
     dynamodb::Faults,
     seed::{Ready, operator, seed},
+    ses::Mail,
     sqs::Received,
 };
 use rand::seq::SliceRandom;
@@ -482,6 +483,11 @@ impl World {
     /// Every item of the table.
     pub fn items(&self) -> Vec<Value> {
         self.stack.dynamodb().items().expect("a table")
+    }
+
+    /// The mails that were sent so far, the oldest first.
+    pub fn mails(&self) -> Vec<Mail> {
+        self.stack.ses().mails()
     }
 
     /// Declares that a dead-letter queue holds this many messages at the end.

@@ -57,6 +57,8 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
         | Message::PushAssignee(_)
         | Message::DrainUpdates(_)
         | Message::DeleteProject(_)
+        | Message::SendEmail(_)
+        | Message::NotifyDeploy(_)
         | Message::SweepDeletions(_)) => {
             let name = other.name();
             Err(Fault::Poison(format!("{name} is not for deassign")))

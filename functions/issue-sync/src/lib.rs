@@ -47,6 +47,8 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
         | Message::DrainUpdates(_)
         | Message::DeleteProject(_)
         | Message::ClearOwnerCaches(_)
+        | Message::SendEmail(_)
+        | Message::NotifyDeploy(_)
         | Message::SweepDeletions(_)) => Err(Fault::Poison(format!(
             "{} is not for issue-sync",
             other.name()

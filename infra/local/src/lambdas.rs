@@ -33,6 +33,7 @@ impl Lambdas {
             "outbound-sync" => outbound_sync::function(env).await,
             "outbox-relay" => outbox_relay::function(env).await,
             "project-delete" => project_delete::function(env).await,
+            "send-email" => send_email::function(env).await,
             "webhook-ingest" => webhook_ingest::function(env).await,
             other => bail!("the template has a function {other} that infra/local does not know"),
         };

@@ -181,6 +181,7 @@ fn print_table(stack: &Stack, ready: &Ready) {
         ("Azure DevOps webhook", Some(ready.vsts_webhook_url.clone())),
         ("queues", Some(ready.queues_url.clone())),
         ("requests to trackers", ready.requests_url.clone()),
+        ("mails", ready.mail_url.clone()),
         ("organization", ready.org.clone()),
         ("project", ready.project.clone()),
         ("token", ready.auth_token.clone()),

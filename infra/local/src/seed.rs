@@ -64,6 +64,7 @@ impl Ready {
             base_url: url.to_owned(),
             vsts_webhook_url: format!("{url}/extensions/vsts/issue-updated/"),
             queues_url: format!("{url}/_local/queues"),
+            mail_url: Some(format!("{url}/_local/mail")),
             requests_url: Some(format!("{url}/_local/requests")),
             ..Self::default()
         }

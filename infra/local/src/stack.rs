@@ -27,6 +27,7 @@ use crate::{
     mapping::{Failed, deliver, deliver_stream, scheduled_event},
     pages,
     redis::Redis,
+    ses::Ses,
     sqs::{QueueSpec, Received, Sqs},
     template::{QueueMapping, Template},
     trackers::Trackers,
@@ -68,6 +69,7 @@ pub struct Stack {
     dynamodb: DynamoDb,
     redis: Mutex<Redis>,
     elasticache: ElastiCache,
+    ses: Ses,
     trackers: Trackers,
     access: Arc<Access>,
     environments: BTreeMap<String, BTreeMap<String, String>>,
@@ -104,6 +106,7 @@ impl Stack {
         let dynamodb = start_table(&template, options, access.clone()).await?;
         let redis = Redis::start(&options.cache).await?;
         let elasticache = ElastiCache::start(endpoint(&redis), access.clone()).await?;
+        let ses = Ses::start(access.clone()).await?;
         let wall = Wall::start().await?;
         let clock = Clock::default();
         let trackers = Trackers::start(clock.clone(), &base_url).await?;
@@ -113,6 +116,7 @@ impl Stack {
             dynamodb: &dynamodb,
             redis: &redis,
             elasticache: &elasticache,
+            ses: &ses,
             trackers: &trackers,
             wall: &wall,
             ring: &ring,
@@ -131,6 +135,7 @@ impl Stack {
             dynamodb,
             redis: Mutex::new(redis),
             elasticache,
+            ses,
             trackers,
             access,
             environments,
@@ -211,6 +216,11 @@ impl Stack {
     /// ElastiCache, which says where Redis is.
     pub fn elasticache(&self) -> &ElastiCache {
         &self.elasticache
+    }
+
+    /// SES, and the mails that it was given.
+    pub fn ses(&self) -> &Ses {
+        &self.ses
     }
 
     /// The trackers that the functions call.

@@ -11,6 +11,7 @@ mod deletion;
 mod fault;
 mod group;
 mod ids;
+mod mail;
 mod message;
 mod organization;
 mod outbound;
@@ -49,6 +50,10 @@ pub use ids::{
     ActivityId, AuditEntryId, DeployId, GroupId, IntegrationId, InvalidId, MemberId, MessageId,
     OrganizationId, ProjectId, ReleaseId, RepositoryId, TeamId, UserId,
 };
+pub use mail::{
+    IdentityUse, MOST_RECIPIENTS, Mail, MailFailure, MailKey, MailState, MailThread, NotifyDeploy,
+    Recipients, SendEmail, Sending, sending,
+};
 pub use message::{
     Deassign, DeleteProject, DrainUpdates, Envelope, GroupCursor, Message, MessageTooLarge, Queue,
     SweepDeletions, SyncIssue, TraceId,
@@ -67,9 +72,9 @@ pub use project::{InboundFilter, NewProject, Project, ProjectFlags, ProjectStatu
 pub use release::{
     Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, Deploy,
     EnvironmentName, FileChange, Generation, GivenAuthor, GivenCommit, InvalidQuery,
-    InvalidVersion, ListedCommit, Listing, MOST_AUTHORS, Ref, Release, ReleaseQuery, ReleaseStatus,
-    Repository, RepositoryList, RepositoryName, RepositoryProvider, Semver, Version, write_author,
-    write_commit,
+    InvalidVersion, ListedCommit, Listing, MOST_AUTHORS, Readiness, Ref, Release, ReleaseQuery,
+    ReleaseStatus, Repository, RepositoryList, RepositoryName, RepositoryProvider, Semver, Version,
+    write_author, write_commit,
 };
 pub use secret::Secret;
 pub use slugs::{RESERVED_PROJECT_SLUGS, SlugRandom, slug_candidates};

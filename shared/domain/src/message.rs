@@ -6,8 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AssigneeChange, ClearOwnerCaches, Email, GroupId, MessageId, OrganizationId, Origin, ProjectId,
-    PushAssignee, StatusChange, Timestamp, TrackerOrigin, UpdateShard, UserId,
+    AssigneeChange, ClearOwnerCaches, Email, GroupId, MessageId, NotifyDeploy, OrganizationId,
+    Origin, ProjectId, PushAssignee, SendEmail, StatusChange, Timestamp, TrackerOrigin,
+    UpdateShard, UserId,
 };
 
 /// The largest message, in bytes of JSON: SQS's classic limit, which every tool around it knows.
@@ -85,6 +86,12 @@ pub enum Message {
     /// Forget what is remembered of a group's owners.
     #[serde(rename = "ClearOwnerCaches.v1")]
     ClearOwnerCaches(ClearOwnerCaches),
+    /// Send a mail to each of its recipients.
+    #[serde(rename = "SendEmail.v1")]
+    SendEmail(SendEmail),
+    /// Tell of a deploy, if its release is known well enough.
+    #[serde(rename = "NotifyDeploy.v1")]
+    NotifyDeploy(NotifyDeploy),
 }
 
 impl Message {
@@ -95,8 +102,9 @@ impl Message {
             // Caches are for functions beside Redis, and removals are what makes them wrong.
             Self::Deassign(_) | Self::ClearOwnerCaches(_) => Queue::Deassign,
             Self::PushAssignee(_) => Queue::OutboundSync,
-            Self::DrainUpdates(_) | Self::SweepDeletions(_) => Queue::Jobs,
+            Self::DrainUpdates(_) | Self::SweepDeletions(_) | Self::NotifyDeploy(_) => Queue::Jobs,
             Self::DeleteProject(_) => Queue::ProjectDelete,
+            Self::SendEmail(_) => Queue::SendEmail,
         }
     }
 
@@ -110,6 +118,8 @@ impl Message {
             Self::DeleteProject(_) => "DeleteProject",
             Self::SweepDeletions(_) => "SweepDeletions",
             Self::ClearOwnerCaches(_) => "ClearOwnerCaches",
+            Self::SendEmail(_) => "SendEmail",
+            Self::NotifyDeploy(_) => "NotifyDeploy",
         }
     }
 }
@@ -128,16 +138,19 @@ pub enum Queue {
     Jobs,
     /// Projects that are being deleted.
     ProjectDelete,
+    /// Mails.
+    SendEmail,
 }
 
 impl Queue {
     /// Every queue.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::IssueSync,
         Self::Deassign,
         Self::OutboundSync,
         Self::Jobs,
         Self::ProjectDelete,
+        Self::SendEmail,
     ];
 
     /// The queue's and the consumer's name.
@@ -148,6 +161,7 @@ impl Queue {
             Self::OutboundSync => "outbound-sync",
             Self::Jobs => "jobs",
             Self::ProjectDelete => "project-delete",
+            Self::SendEmail => "send-email",
         }
     }
 
@@ -159,6 +173,7 @@ impl Queue {
             Self::OutboundSync => "OUTBOUND_SYNC_QUEUE_URL",
             Self::Jobs => "JOBS_QUEUE_URL",
             Self::ProjectDelete => "PROJECT_DELETE_QUEUE_URL",
+            Self::SendEmail => "SEND_EMAIL_QUEUE_URL",
         }
     }
 }

@@ -20,6 +20,7 @@ mod hash;
 mod identities;
 mod integrations;
 mod keys;
+mod mails;
 mod organizations;
 mod outbound;
 mod outbox;
@@ -54,6 +55,7 @@ pub use hash::TokenHash;
 pub use identities::KnownIdentity;
 pub use integrations::{IntegrationWithSecret, NewIntegration};
 pub use keys::{CHART, ChartRow, INDEX_CHART, Key, OUTBOX_SHARDS, PARTITION_KEY, SORT_KEY};
+pub use mails::{MailProgress, MailTo};
 pub use outbound::{Ending, Outbound};
 pub use outbox::{OutboxItem, Waiting, outbox_due_at};
 #[cfg(feature = "redis")]

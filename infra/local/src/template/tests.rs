@@ -91,6 +91,7 @@ fn the_real_template_names_its_functions_like_their_crates() {
         ("outbound-sync", 90, false),
         ("outbox-relay", 60, false),
         ("project-delete", 60, false),
+        ("send-email", 60, false),
         ("webhook-ingest", 25, false),
     ];
     assert_eq!(names, expected.map(|(a, b, c)| (a.to_owned(), b, c)));
@@ -124,7 +125,9 @@ fn the_real_queues_wait_six_times_the_function_and_have_a_dead_letter_queue() {
             "outbound-sync",
             "outbox-relay-dlq",
             "project-delete-dlq",
-            "project-delete"
+            "project-delete",
+            "send-email-dlq",
+            "send-email"
         ]
     );
     for mapping in &template.queue_mappings {
@@ -156,7 +159,8 @@ fn the_real_triggers_are_read() {
             mapping("issue-sync", 10),
             mapping("jobs", 1),
             mapping("outbound-sync", 1),
-            mapping("project-delete", 1)
+            mapping("project-delete", 1),
+            mapping("send-email", 1)
         ]
     );
     let stream = StreamMapping {

@@ -23,6 +23,8 @@ async fn function(_: Env) -> Result<Function, StartError> {
             | Message::DrainUpdates(_)
             | Message::DeleteProject(_)
             | Message::ClearOwnerCaches(_)
+            | Message::SendEmail(_)
+            | Message::NotifyDeploy(_)
             | Message::SweepDeletions(_) => {}
         }
         Ok(())
