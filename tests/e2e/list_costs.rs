@@ -3,13 +3,11 @@
 use std::{cell::Cell, collections::BTreeSet, time::Duration};
 
 use aws_smithy_types::timeout::TimeoutConfig;
-use domain::{
-    CommitList, FileChange, GivenAuthor, GivenCommit, RepositoryName, Timestamp, TraceId,
-};
+use domain::{CommitList, FileChange, GivenAuthor, GivenCommit, RepositoryName, Timestamp};
 use local::dynamodb::{Used, round_trips, write_units};
 use runtime::{Clock, Env};
 use serde_json::{Value, json};
-use store::{CommitsSet, Store};
+use store::Store;
 use tests::World;
 
 use crate::{
@@ -138,18 +136,10 @@ async fn a_list_of_ten_thousand_commits_costs_what_the_page_says() {
     let list = CommitList::new(list.collect());
     world.stack.dynamodb().measure();
     let set = store
-        .set_commits(
-            &release,
-            &list,
-            None,
-            &TraceId::new("test"),
-            world.stack.clock().now(),
-        )
+        .set_commits(&release, &list, world.stack.clock().now())
         .await;
     let used = world.stack.dynamodb().measure();
-    let CommitsSet::Done(release) = set.expect("a table") else {
-        panic!("the release is there");
-    };
+    let release = set.expect("a table").expect("the release");
     assert_eq!(release.commit_count(), 10_000);
     let found = (write_units(&used), used.len(), round_trips(&used));
     assert_costs("10,000", &used, found, &Bound(530, 40, 10_900.0));

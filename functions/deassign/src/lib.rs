@@ -59,7 +59,9 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
         | Message::DeleteProject(_)
         | Message::SweepDeletions(_)
         | Message::FetchCommits(_)
-        | Message::RecordDeploys(_)) => {
+        | Message::RecordDeploys(_)
+        | Message::SendEmail(_)
+        | Message::NotifyDeploy(_)) => {
             let name = other.name();
             Err(Fault::Poison(format!("{name} is not for deassign")))
         }

@@ -1,9 +1,11 @@
 //! What follows for deploys once the commits of a release are known: what of each repository is deployed
-//! where.
+//! where, and that people can be told.
 
 use std::collections::BTreeMap;
 
-use domain::{Deploy, EnvironmentName, Fault, Fetch, RecordDeploys, TraceId};
+use domain::{
+    Deploy, EnvironmentName, Fault, Fetch, Message, NotifyDeploy, RecordDeploys, TraceId,
+};
 use store::DeployedCommit;
 use tracing::Span;
 
@@ -12,11 +14,13 @@ use crate::Context;
 pub(crate) async fn record(
     context: &Context,
     message: &RecordDeploys,
-    _trace: &TraceId,
+    trace: &TraceId,
 ) -> Result<(), Fault> {
     Span::current().record("org.id", message.organization.number());
     let store = &context.store;
-    let found = store.release(message.organization, &message.version).await?;
+    let found = store
+        .release(message.organization, &message.version)
+        .await?;
     let Some(release) = found.filter(|found| found.id == message.release) else {
         return Ok(());
     };
@@ -38,6 +42,17 @@ pub(crate) async fn record(
             };
             store.put_deployed_commit(&deployed).await?;
         }
+    }
+    for deploy in deploys.iter().filter(|deploy| !deploy.notified) {
+        let now = context.clock.now();
+        let notify = Message::NotifyDeploy(NotifyDeploy {
+            organization: release.organization,
+            release: release.id,
+            version: release.version.clone(),
+            deploy: deploy.id,
+            fetch_complete: true,
+        });
+        store.outbox_send(notify, trace, now, now).await?;
     }
     Ok(())
 }

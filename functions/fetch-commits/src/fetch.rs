@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use domain::{
-    CommitList, CommitRef, Fault, FetchAnswer, FetchCommits, FetchStep, GivenCommit, Release,
-    TraceId,
+    CommitList, CommitRef, Fault, FetchAnswer, FetchCommits, FetchStep, GivenCommit, TraceId,
 };
 use providers::HostedCommit;
 use store::{FetchEnding, FetchWork};
@@ -20,7 +19,7 @@ use crate::{
 const MOST_DETAILS: usize = 100;
 const LONGEST: i64 = 50_000;
 
-/// How often an ending is decided again that met another one.
+/// How often a host is asked again when others changed meanwhile what follows.
 const ROUNDS: u32 = 8;
 
 /// What a host's answer comes to.
@@ -38,49 +37,58 @@ pub(crate) async fn fetch(
     trace: &TraceId,
 ) -> Result<(), Fault> {
     Span::current().record("org.id", message.organization.number());
-    let Some(release) = release(context, message).await? else {
-        return Ok(());
-    };
-    let place = match message.of {
-        Some(place) => place,
-        None => {
-            let new = release
-                .fetches
-                .iter()
-                .filter(|(_, fetch)| fetch.request == message.request && fetch.step == 0);
-            let new: Vec<_> = new.map(|(repository, _)| *repository).collect();
-            match new[..] {
-                [repository] => FetchStep {
-                    repository,
-                    step: 0,
-                },
-                _ => {
-                    let (store, now) = (&context.store, context.clock.now());
-                    return Ok(store.spread_fetches(message, &new, trace, now).await?);
-                }
-            }
+    for _ in 0..ROUNDS {
+        let Some(work) = load(context, message, trace).await? else {
+            return Ok(());
+        };
+        let asked = match ask(context, &work).await {
+            Ok(asked) => asked,
+            Err(Stop::Answer(answer, detail)) => Asked {
+                answer,
+                commits: Vec::new(),
+                detail,
+            },
+            Err(Stop::Fault(fault)) => return Err(fault),
+        };
+        if end(context, message, &work, &asked, trace).await? {
+            return Ok(());
         }
-    };
-    let Some(work) = context.store.fetch_work(&release, message, place).await? else {
-        return Ok(());
-    };
-    let asked = match ask(context, &work).await {
-        Ok(asked) => asked,
-        Err(Stop::Answer(answer, detail)) => Asked {
-            answer,
-            commits: Vec::new(),
-            detail,
-        },
-        Err(Stop::Fault(fault)) => return Err(fault),
-    };
-    end(context, message, place, work, asked, trace).await
+    }
+    Err(Fault::Retry("what is to be fetched kept changing".into()))
 }
 
-/// The release, if it is still the one that was asked for.
-async fn release(context: &Context, message: &FetchCommits) -> Result<Option<Release>, Fault> {
+/// What the message is about. `None`: nothing, or not any more, or of several repositories each has a message
+/// of its own now.
+async fn load(
+    context: &Context,
+    message: &FetchCommits,
+    trace: &TraceId,
+) -> Result<Option<FetchWork>, Fault> {
     let store = &context.store;
-    let found = store.release(message.organization, &message.version).await?;
-    Ok(found.filter(|found| found.id == message.release))
+    let found = store
+        .release(message.organization, &message.version)
+        .await?;
+    let Some(release) = found.filter(|found| found.id == message.release) else {
+        return Ok(None);
+    };
+    let new = release
+        .fetches
+        .iter()
+        .filter(|(_, fetch)| fetch.request == message.request && fetch.step == 0);
+    let new: Vec<_> = new.map(|(repository, _)| *repository).collect();
+    let place = match (message.of, &new[..]) {
+        (Some(place), _) => place,
+        (None, [repository]) => FetchStep {
+            repository: *repository,
+            step: 0,
+        },
+        (None, _) => {
+            let now = context.clock.now();
+            store.spread_fetches(message, &new, trace, now).await?;
+            return Ok(None);
+        }
+    };
+    Ok(store.fetch_work(&release, message, place).await?)
 }
 
 /// Asks the host for the commits and for what each of them changed. What is stored of a commit with its files
@@ -150,47 +158,32 @@ async fn complete(host: &Host, hosted: &mut HostedCommit) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Commits what follows. It is decided again while others change what it was decided on: which of the
-/// people who are told have been told.
+/// Commits what follows. `false`: others have changed what it was decided on, like who has been told.
 async fn end(
     context: &Context,
     message: &FetchCommits,
-    place: FetchStep,
-    work: FetchWork,
-    asked: Asked,
+    work: &FetchWork,
+    asked: &Asked,
     trace: &TraceId,
-) -> Result<(), Fault> {
-    let mut work = work;
+) -> Result<bool, Fault> {
+    let now = context.clock.now();
+    let end = domain::end_fetch(&work.fetch, &asked.answer, now);
+    tracing::info!(
+        repository = work.repository_id.to_string(),
+        answer = format!("{:?}", asked.answer),
+        detail = asked.detail,
+        "a host was asked for commits"
+    );
     let list = (!asked.commits.is_empty()).then(|| CommitList::new(asked.commits.clone()));
     let list = list.filter(|list| list.fits(&work.release));
-    for _ in 0..ROUNDS {
-        let now = context.clock.now();
-        let end = domain::end_fetch(&work.fetch, &asked.answer, now);
-        tracing::info!(
-            repository = work.repository_id.to_string(),
-            answer = format!("{:?}", asked.answer),
-            detail = asked.detail,
-            "a host was asked for commits"
-        );
-        let told = tell(context, &work, &asked, &end).await?;
-        let ending = FetchEnding {
-            end: &end,
-            list: list.as_ref(),
-            told: told.told,
-            mails: told.mails,
-            forget_identity: told.forget_identity,
-        };
-        let store = &context.store;
-        if store.end_fetch(&work, message, ending, trace, now).await? {
-            return Ok(());
-        }
-        let Some(release) = release(context, message).await? else {
-            return Ok(());
-        };
-        work = match store.fetch_work(&release, message, place).await? {
-            Some(work) => work,
-            None => return Ok(()),
-        };
-    }
-    Err(Fault::Retry("what is to be fetched kept changing".into()))
+    let told = tell(context, work, asked, &end, now).await?;
+    let ending = FetchEnding {
+        end: &end,
+        list: list.as_ref(),
+        told: told.told,
+        mail: told.mail,
+        forget_identity: told.forget_identity,
+    };
+    let ended = context.store.end_fetch(work, message, ending, trace, now);
+    Ok(ended.await?)
 }

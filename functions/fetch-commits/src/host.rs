@@ -165,7 +165,11 @@ impl Host {
 
     /// What of the things that were asked for is not there, if it is that: first the repository, then the
     /// commits.
-    async fn missing(&self, error: &CallError, fetch: &Fetch) -> Result<Option<Missing>, CallError> {
+    async fn missing(
+        &self,
+        error: &CallError,
+        fetch: &Fetch,
+    ) -> Result<Option<Missing>, CallError> {
         let CallError::Api { status, .. } = error else {
             return Ok(None);
         };
@@ -221,7 +225,8 @@ impl Host {
         };
         match error {
             CallError::Unauthorized => Some(
-                "Unauthorized: either your access token was invalid or you do not have access".into(),
+                "Unauthorized: either your access token was invalid or you do not have access"
+                    .into(),
             ),
             CallError::Api {
                 status, message, ..

@@ -70,6 +70,8 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
         | Message::DrainUpdates(_)
         | Message::DeleteProject(_)
         | Message::SweepDeletions(_)
+        | Message::SendEmail(_)
+        | Message::NotifyDeploy(_)
         | Message::ClearOwnerCaches(_)) => Err(Fault::Poison(format!(
             "{} is not for fetch-commits",
             other.name()

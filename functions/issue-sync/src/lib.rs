@@ -49,7 +49,9 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
         | Message::ClearOwnerCaches(_)
         | Message::SweepDeletions(_)
         | Message::FetchCommits(_)
-        | Message::RecordDeploys(_)) => Err(Fault::Poison(format!(
+        | Message::RecordDeploys(_)
+        | Message::SendEmail(_)
+        | Message::NotifyDeploy(_)) => Err(Fault::Poison(format!(
             "{} is not for issue-sync",
             other.name()
         ))),

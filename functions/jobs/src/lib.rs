@@ -3,6 +3,7 @@
 //! Its schedule does no work either: it sends the messages of what is done from time to time.
 
 mod drain_updates;
+mod notify_deploy;
 mod sweep_deletions;
 
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use domain::{Fault, Message, MessageId, Queue, SweepDeletions, TraceId};
 use runtime::{Clock, Delivery, Env, Function, StartError};
 use store::Store;
+use tracing::Span;
 
 /// What this function may touch.
 #[derive(Debug)]
@@ -42,19 +44,23 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
 
 /// Handles one message.
 pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> {
-    let (message, trace) = (delivery.envelope.message, delivery.envelope.trace);
-    match message {
-        Message::DrainUpdates(drain) => drain_updates::drain(context, drain, &trace).await,
-        Message::SweepDeletions(sweep) => sweep_deletions::sweep(context, sweep, &trace).await,
+    let envelope = delivery.envelope;
+    let trace = &envelope.trace;
+    match &envelope.message {
+        Message::DrainUpdates(drain) => drain_updates::drain(context, *drain, trace).await,
+        Message::SweepDeletions(sweep) => sweep_deletions::sweep(context, *sweep, trace).await,
+        Message::NotifyDeploy(notify) => {
+            Span::current().record("org.id", notify.organization.number());
+            notify_deploy::notify(context, notify, &envelope).await
+        }
         other @ (Message::SyncIssue(_)
         | Message::Deassign(_)
         | Message::PushAssignee(_)
         | Message::ClearOwnerCaches(_)
         | Message::DeleteProject(_)
         | Message::FetchCommits(_)
-        | Message::RecordDeploys(_)) => {
-            Err(Fault::Poison(format!("{} is not for jobs", other.name())))
-        }
+        | Message::RecordDeploys(_)
+        | Message::SendEmail(_)) => Err(Fault::Poison(format!("{} is not for jobs", other.name()))),
     }
 }
 

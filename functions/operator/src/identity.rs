@@ -1,7 +1,8 @@
 //! What organizations write to trackers with.
 
 use domain::{
-    Email, Fault, GithubIdentity, Identity, IntegrationId, JiraServerIdentity, Secret, Timestamp, VstsIdentity,
+    Email, Fault, GithubIdentity, Identity, IntegrationId, JiraServerIdentity, Secret, Timestamp,
+    VstsIdentity,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};

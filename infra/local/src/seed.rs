@@ -64,6 +64,7 @@ impl Ready {
             base_url: url.to_owned(),
             vsts_webhook_url: format!("{url}/extensions/vsts/issue-updated/"),
             queues_url: format!("{url}/_local/queues"),
+            mail_url: Some(format!("{url}/_local/mail")),
             requests_url: Some(format!("{url}/_local/requests")),
             ..Self::default()
         }
@@ -143,11 +144,6 @@ pub async fn seed(stack: &Arc<Stack>) -> anyhow::Result<Ready> {
         "slug": PROJECT, "name": "Web", "platform": "python",
     }))
     .await?;
-    run(json!({
-        "command": "create-repository", "organization": organization, "name": REPOSITORY,
-        "provider": "integrations:github", "url": REPOSITORY_URL,
-    }))
-    .await?;
     let token = run(json!({
         "command": "create-token", "email": people[0].email, "scopes": "all",
         // A kept table knows the tokens of earlier starts, and cannot show them again.
@@ -213,6 +209,22 @@ pub async fn seed(stack: &Arc<Stack>) -> anyhow::Result<Ready> {
     run(json!({
         "command": "link-external-issue", "organization": organization,
         "issue": issue["short_id"], "integration": tracker["id"], "key": JIRA_ISSUE,
+    }))
+    .await?;
+    let host = run(json!({
+        "command": "create-integration", "organization": organization, "provider": "github",
+        "external_id": "acme", "name": "acme", "domain_name": "https://github.com/",
+    }))
+    .await?["integration"]
+        .take();
+    run(json!({
+        "command": "set-identity", "organization": organization, "integration": host["id"],
+        "identity": { "github": stack.trackers().github_identity() },
+    }))
+    .await?;
+    run(json!({
+        "command": "create-repository", "organization": organization, "name": REPOSITORY,
+        "provider": "integrations:github", "url": REPOSITORY_URL, "integration": host["id"],
     }))
     .await?;
     let outsider = people.pop();

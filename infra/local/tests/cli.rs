@@ -292,6 +292,7 @@ fn env_files_hold_the_environment_of_each_function() {
         "outbound-sync",
         "outbox-relay",
         "project-delete",
+        "send-email",
         "webhook-ingest",
     ];
     for function in functions {

@@ -11,6 +11,7 @@ mod deletion;
 mod fault;
 mod group;
 mod ids;
+mod mail;
 mod message;
 mod organization;
 mod outbound;
@@ -50,9 +51,13 @@ pub use ids::{
     ActivityId, AuditEntryId, DeployId, GroupId, IntegrationId, InvalidId, MemberId, MessageId,
     OrganizationId, ProjectId, ReleaseId, RepositoryId, TeamId, UserId,
 };
+pub use mail::{
+    IdentityUse, MOST_RECIPIENTS, Mail, MailFailure, MailKey, MailState, MailThread, NotifyDeploy,
+    Recipients, SendEmail, Sending, sending,
+};
 pub use message::{
-    Deassign, DeleteProject, DrainUpdates, Envelope, FetchCommits, FetchStep, GroupCursor, Message, MessageTooLarge, Queue,
-    RecordDeploys, SweepDeletions, SyncIssue, TraceId,
+    Deassign, DeleteProject, DrainUpdates, Envelope, FetchCommits, FetchStep, GroupCursor, Message,
+    MessageTooLarge, Queue, RecordDeploys, SweepDeletions, SyncIssue, TraceId,
 };
 pub use organization::{
     Email, Feature, Member, Organization, ResolveCommitsOn, Role, Slug, Team, TeamUpdate, User,
@@ -69,10 +74,10 @@ pub use project::{InboundFilter, NewProject, Project, ProjectFlags, ProjectStatu
 pub use reference::{MOST_REFERENCES, references};
 pub use release::{
     Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, Deploy,
-    EnvironmentName, Fetch, FetchAnswer, FetchCause, FetchEnd, FetchStart, FileChange, Generation, GivenAuthor, GivenCommit, InvalidQuery,
-    InvalidVersion, ListedCommit, Listing, MOST_AUTHORS, Ref, Release, ReleaseQuery, ReleaseStatus,
-    Repository, RepositoryList, RepositoryName, RepositoryProvider, Semver, Version, end_fetch,
-    write_author, write_commit,
+    EnvironmentName, Fetch, FetchAnswer, FetchCause, FetchEnd, FetchStart, FileChange, Generation,
+    GivenAuthor, GivenCommit, InvalidQuery, InvalidVersion, ListedCommit, Listing, MOST_AUTHORS,
+    Readiness, Ref, Release, ReleaseQuery, ReleaseStatus, Repository, RepositoryList,
+    RepositoryName, RepositoryProvider, Semver, Version, end_fetch, write_author, write_commit,
 };
 pub use secret::Secret;
 pub use slugs::{RESERVED_PROJECT_SLUGS, SlugRandom, slug_candidates};
@@ -82,8 +87,8 @@ pub use subscription::{SubscriptionReason, SubscriptionWrite};
 pub use time::Timestamp;
 pub use token::{Scope, Token, TokenOwner};
 pub use tracker::{
-    ApiOrigin, AssigneeChange, AttachedOrganization, ExternalKey, Facet, GithubIdentity, Identity, Integration,
-    IntegrationStatus, JiraServerIdentity, Origin, Provider, StatusChange, SyncSwitches,
-    TrackerOrigin, VstsIdentity,
+    ApiOrigin, AssigneeChange, AttachedOrganization, ExternalKey, Facet, GithubIdentity, Identity,
+    Integration, IntegrationStatus, JiraServerIdentity, Origin, Provider, StatusChange,
+    SyncSwitches, TrackerOrigin, VstsIdentity,
 };
 pub use update::{OrganizationCategory, Update, UpdateSchedule, UpdateShard, WaitingUpdate};

@@ -6,9 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AssigneeChange, ClearOwnerCaches, Email, GroupId, MessageId, OrganizationId, Origin, ProjectId,
-    PushAssignee, ReleaseId, RepositoryId, StatusChange, Timestamp, TrackerOrigin, UpdateShard, UserId,
-    Version,
+    AssigneeChange, ClearOwnerCaches, Email, GroupId, MessageId, NotifyDeploy, OrganizationId,
+    Origin, ProjectId, PushAssignee, ReleaseId, RepositoryId, SendEmail, StatusChange, Timestamp,
+    TrackerOrigin, UpdateShard, UserId, Version,
 };
 
 /// The largest message, in bytes of JSON: SQS's classic limit, which every tool around it knows.
@@ -92,6 +92,12 @@ pub enum Message {
     /// Note what of a release is deployed where, now that its commits are known.
     #[serde(rename = "RecordDeploys.v1")]
     RecordDeploys(RecordDeploys),
+    /// Send a mail to each of its recipients.
+    #[serde(rename = "SendEmail.v1")]
+    SendEmail(SendEmail),
+    /// Tell of a deploy, if its release is known well enough.
+    #[serde(rename = "NotifyDeploy.v1")]
+    NotifyDeploy(NotifyDeploy),
 }
 
 impl Message {
@@ -102,9 +108,10 @@ impl Message {
             // Caches are for functions beside Redis, and removals are what makes them wrong.
             Self::Deassign(_) | Self::ClearOwnerCaches(_) => Queue::Deassign,
             Self::PushAssignee(_) => Queue::OutboundSync,
-            Self::DrainUpdates(_) | Self::SweepDeletions(_) => Queue::Jobs,
+            Self::DrainUpdates(_) | Self::SweepDeletions(_) | Self::NotifyDeploy(_) => Queue::Jobs,
             Self::DeleteProject(_) => Queue::ProjectDelete,
             Self::FetchCommits(_) | Self::RecordDeploys(_) => Queue::FetchCommits,
+            Self::SendEmail(_) => Queue::SendEmail,
         }
     }
 
@@ -120,6 +127,8 @@ impl Message {
             Self::ClearOwnerCaches(_) => "ClearOwnerCaches",
             Self::FetchCommits(_) => "FetchCommits",
             Self::RecordDeploys(_) => "RecordDeploys",
+            Self::SendEmail(_) => "SendEmail",
+            Self::NotifyDeploy(_) => "NotifyDeploy",
         }
     }
 }
@@ -140,17 +149,20 @@ pub enum Queue {
     ProjectDelete,
     /// Commits that releases wait for.
     FetchCommits,
+    /// Mails.
+    SendEmail,
 }
 
 impl Queue {
     /// Every queue.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::IssueSync,
         Self::Deassign,
         Self::OutboundSync,
         Self::Jobs,
         Self::ProjectDelete,
         Self::FetchCommits,
+        Self::SendEmail,
     ];
 
     /// The queue's and the consumer's name.
@@ -162,6 +174,7 @@ impl Queue {
             Self::Jobs => "jobs",
             Self::ProjectDelete => "project-delete",
             Self::FetchCommits => "fetch-commits",
+            Self::SendEmail => "send-email",
         }
     }
 
@@ -174,6 +187,7 @@ impl Queue {
             Self::Jobs => "JOBS_QUEUE_URL",
             Self::ProjectDelete => "PROJECT_DELETE_QUEUE_URL",
             Self::FetchCommits => "FETCH_COMMITS_QUEUE_URL",
+            Self::SendEmail => "SEND_EMAIL_QUEUE_URL",
         }
     }
 }

@@ -231,6 +231,8 @@ mod tests {
                 | Message::DrainUpdates(_)
                 | Message::DeleteProject(_)
                 | Message::ClearOwnerCaches(_)
+                | Message::SendEmail(_)
+                | Message::NotifyDeploy(_)
                 | Message::SweepDeletions(_) => 0,
             };
             assert_ne!(version, 2, "panics when called");

@@ -253,8 +253,9 @@ impl Store {
     /// Takes all commits from a release. `None`: it is gone.
     pub async fn clear_commits(&self, release: &Release) -> Result<Option<Release>, StoreError> {
         let change = Change {
-            expression: "SET commit_seq = commit_seq + :one, lists = :none, heads = :none, fetches = :none"
-                .into(),
+            expression:
+                "SET commit_seq = commit_seq + :one, lists = :none, heads = :none, fetches = :none"
+                    .into(),
             condition: "id = :id".into(),
             names: Vec::new(),
             values: [

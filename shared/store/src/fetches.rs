@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    AttachedOrganization, CommitList, Deploy, DeployId, EnvironmentName, Fetch, FetchCause,
-    FetchCommits, FetchEnd, FetchStep, Integration, IntegrationStatus, Message, RecordDeploys,
-    Release, ReleaseId, Repository, RepositoryId, Timestamp, TraceId, UserId,
+    AttachedOrganization, CommitList, DeployId, EnvironmentName, Fetch, FetchCause, FetchCommits,
+    FetchEnd, FetchStep, Integration, IntegrationStatus, Message, RecordDeploys, Release,
+    ReleaseId, Repository, RepositoryId, Timestamp, TraceId, UserId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ use crate::{
     error::StoreError,
     identities::Row,
     keys,
-    table::{Query, Store, take, value},
+    table::{Store, take, value},
     transaction::{Change, Commit as Committed, Transaction},
 };
 
@@ -25,9 +25,20 @@ use crate::{
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchTrouble {
     /// Who was told of what.
-    pub told: BTreeMap<FetchCause, UserId>,
+    pub told: BTreeMap<FetchCause, ToldOf>,
     /// Rises with every writing.
-    version: u64,
+    pub version: u64,
+}
+
+/// That somebody was told of a cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldOf {
+    /// Who.
+    pub user: UserId,
+    /// When.
+    pub since: Timestamp,
+    /// How often it was the cause since, the first time included.
+    pub failures: u32,
 }
 
 /// All that decides how the commits of one repository are fetched.
@@ -65,9 +76,9 @@ pub struct FetchEnding<'a> {
     /// The commits, where they have come.
     pub list: Option<&'a CommitList>,
     /// Who has been told of what now; `None`: as before.
-    pub told: Option<BTreeMap<FetchCause, UserId>>,
+    pub told: Option<BTreeMap<FetchCause, ToldOf>>,
     /// What people are told.
-    pub mails: Vec<Message>,
+    pub mail: Option<Message>,
     /// Whether the identity is not to be used any more.
     pub forget_identity: bool,
 }
@@ -231,7 +242,7 @@ impl Store {
             });
             transaction = transaction.send(record, trace, now, now)?;
         }
-        for mail in ending.mails {
+        if let Some(mail) = ending.mail {
             transaction = transaction.send(mail, trace, now, now)?;
         }
         let done = transaction.commit().await? == Committed::Done;
@@ -240,12 +251,6 @@ impl Store {
             let _ = self.delete_all(written.superseded).await;
         }
         Ok(done)
-    }
-
-    /// All deploys of a release.
-    pub async fn deploys(&self, release: ReleaseId) -> Result<Vec<Deploy>, StoreError> {
-        let pk = keys::release_id(release).pk;
-        self.query_all(Query::prefix(&pk, keys::DEPLOYS)).await
     }
 
     /// Notes what of a repository was deployed last to an environment. `false`: a deploy that was done later
@@ -264,7 +269,7 @@ impl Transaction<'_> {
     fn put_trouble(
         self,
         work: &FetchWork,
-        told: BTreeMap<FetchCause, UserId>,
+        told: BTreeMap<FetchCause, ToldOf>,
     ) -> Result<Self, StoreError> {
         let key = keys::fetch_trouble(work.repository_id);
         let seen = work.trouble.version;

@@ -5,10 +5,10 @@
 
 use domain::{
     Activity, Actor, AuditEntry, CommitRef, DeployId, Email, EnvironmentName, ExternalKey, Facet,
-    Generation, GroupId, IntegrationId, Link, MemberId, MessageId, OrganizationCategory,
-    OrganizationId, ProjectId, Provider, PublicKey, Release, ReleaseId, RepositoryId,
-    RepositoryName, ShortId, Slug, SubscriptionReason, TeamId, Timestamp, TokenOwner, Update,
-    UpdateShard, UserId, Version,
+    Generation, GroupId, IntegrationId, Link, MailKey, MailThread, MemberId, MessageId,
+    OrganizationCategory, OrganizationId, ProjectId, Provider, PublicKey, Release, ReleaseId,
+    RepositoryId, RepositoryName, ShortId, Slug, SubscriptionReason, TeamId, Timestamp, TokenOwner,
+    Update, UpdateShard, UserId, Version,
 };
 
 use serde::Serialize;
@@ -59,7 +59,7 @@ const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow
 }
 
 /// Every kind of item in the table.
-pub const CHART: [ChartRow; 62] = [
+pub const CHART: [ChartRow; 65] = [
     row("organization", "ORG#<organization>", "META"),
     row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
     row("team", "TEAM#<team>", "META"),
@@ -193,6 +193,11 @@ pub const CHART: [ChartRow; 62] = [
         "ACT#release#<release>",
     ),
     row(
+        "a project's activity about a deploy",
+        "PROJECT#<project>",
+        "ACT#deploy#<deploy>",
+    ),
+    row(
         "page of a release's commits",
         "RELEASE_ID#<release>",
         "COMMITS#<generation>#<page>",
@@ -222,6 +227,16 @@ pub const CHART: [ChartRow; 62] = [
     ),
     row("commit", "COMMIT#<repository>#<sha>", "META"),
     row("commit author", "ORG#<organization>", "AUTHOR#<address>"),
+    row(
+        "mail to a recipient",
+        "MAIL#<organization>#<mail>",
+        "TO#<user>",
+    ),
+    row(
+        "first mail of a thread",
+        "MAIL_THREAD#<thread>",
+        "TO#<user>",
+    ),
 ];
 
 /// Every kind of item in the index.
@@ -613,6 +628,11 @@ pub(crate) fn release_activity(project: ProjectId, release: ReleaseId) -> Key {
     Key::new(format!("PROJECT#{project}"), sk)
 }
 
+pub(crate) fn deploy_activity(project: ProjectId, deploy: DeployId) -> Key {
+    let sk = format!("{ACTIVITIES}deploy#{deploy}");
+    Key::new(format!("PROJECT#{project}"), sk)
+}
+
 pub(crate) const COMMIT_PAGES: &str = "COMMITS#";
 
 pub(crate) fn commit_page(release: ReleaseId, generation: Generation, page: usize) -> Key {
@@ -677,4 +697,12 @@ pub(crate) fn commit(commit: &CommitRef) -> Key {
 
 pub(crate) fn commit_author(organization: OrganizationId, email: &str) -> Key {
     Key::new(format!("ORG#{organization}"), format!("AUTHOR#{email}"))
+}
+
+pub(crate) fn mail(organization: OrganizationId, key: &MailKey, user: UserId) -> Key {
+    Key::new(format!("MAIL#{organization}#{key}"), format!("TO#{user}"))
+}
+
+pub(crate) fn mail_thread(thread: MailThread, user: UserId) -> Key {
+    Key::new(format!("MAIL_THREAD#{thread}"), format!("TO#{user}"))
 }

@@ -21,6 +21,7 @@ mod hash;
 mod identities;
 mod integrations;
 mod keys;
+mod mails;
 mod organizations;
 mod outbound;
 mod outbox;
@@ -48,7 +49,7 @@ pub use change::Changed;
 pub use commits::{CommitView, NewFetches};
 pub use deletions::{Budget, Deleting, NewDeletion, Undone, deletion_stages};
 pub use error::StoreError;
-pub use fetches::{DeployedCommit, FetchEnding, FetchTrouble, FetchWork};
+pub use fetches::{DeployedCommit, FetchEnding, FetchTrouble, FetchWork, ToldOf};
 pub use groups::{
     Assignables, GroupView, GroupsCursor, GroupsSeen, Linked, LinkedGroup, MOST_LINKS, NewGroup,
 };
@@ -56,6 +57,7 @@ pub use hash::TokenHash;
 pub use identities::{KnownIdentity, RenewalError};
 pub use integrations::{IntegrationWithSecret, NewIntegration};
 pub use keys::{CHART, ChartRow, INDEX_CHART, Key, OUTBOX_SHARDS, PARTITION_KEY, SORT_KEY};
+pub use mails::{MailProgress, MailTo};
 pub use organizations::OrganizationSettings;
 pub use outbound::{Ending, Outbound};
 pub use outbox::{OutboxItem, Waiting, outbox_due_at};

@@ -27,7 +27,7 @@ use crate::{
 const PROJECTS_AT_ONCE: usize = 20;
 
 /// Longest name of a line in an activity, in characters.
-const MAX_IDENT: usize = 64;
+pub(crate) const MAX_IDENT: usize = 64;
 
 /// How many pointers of a list are read at once, where most of them are wanted.
 const POINTERS: i32 = 250;
@@ -501,7 +501,7 @@ struct List<'a> {
 /// Whose primary address it is.
 #[derive(Deserialize)]
 pub(crate) struct AddressOwner {
-    user: UserId,
+    pub(crate) user: UserId,
 }
 
 /// Items that were read in one batch.

@@ -322,10 +322,7 @@ async fn fetches<'a>(
 
 /// The newest other release in one of the projects, by when they were released or became known. It may be
 /// newer than this one, where this one bears an old date.
-async fn previous_release(
-    context: &Context,
-    release: &Release,
-) -> Result<Option<Release>, Fault> {
+async fn previous_release(context: &Context, release: &Release) -> Result<Option<Release>, Fault> {
     let ids: Vec<_> = release.projects.iter().copied().collect();
     let mut newest: Option<Release> = None;
     for project in context.store.projects_by_id(&ids).await? {

@@ -1,7 +1,8 @@
-//! Azure DevOps as far as the bundle calls it: work items and who has them, the users of an account, and
-//! the tokens that calls are made with.
+//! Azure DevOps as far as the bundle calls it: work items and who has them, the users of an account, the
+//! commits of a repository, and the tokens that calls are made with.
 
 mod hooks;
+mod repositories;
 mod tokens;
 
 use std::collections::BTreeMap;
@@ -14,10 +15,12 @@ use serde_json::{Value, json};
 
 use self::hooks::{Change, Hooks};
 use self::tokens::Tokens;
+use super::git::Git;
 use super::people::{self, Person};
 use super::wire::{Answer, Asked};
 
 pub(super) use self::hooks::Hook;
+pub use self::repositories::AZURE_REPOSITORY;
 pub use self::tokens::AzureIdentity;
 
 const ACCOUNT: &str = "acme";
@@ -85,7 +88,13 @@ impl AzureDevOps {
         }
     }
 
-    pub(super) fn answer(&mut self, asked: &Asked, clock: &Clock) -> Result<Answer, Answer> {
+    /// `git` is `None` while no commit is known.
+    pub(super) fn answer(
+        &mut self,
+        asked: &Asked,
+        git: Option<&Git>,
+        clock: &Clock,
+    ) -> Result<Answer, Answer> {
         match (asked.method(), &asked.segments()[..]) {
             ("POST", [TOKENS_HOST, "oauth2", "token"]) => self.tokens.refresh(asked, clock),
             ("GET", [USERS_HOST, "_apis", "graph", "users"]) => {
@@ -101,6 +110,20 @@ impl AzureDevOps {
                 self.tokens.check(asked, clock)?;
                 check_version(asked, VERSION)?;
                 self.patch(existing(id)?, asked, clock)
+            }
+            (
+                _,
+                [
+                    "dev.azure.com",
+                    ACCOUNT,
+                    "_apis",
+                    "git",
+                    "repositories",
+                    resource @ ..,
+                ],
+            ) => {
+                self.tokens.check(asked, clock)?;
+                repositories::answer(asked, resource, git)
             }
             _ => Err(Answer::not_emulated(asked)),
         }

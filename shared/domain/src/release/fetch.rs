@@ -115,7 +115,9 @@ impl FetchCause {
             Self::Repository => {
                 "Check the repository's name and external id, and that the integration's token may read it."
             }
-            Self::Commit => "Push the commit, or name one that the repository has, and set the commits again.",
+            Self::Commit => {
+                "Push the commit, or name one that the repository has, and set the commits again."
+            }
             Self::Unavailable => "Set the commits again when the host is back.",
             Self::Refused => "Mend what the host names, and set the commits again.",
             Self::Internal => "The log of fetch-commits says more.",
@@ -255,7 +257,11 @@ mod tests {
                     due,
                     tell,
                 } => {
-                    assert_eq!(next.step, fetch.step + 1, "a copy of the message comes too late");
+                    assert_eq!(
+                        next.step,
+                        fetch.step + 1,
+                        "a copy of the message comes too late"
+                    );
                     assert!(next.is_put_off());
                     pauses.push((due.millis() - now.millis()) / 1000);
                     told.push(tell);
@@ -283,7 +289,10 @@ mod tests {
         assert_eq!(pauses[..4], [15, 30, 60, 120]);
         assert_eq!(pauses.last(), Some(&3600));
         let total: i64 = pauses.iter().sum();
-        assert!(total * 1000 <= DAY && (total + 3600) * 1000 > DAY, "{total}");
+        assert!(
+            total * 1000 <= DAY && (total + 3600) * 1000 > DAY,
+            "{total}"
+        );
         assert!(told[..pauses.len()].iter().all(Option::is_none));
         assert_eq!(told.last(), Some(&Some(FetchCause::Unavailable)));
         let named = FetchAnswer::Unavailable(Some(7_000));
@@ -297,7 +306,10 @@ mod tests {
     fn refused_credentials_are_told_at_once_and_tried_again_for_a_day() {
         let (pauses, told) = run(&FetchAnswer::InvalidIdentity);
         assert!(pauses.len() > 20);
-        assert!(told.iter().all(|tell| *tell == Some(FetchCause::Credentials)));
+        assert!(
+            told.iter()
+                .all(|tell| *tell == Some(FetchCause::Credentials))
+        );
     }
 
     #[test]

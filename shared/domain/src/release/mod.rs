@@ -24,7 +24,7 @@ pub use commits::{
     GivenAuthor, GivenCommit, ListedCommit, Listing, MOST_AUTHORS, Ref, RepositoryList,
     write_author, write_commit,
 };
-pub use deploy::{Deploy, EnvironmentName};
+pub use deploy::{Deploy, EnvironmentName, Readiness};
 pub use fetch::{Fetch, FetchAnswer, FetchCause, FetchEnd, FetchStart, end_fetch};
 pub use query::{InvalidQuery, ReleaseQuery};
 pub use repository::{Repository, RepositoryName, RepositoryProvider};

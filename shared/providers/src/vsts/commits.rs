@@ -122,7 +122,13 @@ fn is_there<T>(answer: Result<T, CallError>) -> Result<bool, CallError> {
 fn hosted(page: Page<Listed>, name: &RepositoryName) -> Vec<HostedCommit> {
     let listed = page.value.into_iter();
     let hosted = listed.map(|it| {
-        HostedCommit::new(it.commit_id, name, it.author, &it.comment, it.comment_truncated)
+        HostedCommit::new(
+            it.commit_id,
+            name,
+            it.author,
+            &it.comment,
+            it.comment_truncated,
+        )
     });
     hosted.collect()
 }

@@ -93,7 +93,10 @@ pub struct Application {
 impl Application {
     /// Without a client id it is one of Azure DevOps itself; without a secret it renews no tokens.
     pub fn new(client_id: Option<&str>, client_secret: Option<&str>, public_url: &str) -> Self {
-        let redirect_uri = format!("{}/extensions/vsts/setup/", public_url.trim_end_matches('/'));
+        let redirect_uri = format!(
+            "{}/extensions/vsts/setup/",
+            public_url.trim_end_matches('/')
+        );
         let entra = |id: &str| TokenEndpoint::Entra {
             client_id: id.to_owned(),
         };

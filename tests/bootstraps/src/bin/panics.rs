@@ -21,8 +21,12 @@ async fn function(_: Env) -> Result<Function, StartError> {
             Message::SyncIssue(_)
             | Message::PushAssignee(_)
             | Message::DrainUpdates(_)
+            | Message::FetchCommits(_)
+            | Message::RecordDeploys(_)
             | Message::DeleteProject(_)
             | Message::ClearOwnerCaches(_)
+            | Message::SendEmail(_)
+            | Message::NotifyDeploy(_)
             | Message::SweepDeletions(_) => {}
         }
         Ok(())
