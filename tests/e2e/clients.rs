@@ -113,11 +113,12 @@ struct Setting {
 impl Setting {
     async fn new(name: &str) -> Self {
         let programs = install().await;
-        let world = World::start().await;
+        let repository = Repository::new(name).await;
+        let world = World::over(repository.path()).await;
         Self {
             token: world.ready.auth_token.clone().expect("a token"),
             world,
-            repository: Repository::new(name).await,
+            repository,
             programs,
         }
     }
@@ -294,5 +295,22 @@ async fn clients_that_write_one_release_at_once_all_succeed() {
         setting.repository.shas
     );
     assert!(!setting.world.log_text().contains("answered 503"));
+    setting.world.finish().await;
+}
+
+#[tokio::test]
+async fn what_both_versions_of_sentry_cli_name_alone_is_fetched_from_the_repositorys_host() {
+    let mut setting = Setting::new("fetches").await;
+    let all = setting.repository.shas.clone();
+    let cli = setting.cli(VERSIONS[0]);
+    cli.run("releases set-commits web@1 --auto").await;
+    setting.world.settle_now().await;
+    assert_eq!(shas(&setting.world, "web@1").await, all);
+    let cli = setting.cli(VERSIONS[1]);
+    let range = format!("acme/web@{}..{}", all[2], all[0]);
+    cli.run(&format!("releases set-commits web@2 --commit {range}"))
+        .await;
+    setting.world.settle_now().await;
+    assert_eq!(shas(&setting.world, "web@2").await, all[..2]);
     setting.world.finish().await;
 }

@@ -26,6 +26,11 @@ fn web(commit: &str) -> Value {
     json!([{ "repository": "acme/web", "commit": commit }])
 }
 
+/// The same with the commit after which they begin: else each release would begin where the one before ends.
+fn range(git: &Repository) -> String {
+    format!("{}..{}", git.shas[2], git.shas[0])
+}
+
 /// Ties one more repository to the seeded integration of its host.
 async fn repository(world: &World, name: &str, provider: &str) {
     let mut new = json!({
@@ -166,11 +171,11 @@ async fn azure_devops_is_asked_by_the_repositorys_id_and_for_whole_messages() {
     name(
         &world,
         "2",
-        json!([{ "repository": "web/backend", "commit": git.shas[2] }]),
+        json!([{ "repository": "web/backend", "commit": range(&git) }]),
     )
     .await;
     world.settle_now().await;
-    assert_eq!(shas(&world, "2").await, [git.shas[2].as_str()]);
+    assert_eq!(shas(&world, "2").await, git.shas[..2]);
     world.finish().await;
 }
 
@@ -205,7 +210,7 @@ async fn a_repository_that_fails_holds_up_no_other_and_is_told_of_once_without_a
         .stack
         .trackers()
         .set_mode(Provider::Vsts, Mode::RefusedToken);
-    let of = |name: &str| json!({ "repository": name, "commit": newest });
+    let of = |name: &str| json!({ "repository": name, "commit": range(&git) });
     let refs = json!([of("acme/web"), of("web/backend"), of("acme/lib")]);
     for version in ["1", "2"] {
         name(&world, version, refs.clone()).await;
@@ -328,7 +333,7 @@ async fn a_refused_identity_is_told_to_its_owner_once_and_forgotten_and_a_new_on
     world.stack.trackers().set_mode(GITHUB, Mode::RefusedToken);
     let versions: Vec<_> = (0..4).map(|n| n.to_string()).collect();
     for version in &versions {
-        name(&world, version, web(&git.shas[0])).await;
+        name(&world, version, web(&range(&git))).await;
         world.settle_now().await;
     }
     let bo = format!("{}: Unable to Fetch Commits", world.bo());
@@ -391,33 +396,38 @@ async fn what_a_newer_request_or_a_list_brings_is_not_replaced_by_what_comes_lat
 }
 
 #[tokio::test]
-async fn trouble_that_passes_is_waited_for_and_told_of_after_a_day() {
-    let git = Repository::new("trouble").await;
+async fn trouble_that_passes_is_waited_for_and_nobody_hears_of_it() {
+    let git = Repository::new("passes").await;
     let mut world = World::over(git.path()).await;
     let trackers = world.stack.trackers().clone();
-    let limited = Mode::RateLimited { retry_after: 900 };
-    for (version, mode) in [("1", limited), ("2", Mode::Failing), ("3", Mode::Hang)] {
-        trackers.set_mode(GITHUB, mode);
-        name(&world, version, web(&git.shas[0])).await;
-        world.settle_now().await;
-        trackers.set_mode(GITHUB, Mode::Ok);
-        if mode == limited {
-            pass(&mut world, minutes(14)).await;
-            assert_eq!(
-                shas(&world, version).await,
-                [""; 0],
-                "it is not asked sooner"
-            );
-        }
-        pass(&mut world, minutes(2)).await;
-        assert_ne!(shas(&world, version).await, [""; 0], "{mode:?}");
-    }
-    assert_eq!(told(&world), [""; 0]);
+    trackers.set_mode(GITHUB, Mode::RateLimited { retry_after: 900 });
+    name(&world, "1", web(&range(&git))).await;
+    world.settle_now().await;
     trackers.set_mode(GITHUB, Mode::Failing);
-    name(&world, "4", web(&git.shas[0])).await;
+    name(&world, "2", web(&range(&git))).await;
+    world.settle_now().await;
+    trackers.set_mode(GITHUB, Mode::Ok);
+    pass(&mut world, minutes(14)).await;
+    assert_eq!(shas(&world, "1").await, [""; 0], "it is not asked sooner");
+    assert_eq!(shas(&world, "2").await, git.shas[..2]);
+    pass(&mut world, minutes(2)).await;
+    assert_eq!(shas(&world, "1").await, git.shas[..2]);
+    assert_eq!(told(&world), [""; 0]);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_host_that_is_away_for_a_day_is_told_of_once() {
+    let git = Repository::new("away").await;
+    let mut world = World::quiet_over(git.path()).await;
+    let trackers = world.stack.trackers().clone();
+    trackers.set_mode(GITHUB, Mode::Failing);
+    name(&world, "1", web(&range(&git))).await;
     world.settle().await;
     assert_eq!(told(&world), [UNABLE]);
+    assert!(first_mail(&world).contains("has not answered for a day"));
     trackers.set_mode(GITHUB, Mode::Ok);
+    assert_eq!(shas(&world, "1").await, [""; 0]);
     world.finish().await;
 }
 
@@ -508,7 +518,7 @@ async fn a_long_range_comes_in_parts_and_is_shown_when_it_is_whole() {
 async fn what_is_deployed_where_is_noted_once_the_commits_are_known_and_no_older_deploy_takes_its_place()
  {
     let git = Repository::new("deployed").await;
-    let [c3, c2, _] = [0, 1, 2].map(|n| git.shas[n].as_str());
+    let [c3, c2, c1] = [0, 1, 2].map(|n| git.shas[n].as_str());
     let mut world = World::over(git.path()).await;
     let deploy = async |world: &World, version: &str, finished: &str| {
         let new = json!({ "environment": "production", "dateFinished": finished });
@@ -533,7 +543,7 @@ async fn what_is_deployed_where_is_noted_once_the_commits_are_known_and_no_older
         told_of[0]["notified"]["BOOL"], true,
         "it waited for the commits"
     );
-    name(&world, "1", web(c2)).await;
+    name(&world, "1", web(&format!("{c1}..{c2}"))).await;
     deploy(&world, "1", "2026-02-01T00:00:00Z").await;
     world.settle_now().await;
     assert_eq!(noted(&world), (later, json!(c3)));
