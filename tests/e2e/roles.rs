@@ -71,6 +71,7 @@ async fn every_flow(world: &mut World) {
     }
     world.activity().await;
     crate::releases::released(world).await;
+    mails(world).await;
     delete_a_project(world).await;
     world
         .operator(
@@ -81,6 +82,16 @@ async fn every_flow(world: &mut World) {
         .operator(json!({ "command": "set-sync", "organization": "acme",
         "integration": world.integration(), "switches": { "inbound_assignee": true } }))
         .await;
+}
+
+/// Mails to people and to owners, one of them later.
+async fn mails(world: &mut World) {
+    let throttled = local::ses::Mode::Throttled;
+    world.stack.ses().set_mode(throttled, Some(1));
+    crate::mail::to_owners(world, "1").await;
+    world.settle().await;
+    crate::deploy_notices::deployed(world).await;
+    world.settle().await;
 }
 
 async fn delete_a_project(world: &mut World) {

@@ -234,12 +234,21 @@ impl Request {
         if parsed.from().is_none() || parsed.to().is_none() {
             return Err(invalid("a header From or To is missing"));
         }
-        let own = |name: &str| name.eq_ignore_ascii_case("message-id");
-        let raw_headers = parsed.headers_raw().map(|(name, value)| {
-            let value = value.replace("\r\n", "");
-            (name.to_owned(), value.trim().to_owned())
+        let part = |from: u32, to: u32| {
+            let bytes = raw.get(from as usize..to as usize).unwrap_or_default();
+            String::from_utf8_lossy(bytes).replace("\r\n", "")
+        };
+        // As they are spelled: the parser has spellings of its own.
+        let headers = parsed.headers().iter().map(|header| {
+            let name = part(header.offset_field, header.offset_start);
+            let value = part(header.offset_start, header.offset_end);
+            (
+                name.trim_end_matches(':').to_owned(),
+                value.trim().to_owned(),
+            )
         });
-        let mut headers: BTreeMap<_, _> = raw_headers.filter(|(name, _)| !own(name)).collect();
+        let own = |name: &str| name.eq_ignore_ascii_case("message-id");
+        let mut headers: BTreeMap<_, _> = headers.filter(|(name, _)| !own(name)).collect();
         let message_id = format!("<{id}@email.amazonses.com>");
         headers.insert("Message-ID".to_owned(), message_id);
         Ok(Mail {
