@@ -2,7 +2,11 @@
 //!
 //! Its schedule does no work either: it sends the messages of what is done from time to time.
 
+mod clear_expired_resolutions;
 mod drain_updates;
+mod link_groups;
+mod people;
+mod resolve_groups;
 mod sweep_deletions;
 
 use std::sync::Arc;
@@ -46,9 +50,15 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
     match message {
         Message::DrainUpdates(drain) => drain_updates::drain(context, drain, &trace).await,
         Message::SweepDeletions(sweep) => sweep_deletions::sweep(context, sweep, &trace).await,
+        Message::LinkGroups(link) => link_groups::link(context, link, &trace).await,
+        Message::ResolveGroups(resolve) => resolve_groups::resolve(context, resolve, &trace).await,
+        Message::ClearExpiredResolutions(clear) => {
+            clear_expired_resolutions::clear(context, clear, &trace).await
+        }
         other @ (Message::SyncIssue(_)
         | Message::Deassign(_)
         | Message::PushAssignee(_)
+        | Message::PushStatus(_)
         | Message::ClearOwnerCaches(_)
         | Message::DeleteProject(_)) => {
             Err(Fault::Poison(format!("{} is not for jobs", other.name())))

@@ -11,6 +11,7 @@ mod deletion;
 mod fault;
 mod group;
 mod ids;
+mod mention;
 mod message;
 mod organization;
 mod outbound;
@@ -43,47 +44,48 @@ pub use client_key::{ClientKey, ClientKeyUpdate, PublicKey, RateLimit};
 pub use deletion::{DeletedRows, Deletion, DeletionStatus, Next, QUIET};
 pub use fault::{ClientFault, Fault, FieldError, FieldErrors};
 pub use group::{
-    Actor, Group, GroupState, GroupStats, GroupStatus, Level, Position, PositionKey, ShortId,
-    Substatus,
+    Actor, Group, GroupState, GroupStats, GroupStatus, InboxReason, Level, Position, PositionKey,
+    ShortId, Substatus,
 };
 pub use ids::{
     ActivityId, AuditEntryId, DeployId, GroupId, IntegrationId, InvalidId, MemberId, MessageId,
     OrganizationId, ProjectId, ReleaseId, RepositoryId, TeamId, UserId,
 };
+pub use mention::{LinkStep, Mention, refer, resolve_in_release, settle_resolution, unrefer};
 pub use message::{
-    Deassign, DeleteProject, DrainUpdates, Envelope, GroupCursor, Message, MessageTooLarge, Queue,
-    SweepDeletions, SyncIssue, TraceId,
+    ClearExpiredResolutions, Deassign, DeleteProject, DrainUpdates, Envelope, GroupCursor,
+    LinkGroups, Message, MessageTooLarge, Queue, ResolveGroups, SweepDeletions, SyncIssue, TraceId,
 };
 pub use organization::{
     Email, Feature, Member, Organization, ResolveCommitsOn, Role, Slug, Team, TeamUpdate, User,
     names,
 };
 pub use outbound::{
-    Failing, Lease, Link, LinkState, Push, PushAssignee, Sent, Settled, Told, TrackerAssignee,
-    echo, push, settle,
+    FacetState, Failing, Lease, Link, LinkState, Push, Sent, Settled, Told, TrackerAssignee,
+    TrackerPush, TrackerStatus, TrackerValue, echo, push, settle,
 };
-pub use outcome::{AssigneeMove, Direction, Outcome, Reason, Rule, SyncRecord};
+pub use outcome::{Direction, FacetMove, Outcome, Reason, Rule, SyncRecord};
 pub use owner_caches::{ClearOwnerCaches, leaves_caches_stale};
 pub use platform::{INVALID_PLATFORM, is_platform};
 pub use project::{InboundFilter, NewProject, Project, ProjectFlags, ProjectStatus, ProjectUpdate};
 pub use reference::{MOST_REFERENCES, references};
 pub use release::{
-    Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, Deploy,
+    CodeChange, Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, Deploy,
     EnvironmentName, FileChange, Generation, GivenAuthor, GivenCommit, InvalidQuery,
-    InvalidVersion, ListedCommit, Listing, MOST_AUTHORS, Ref, Release, ReleaseQuery, ReleaseStatus,
-    Repository, RepositoryList, RepositoryName, RepositoryProvider, Semver, Version, write_author,
-    write_commit,
+    InvalidVersion, ListedCommit, Listing, MOST_AUTHORS, PullRequestRef, Ref, Release,
+    ReleaseQuery, ReleaseStatus, Repository, RepositoryList, RepositoryName, RepositoryProvider,
+    Semver, Version, write_author, write_commit,
 };
 pub use secret::Secret;
 pub use slugs::{RESERVED_PROJECT_SLUGS, SlugRandom, slug_candidates};
 pub use snowflake::{Region, Snowflake, SnowflakeError, SnowflakeId, SnowflakeModel};
-pub use status::{StatusWish, set_status};
+pub use status::{Resolution, StatusWish, StatusWrite, set_status};
 pub use subscription::{SubscriptionReason, SubscriptionWrite};
 pub use time::Timestamp;
 pub use token::{Scope, Token, TokenOwner};
 pub use tracker::{
-    ApiOrigin, AssigneeChange, AttachedOrganization, ExternalKey, Facet, Identity, Integration,
-    IntegrationStatus, JiraServerIdentity, Origin, Provider, StatusChange, SyncSwitches,
-    TrackerOrigin, VstsIdentity,
+    ApiOrigin, AssigneeChange, AttachedOrganization, CodeOrigin, ExternalKey, Facet, Identity,
+    Integration, IntegrationStatus, JiraServerIdentity, Origin, Provider, StatusChange,
+    SyncSwitches, TrackerOrigin, TrackerStates, VstsIdentity,
 };
 pub use update::{OrganizationCategory, Update, UpdateSchedule, UpdateShard, WaitingUpdate};

@@ -58,13 +58,18 @@ pub enum Metric {
         /// How long.
         milliseconds: u64,
     },
+    /// A group that something other than a person's wish resolved. `instance`.
+    GroupResolved {
+        /// What.
+        instance: &'static str,
+    },
     /// Redis neither answered nor could be reached anew.
     CacheUnreachable,
 }
 
 impl Metric {
     /// Every metric's name with its unit, in the order of the enum.
-    pub const NAMES: [(&'static str, &'static str); 10] = [
+    pub const NAMES: [(&'static str, &'static str); 11] = [
         ("DeliveryAccepted", "Count"),
         ("DeliveryIgnored", "Count"),
         ("DeliveryRefused", "Count"),
@@ -74,6 +79,7 @@ impl Metric {
         ("OutboxSent", "Count"),
         ("OutboxDelay", "Milliseconds"),
         ("OutboxAge", "Milliseconds"),
+        ("GroupResolved", "Count"),
         ("CacheUnreachable", "Count"),
     ];
 
@@ -138,7 +144,8 @@ impl Metric {
             Self::OutboxSent { count } => (6, count, Vec::new()),
             Self::OutboxDelay { milliseconds } => (7, milliseconds, Vec::new()),
             Self::OutboxAge { milliseconds } => (8, milliseconds, Vec::new()),
-            Self::CacheUnreachable => (9, 1, Vec::new()),
+            Self::GroupResolved { instance } => (9, 1, vec![("instance", instance.into())]),
+            Self::CacheUnreachable => (10, 1, Vec::new()),
         }
     }
 }

@@ -80,7 +80,10 @@ async fn make(
             release.status = new.fields.status.unwrap_or_default();
             release.owner = owner;
             release.user_agent = request.user_agent();
-            let made = context.store.create_release(&release, &projects).await?;
+            let made = context
+                .store
+                .create_release(&release, &projects, &request.trace, attempt.now)
+                .await?;
             // Another id next time, which comes at once.
             made.ok_or_else(|| Fault::Retry("the release's id is taken".into()))?
         }
@@ -101,7 +104,7 @@ async fn make(
     };
     let changed = context
         .store
-        .change_release(&release, &projects, decide)
+        .change_release(&release, &projects, decide, &request.trace, attempt.now)
         .await?;
     let mut release = changed.ok_or_else(|| Fault::Retry("the release went away".into()))?;
     release = set_commits(
@@ -305,7 +308,7 @@ async fn change(
     };
     let changed = context
         .store
-        .change_release(&release, &projects, decide)
+        .change_release(&release, &projects, decide, &request.trace, now)
         .await?;
     let mut release = changed.ok_or_else(Fault::not_found)?;
     release = set_commits(context, release, &fields.commits, &request.trace, now).await?;
