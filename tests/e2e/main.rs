@@ -24,6 +24,7 @@ mod owner_caches;
 mod project_deletion;
 mod projects;
 mod releases;
+mod resolution;
 mod roles;
 mod snowflakes;
 mod sync_trail;

@@ -55,6 +55,10 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
         Message::ClearOwnerCaches(message) => clear(context, message, &envelope).await,
         other @ (Message::SyncIssue(_)
         | Message::PushAssignee(_)
+        | Message::PushStatus(_)
+        | Message::LinkGroups(_)
+        | Message::ResolveGroups(_)
+        | Message::ClearExpiredResolutions(_)
         | Message::DrainUpdates(_)
         | Message::DeleteProject(_)
         | Message::SweepDeletions(_)

@@ -41,7 +41,7 @@ pub(crate) async fn fetch(
         let Some(work) = load(context, message, trace).await? else {
             return Ok(());
         };
-        let asked = match ask(context, &work).await {
+        let asked = match ask(context, &work, trace).await {
             Ok(asked) => asked,
             Err(Stop::Answer(answer, detail)) => Asked {
                 answer,
@@ -93,7 +93,7 @@ async fn load(
 
 /// Asks the host for the commits and for what each of them changed. What is stored of a commit with its files
 /// is whole, whoever brought it, and not asked for again.
-async fn ask(context: &Context, work: &FetchWork) -> Result<Asked, Stop> {
+async fn ask(context: &Context, work: &FetchWork, trace: &TraceId) -> Result<Asked, Stop> {
     let started = context.clock.now();
     let host = Host::open(context, work).await?;
     let mut hosted = host.commits(&work.fetch).await?;
@@ -140,7 +140,7 @@ async fn ask(context: &Context, work: &FetchWork) -> Result<Asked, Stop> {
     let (list, now) = (CommitList::new(come), context.clock.now());
     context
         .store
-        .note_commits(&work.release, &list, now)
+        .note_commits(&work.release, &list, trace, now)
         .await?;
     Err(stop)
 }

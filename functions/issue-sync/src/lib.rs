@@ -44,6 +44,10 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
         }
         other @ (Message::Deassign(_)
         | Message::PushAssignee(_)
+        | Message::PushStatus(_)
+        | Message::LinkGroups(_)
+        | Message::ResolveGroups(_)
+        | Message::ClearExpiredResolutions(_)
         | Message::DrainUpdates(_)
         | Message::DeleteProject(_)
         | Message::ClearOwnerCaches(_)

@@ -2,8 +2,12 @@
 //!
 //! Its schedule does no work either: it sends the messages of what is done from time to time.
 
+mod clear_expired_resolutions;
 mod drain_updates;
+mod link_groups;
 mod notify_deploy;
+mod people;
+mod resolve_groups;
 mod sweep_deletions;
 
 use std::sync::Arc;
@@ -53,9 +57,17 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
             Span::current().record("org.id", notify.organization.number());
             notify_deploy::notify(context, notify, &envelope).await
         }
+        Message::LinkGroups(link) => link_groups::link(context, link.clone(), trace).await,
+        Message::ResolveGroups(resolve) => {
+            resolve_groups::resolve(context, resolve.clone(), trace).await
+        }
+        Message::ClearExpiredResolutions(clear) => {
+            clear_expired_resolutions::clear(context, clear.clone(), trace).await
+        }
         other @ (Message::SyncIssue(_)
         | Message::Deassign(_)
         | Message::PushAssignee(_)
+        | Message::PushStatus(_)
         | Message::ClearOwnerCaches(_)
         | Message::DeleteProject(_)
         | Message::FetchCommits(_)

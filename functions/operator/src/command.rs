@@ -94,8 +94,8 @@ pub const HELP: [(&str, &str, &str); 21] = [
     ),
     (
         "set-sync",
-        "organization, integration (id), switches (inbound_assignee, outbound_assignee, inbound_status, outbound_status, comments: true or false)",
-        "sets what an organization lets an integration do; switches left out stay",
+        "organization, integration (id), switches? (inbound_assignee, outbound_assignee, inbound_status, outbound_status, comments: true or false), states? ({<id of the tracker's project>: {on_resolve, on_unresolve}}: names of states of Azure DevOps, ids of statuses of Jira)",
+        "sets what an organization lets an integration do, and which states of the tracker stand for resolved and unresolved; switches left out stay, states are replaced by those that are given",
     ),
     (
         "set-identity",

@@ -1,7 +1,7 @@
-//! `outbound-sync`: tells a tracker who works on a linked issue.
+//! `outbound-sync`: tells a tracker who works on a linked issue, and whether it is done.
 //!
-//! A message is only a reason to look: what is sent is the assignee that the group has when the link's
-//! lease is taken. What fails for a reason that may pass is put off through the outbox, so that neither
+//! A message is only a reason to look: what is sent is the assignee or the status that the group has when the
+//! link's lease is taken. What fails for a reason that may pass is put off through the outbox, so that neither
 //! a slow tracker nor a long Retry-After brings good messages to the dead-letter queue.
 
 mod push;
@@ -9,7 +9,7 @@ mod tracker;
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{Fault, Message, Queue};
+use domain::{Facet, Fault, Message, Queue};
 use providers::{Outside, OutsideConfig, vsts::tokens::Application};
 use runtime::{Clock, Delivery, Env, Function, StartError};
 use store::{KeyRing, Store};
@@ -60,14 +60,28 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
 /// Handles one message.
 pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> {
     let envelope = delivery.envelope;
-    let Message::PushAssignee(push) = envelope.message else {
-        return Err(Fault::Poison(format!(
-            "{} is not for outbound-sync",
-            envelope.message.name()
-        )));
+    let (facet, push) = match envelope.message {
+        Message::PushAssignee(push) => (Facet::Assignee, push),
+        Message::PushStatus(push) => (Facet::Status, push),
+        other @ (Message::SyncIssue(_)
+        | Message::Deassign(_)
+        | Message::DrainUpdates(_)
+        | Message::FetchCommits(_)
+        | Message::RecordDeploys(_)
+        | Message::SendEmail(_)
+        | Message::NotifyDeploy(_)
+        | Message::DeleteProject(_)
+        | Message::SweepDeletions(_)
+        | Message::ClearOwnerCaches(_)
+        | Message::LinkGroups(_)
+        | Message::ResolveGroups(_)
+        | Message::ClearExpiredResolutions(_)) => {
+            let name = other.name();
+            return Err(Fault::Poison(format!("{name} is not for outbound-sync")));
+        }
     };
     Span::current()
         .record("org.id", push.organization.number())
         .record("group.id", push.group.number());
-    push::push(context, &push, &envelope.trace).await
+    push::push(context, facet, &push, &envelope.trace).await
 }

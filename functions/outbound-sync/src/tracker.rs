@@ -1,10 +1,10 @@
 //! The trackers as this function sees them: who can be told, by which name, and how it failed.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
     Email, ExternalKey, Fault, Identity, Integration, JiraServerIdentity, Link, OrganizationId,
-    Reason, Sent, VstsIdentity,
+    Reason, Sent, TrackerStates, TrackerStatus, VstsIdentity,
 };
 use providers::{
     CallError, Remedy, jira_server,
@@ -18,6 +18,18 @@ use crate::Context;
 pub(crate) enum Tracker {
     Vsts(Box<vsts::client::Client>),
     JiraServer(Box<jira_server::client::Client>),
+}
+
+/// What is to be changed of an issue, in the tracker's own words.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// To whom it is given; `None`: it is taken from whoever has it.
+    Assignee(Option<String>),
+    /// Its state, by what the tracker takes for it: Azure DevOps its name, Jira the transition that leads
+    /// there.
+    State(String),
+    /// Nothing: it is so already.
+    Nothing,
 }
 
 /// Why a tracker could not be told.
@@ -147,16 +159,64 @@ impl Tracker {
         Ok(found?)
     }
 
-    /// Gives the issue to somebody, or takes it from whoever has it. The revision, where the tracker says.
-    pub(crate) async fn assign(
+    /// What brings an issue into the state that stands for a status in the tracker's project, or why nothing
+    /// does. `states` are those that stand for them, by project.
+    pub(crate) async fn find_state(
+        &self,
+        link: &Link,
+        status: TrackerStatus,
+        states: Option<&BTreeMap<String, TrackerStates>>,
+    ) -> Result<Result<Change, Reason>, Failure> {
+        let Some(states) = states.filter(|states| !states.is_empty()) else {
+            return Ok(Err(Reason::StatusNotMapped));
+        };
+        let key = &link.external_issue;
+        match self {
+            Self::Vsts(client) => {
+                let item = client.work_item(key).await?;
+                let project = client.project_id(&item.project).await?;
+                let states = project.and_then(|id| states.get(&id));
+                let change = states.map(|states| match states.of(status) {
+                    state if state == item.state => Change::Nothing,
+                    state => Change::State(state.to_owned()),
+                });
+                Ok(change.ok_or(Reason::StatusNotMapped))
+            }
+            Self::JiraServer(client) => {
+                let at = client.status(key).await?;
+                let Some(states) = states.get(&at.project) else {
+                    return Ok(Err(Reason::StatusNotMapped));
+                };
+                let wanted = states.of(status);
+                if at.status == wanted {
+                    return Ok(Ok(Change::Nothing));
+                }
+                let transition = client.transition_to(key, wanted).await?;
+                Ok(transition.map(Change::State).ok_or(Reason::NoTransition))
+            }
+        }
+    }
+
+    /// Makes a change. The revision, where the tracker says.
+    pub(crate) async fn write(
         &self,
         key: &ExternalKey,
-        name: Option<&str>,
+        change: &Change,
     ) -> Result<Option<u64>, Failure> {
-        match self {
-            Self::Vsts(client) => Ok(client.set_assignee(key, name).await?.revision),
-            Self::JiraServer(client) => {
-                client.set_assignee(key, name).await?;
+        match (self, change) {
+            (_, Change::Nothing) => Ok(None),
+            (Self::Vsts(client), Change::Assignee(name)) => {
+                Ok(client.set_assignee(key, name.as_deref()).await?.revision)
+            }
+            (Self::Vsts(client), Change::State(state)) => {
+                Ok(client.set_state(key, state).await?.revision)
+            }
+            (Self::JiraServer(client), Change::Assignee(name)) => {
+                client.set_assignee(key, name.as_deref()).await?;
+                Ok(None)
+            }
+            (Self::JiraServer(client), Change::State(transition)) => {
+                client.make_transition(key, transition).await?;
                 Ok(None)
             }
         }

@@ -15,6 +15,9 @@ const REPOSITORY: &str = "acme/web";
 const REPOSITORY_URL: &str = "https://github.com/acme/web.git";
 const WORK_ITEM: &str = "31";
 const JIRA_ISSUE: &str = "WEB-7";
+/// The trackers' own ids of their projects.
+const AZURE_PROJECT: &str = "5c1e1d4e-8a55-4f0b-9d61-0d2b5a3c7e21";
+const JIRA_PROJECT: &str = "10000";
 /// Whom the simulated Azure DevOps shows as the author of what is written with our token.
 const AZURE_AUTHOR: &str = "picket-sync@acme.example";
 
@@ -163,6 +166,7 @@ pub async fn seed(stack: &Arc<Stack>) -> anyhow::Result<Ready> {
     stack.trackers().subscribe(COLLECTION, &shared_secret);
     run(json!({
         "command": "set-sync", "organization": organization, "integration": integration["id"],
+        "states": { AZURE_PROJECT: { "on_resolve": "Resolved", "on_unresolve": "Active" } },
         "switches": {
             "inbound_assignee": true, "outbound_assignee": true,
             "inbound_status": true, "outbound_status": true,
@@ -200,6 +204,7 @@ pub async fn seed(stack: &Arc<Stack>) -> anyhow::Result<Ready> {
     .await?;
     run(json!({
         "command": "set-sync", "organization": organization, "integration": tracker["id"],
+        "states": { JIRA_PROJECT: { "on_resolve": "5", "on_unresolve": "1" } },
         "switches": {
             "inbound_assignee": true, "outbound_assignee": true,
             "inbound_status": true, "outbound_status": true,

@@ -212,6 +212,14 @@ impl Trackers {
         self.state().jira.issue_assignee(key)
     }
 
+    /// Jira's name of the status of an issue; all of project WEB exist.
+    ///
+    /// # Panics
+    /// When it does not exist: it is a mistake of the caller.
+    pub fn jira_status(&self, key: &str) -> &'static str {
+        self.state().jira.issue_status(key)
+    }
+
     /// Somebody gives a work item or an issue to the person with this address or this name at Jira, or
     /// takes it from whoever has it, as users of the tracker do.
     ///
@@ -246,7 +254,11 @@ impl Trackers {
     /// Those of the requests that change work items or issues, whatever became of them.
     pub fn writes(&self) -> Vec<Request> {
         let state = self.state();
-        let writes = |request: &&Request| matches!(request.method.as_str(), "PATCH" | "PUT");
+        let writes = |request: &&Request| match request.method.as_str() {
+            "PATCH" | "PUT" => true,
+            "POST" => request.path.ends_with("/transitions"),
+            _ => false,
+        };
         state.log.all().filter(writes).cloned().collect()
     }
 

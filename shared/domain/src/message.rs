@@ -3,12 +3,14 @@
 //! A message carries ids and facts about a change, never an entity: whoever receives it reads what
 //! holds then. It may come twice, late and out of order; the state decides what it still means.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AssigneeChange, ClearOwnerCaches, Email, GroupId, MessageId, NotifyDeploy, OrganizationId,
-    Origin, ProjectId, PushAssignee, ReleaseId, RepositoryId, SendEmail, StatusChange, Timestamp,
-    TrackerOrigin, UpdateShard, UserId, Version,
+    AssigneeChange, ClearOwnerCaches, CodeChange, Email, Facet, Generation, GroupId, MessageId,
+    NotifyDeploy, OrganizationId, Origin, ProjectId, ReleaseId, RepositoryId, SendEmail,
+    StatusChange, Timestamp, TrackerOrigin, TrackerPush, UpdateShard, UserId, Version,
 };
 
 /// The largest message, in bytes of JSON: SQS's classic limit, which every tool around it knows.
@@ -73,7 +75,19 @@ pub enum Message {
     Deassign(Deassign),
     /// Bring a linked issue's assignee in step.
     #[serde(rename = "PushAssignee.v1")]
-    PushAssignee(PushAssignee),
+    PushAssignee(TrackerPush),
+    /// Bring a linked issue's status in step.
+    #[serde(rename = "PushStatus.v1")]
+    PushStatus(TrackerPush),
+    /// Let groups know of the commits that refer to them.
+    #[serde(rename = "LinkGroups.v1")]
+    LinkGroups(LinkGroups),
+    /// Resolve what a release's commits refer to.
+    #[serde(rename = "ResolveGroups.v1")]
+    ResolveGroups(ResolveGroups),
+    /// Find the release that groups were resolved in before it was there.
+    #[serde(rename = "ClearExpiredResolutions.v1")]
+    ClearExpiredResolutions(ClearExpiredResolutions),
     /// Tell of the updates that wait in a shard.
     #[serde(rename = "DrainUpdates.v1")]
     DrainUpdates(DrainUpdates),
@@ -101,14 +115,27 @@ pub enum Message {
 }
 
 impl Message {
+    /// Brings a facet of a linked issue in step.
+    pub fn push(facet: Facet, push: TrackerPush) -> Self {
+        match facet {
+            Facet::Assignee => Self::PushAssignee(push),
+            Facet::Status => Self::PushStatus(push),
+        }
+    }
+
     /// Where the message goes. Each queue has one consumer, of the same name.
     pub fn queue(&self) -> Queue {
         match self {
             Self::SyncIssue(_) => Queue::IssueSync,
             // Caches are for functions beside Redis, and removals are what makes them wrong.
             Self::Deassign(_) | Self::ClearOwnerCaches(_) => Queue::Deassign,
-            Self::PushAssignee(_) => Queue::OutboundSync,
-            Self::DrainUpdates(_) | Self::SweepDeletions(_) | Self::NotifyDeploy(_) => Queue::Jobs,
+            Self::PushAssignee(_) | Self::PushStatus(_) => Queue::OutboundSync,
+            Self::DrainUpdates(_)
+            | Self::SweepDeletions(_)
+            | Self::LinkGroups(_)
+            | Self::ResolveGroups(_)
+            | Self::ClearExpiredResolutions(_)
+            | Self::NotifyDeploy(_) => Queue::Jobs,
             Self::DeleteProject(_) => Queue::ProjectDelete,
             Self::FetchCommits(_) | Self::RecordDeploys(_) => Queue::FetchCommits,
             Self::SendEmail(_) => Queue::SendEmail,
@@ -121,6 +148,10 @@ impl Message {
             Self::SyncIssue(_) => "SyncIssue",
             Self::Deassign(_) => "Deassign",
             Self::PushAssignee(_) => "PushAssignee",
+            Self::PushStatus(_) => "PushStatus",
+            Self::LinkGroups(_) => "LinkGroups",
+            Self::ResolveGroups(_) => "ResolveGroups",
+            Self::ClearExpiredResolutions(_) => "ClearExpiredResolutions",
             Self::DrainUpdates(_) => "DrainUpdates",
             Self::DeleteProject(_) => "DeleteProject",
             Self::SweepDeletions(_) => "SweepDeletions",
@@ -250,6 +281,45 @@ pub struct DeleteProject {
     pub project: ProjectId,
     /// The batch: another one is under work or done if the deletion is not at this step.
     pub step: u64,
+}
+
+/// "The texts of these have changed: look which groups they refer to now."
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkGroups {
+    /// Whose they are.
+    pub organization: OrganizationId,
+    /// Which.
+    pub changes: Vec<CodeChange>,
+}
+
+/// "A release has these commits now: resolve what they refer to."
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolveGroups {
+    /// The organization that owns the release.
+    pub organization: OrganizationId,
+    /// Which release.
+    pub release: ReleaseId,
+    /// Its version.
+    pub version: Version,
+    /// The lists that hold commits which refer to something. One that is not the release's any more is left
+    /// alone.
+    pub lists: BTreeMap<RepositoryId, Generation>,
+    /// How many such commits of the first list are done.
+    pub done: u32,
+}
+
+/// "A project has a new release: groups that wait for one have it."
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClearExpiredResolutions {
+    /// The organization that owns the release.
+    pub organization: OrganizationId,
+    /// Which release.
+    pub release: ReleaseId,
+    /// Its version.
+    pub version: Version,
+    /// Where to go on, when more groups wait than one message handles: projects before this one are done,
+    /// and of it the groups up to and including this one.
+    pub after: Option<(ProjectId, GroupId)>,
 }
 
 /// "Look which deletions nobody works on."

@@ -19,20 +19,18 @@ const KEYWORDS: [&str; 9] = [
 pub fn references(text: &str) -> BTreeSet<ShortId> {
     let text = without_links(text);
     let mut found = BTreeSet::new();
-    // Where the last run ended: a keyword inside it begins no other one.
+    // Where the last run ended: a keyword inside it begins the same one.
     let mut end = 0;
     for (start, word) in words(&text) {
         let keyword = KEYWORDS.iter().any(|it| it.eq_ignore_ascii_case(word));
-        if !keyword || start < end {
-            continue;
-        }
         let after = &text[start + word.len()..];
         let after = after.strip_prefix(':').unwrap_or(after);
-        if !after.starts_with(char::is_whitespace) {
+        let from = text.len() - after.len();
+        if !keyword || from < end || !after.starts_with(char::is_whitespace) {
             continue;
         }
         let run = run(after);
-        end = text.len() - after.len() + run.len();
+        end = from + run.len();
         for id in run.split(|c: char| c == ',' || c.is_whitespace()) {
             if found.len() < MOST_REFERENCES {
                 found.extend(short_id(id));

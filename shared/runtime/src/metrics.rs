@@ -68,13 +68,18 @@ pub enum Metric {
         /// Whether it was taken over.
         success: bool,
     },
+    /// A group that something other than a person's wish resolved. `instance`.
+    GroupResolved {
+        /// What.
+        instance: &'static str,
+    },
     /// Redis neither answered nor could be reached anew.
     CacheUnreachable,
 }
 
 impl Metric {
     /// Every metric's name with its unit, in the order of the enum.
-    pub const NAMES: [(&'static str, &'static str); 12] = [
+    pub const NAMES: [(&'static str, &'static str); 13] = [
         ("DeliveryAccepted", "Count"),
         ("DeliveryIgnored", "Count"),
         ("DeliveryRefused", "Count"),
@@ -86,6 +91,7 @@ impl Metric {
         ("OutboxAge", "Milliseconds"),
         ("email.queued", "Count"),
         ("email.sent", "Count"),
+        ("GroupResolved", "Count"),
         ("CacheUnreachable", "Count"),
     ];
 
@@ -152,7 +158,8 @@ impl Metric {
             Self::OutboxAge { milliseconds } => (8, milliseconds, Vec::new()),
             Self::EmailQueued { kind } => (9, 1, vec![("type", kind.into())]),
             Self::EmailSent { success } => (10, 1, vec![("success", success.to_string())]),
-            Self::CacheUnreachable => (11, 1, Vec::new()),
+            Self::GroupResolved { instance } => (11, 1, vec![("instance", instance.into())]),
+            Self::CacheUnreachable => (12, 1, Vec::new()),
         }
     }
 }

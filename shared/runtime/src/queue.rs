@@ -228,6 +228,10 @@ mod tests {
                 Message::Deassign(message) => message.seen_version,
                 Message::SyncIssue(_)
                 | Message::PushAssignee(_)
+                | Message::PushStatus(_)
+                | Message::LinkGroups(_)
+                | Message::ResolveGroups(_)
+                | Message::ClearExpiredResolutions(_)
                 | Message::DrainUpdates(_)
                 | Message::DeleteProject(_)
                 | Message::ClearOwnerCaches(_)

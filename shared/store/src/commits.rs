@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
-    Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, Email, Fetch,
-    FetchCommits, Generation, GivenAuthor, ListedCommit, Listing, MOST_AUTHORS, Message, MessageId,
-    Release, ReleaseId, Repository, RepositoryId, RepositoryList, Timestamp, TraceId, User,
-    write_author, write_commit,
+    CodeChange, Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, Email,
+    Fetch, FetchCommits, Generation, GivenAuthor, LinkGroups, ListedCommit, Listing, MOST_AUTHORS,
+    Message, MessageId, OrganizationId, Release, ReleaseId, Repository, RepositoryId,
+    RepositoryList, ResolveGroups, Timestamp, TraceId, User, write_author, write_commit,
 };
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,9 @@ use crate::{
 /// How many commits a page holds: far below an item's limit whatever they are named.
 const PAGE: usize = 500;
 
+/// How many commits that refer to groups are written at once: as large as they may be, they fit.
+const REFERRING_AT_ONCE: usize = 20;
+
 /// How old a list is that no writer can be about to make a release's any more.
 const ABANDONED_AFTER_MS: i64 = 60 * 60 * 1000;
 
@@ -41,6 +44,9 @@ struct CommitPage {
     /// For each commit its author, by their number above, the milliseconds of its date, its place and its
     /// name: as JSON, which is half of what the table's own lists take.
     commits: String,
+    /// Which of them refer to groups, by their number.
+    #[serde(default, skip_serializing_if = "HashSet::is_empty")]
+    refers: HashSet<usize>,
 }
 
 type PackedCommit = (Option<usize>, Option<i64>, u32, String);
@@ -65,6 +71,9 @@ impl CommitPage {
         Self {
             authors,
             commits: serde_json::to_string(&packed).expect("numbers and texts"),
+            refers: (0..commits.len())
+                .filter(|number| commits[*number].refers)
+                .collect(),
         }
     }
 
@@ -76,11 +85,13 @@ impl CommitPage {
         })?;
         let listed = packed
             .into_iter()
-            .map(|(author, date, place, sha)| ListedCommit {
+            .enumerate()
+            .map(|(number, (author, date, place, sha))| ListedCommit {
                 sha,
                 author: author.and_then(|author| self.authors.get(author).cloned()),
                 date: date.map(Timestamp::from_millis),
                 place,
+                refers: self.refers.contains(&number),
             });
         Ok(listed.collect())
     }
@@ -130,12 +141,17 @@ impl Store {
         &self,
         release: &Release,
         list: &CommitList,
+        trace: &TraceId,
         now: Timestamp,
     ) -> Result<Option<Release>, StoreError> {
-        let written = self.write_lists(release, list, now).await?;
+        let written = self.write_lists(release, list, trace, now).await?;
         let key = keys::release(release.organization, &release.version);
         let change = written.lists.change(release.id)?;
-        if self.transaction().update(&key, change)?.commit().await? != Committed::Done {
+        let mut transaction = self.transaction().update(&key, change)?;
+        if let Some(resolve) = written.resolve {
+            transaction = transaction.send(resolve, trace, now, now)?;
+        }
+        if transaction.commit().await? != Committed::Done {
             return Ok(None);
         }
         // What is left over is met again by a later list.
@@ -149,6 +165,7 @@ impl Store {
         &self,
         release: &Release,
         list: &CommitList,
+        trace: &TraceId,
         now: Timestamp,
     ) -> Result<WrittenLists, StoreError> {
         let own = keys::release_id(release.id).pk;
@@ -159,8 +176,12 @@ impl Store {
         let mut prepared = prepared;
         let most_authors = (MOST_AUTHORS / prepared.lists.len().max(1)).max(1);
         let mut next = Lists::default();
+        let mut referring = BTreeMap::new();
         for (repository, listing) in &prepared.lists {
             let generation = Generation::new(now, rand::random());
+            if listing.commits.iter().any(|commit| commit.refers) {
+                referring.insert(*repository, generation);
+            }
             for (number, commits) in listing.commits.chunks(PAGE).enumerate() {
                 let key = keys::commit_page(release.id, generation, number);
                 prepared.puts.push(write(&key, &CommitPage::pack(commits))?);
@@ -168,11 +189,21 @@ impl Store {
             next.0
                 .push((*repository, listing.note(generation, most_authors)));
         }
-        self.put_all(prepared.puts).await?;
-        self.update_commits(prepared.updates, now).await?;
+        self.write_commits(release, prepared.puts, prepared.updates, trace, now)
+            .await?;
+        let resolve = (!referring.is_empty()).then(|| {
+            Message::ResolveGroups(ResolveGroups {
+                organization: release.organization,
+                release: release.id,
+                version: release.version.clone(),
+                lists: referring,
+                done: 0,
+            })
+        });
         Ok(WrittenLists {
             superseded: superseded(release, &pages, &next, now),
             lists: next,
+            resolve,
         })
     }
 
@@ -181,11 +212,29 @@ impl Store {
         &self,
         release: &Release,
         list: &CommitList,
+        trace: &TraceId,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let prepared = self.prepare(release, list, now).await?;
-        self.put_all(prepared.puts).await?;
-        self.update_commits(prepared.updates, now).await
+        self.write_commits(release, prepared.puts, prepared.updates, trace, now)
+            .await
+    }
+
+    async fn write_commits(
+        &self,
+        release: &Release,
+        puts: Vec<Item>,
+        updates: Vec<(CommitRef, CommitFields)>,
+        trace: &TraceId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.put_all(puts).await?;
+        let (linking, plain): (Vec<_>, Vec<_>) = updates
+            .into_iter()
+            .partition(|(_, fields)| fields.groups.is_some());
+        self.update_commits(plain, now).await?;
+        self.update_referring(release.organization, &linking, trace, now)
+            .await
     }
 
     /// Those of the commits of which anything is known.
@@ -318,6 +367,19 @@ impl Store {
             .collect();
         wanted.extend(authors.keys().map(|email| author_key(email)));
         let found = self.get_all(wanted.into_iter().collect()).await?;
+        let mut stored: HashMap<CommitRef, Commit> = HashMap::new();
+        for (reference, _) in &given {
+            let key = keys::commit(reference);
+            if let Some(item) = found.get(&key) {
+                stored.insert(reference.clone(), read(&key, item.clone())?);
+            }
+        }
+        let new = given
+            .iter()
+            .flat_map(|(reference, given)| given.new_references(stored.get(reference)));
+        let groups = self
+            .groups_named(release.organization, &new.collect())
+            .await?;
 
         let named = list.named.iter();
         let named = named.filter_map(|name| repositories.get(&name.folded()));
@@ -328,11 +390,10 @@ impl Store {
         };
         let mut once = HashSet::new();
         for (place, (reference, given)) in given.into_iter().enumerate() {
-            let key = keys::commit(&reference);
-            let stored: Option<Commit> = match found.get(&key) {
-                Some(item) => Some(read(&key, item.clone())?),
-                None => None,
-            };
+            let stored = stored.get(&reference);
+            let new = given.new_references(stored);
+            let new = new.iter().filter_map(|id| groups.get(id).copied());
+            let written = write_commit(stored, given, reference.repository, new.collect());
             let own = given
                 .author
                 .as_ref()
@@ -340,16 +401,21 @@ impl Store {
             let listing = prepared.lists.entry(reference.repository).or_default();
             listing.push(ListedCommit {
                 sha: given.sha.clone(),
-                author: own.or_else(|| stored.as_ref()?.author.clone()),
+                author: own.or_else(|| stored?.author.clone()),
                 date: given.date,
                 place: u32::try_from(place).unwrap_or(u32::MAX),
+                refers: written.refers(stored),
             });
             if !once.insert(reference.clone()) {
                 continue;
             }
-            match write_commit(stored.as_ref(), given, reference.repository) {
+            match written {
                 CommitWrite::None => {}
-                CommitWrite::Put(commit) => prepared.puts.push(write(&key, &commit)?),
+                CommitWrite::Put(commit) => {
+                    prepared
+                        .puts
+                        .push(write(&keys::commit(&reference), &commit)?);
+                }
                 CommitWrite::Update(fields) => prepared.updates.push((reference, fields)),
             }
         }
@@ -381,57 +447,51 @@ impl Store {
         Ok(())
     }
 
-    /// Sets the given fields of a commit, and makes it if it is not there. Made again it sets the same.
+    /// The same for commits that refer to groups, or did: what the groups are to know goes with it.
+    async fn update_referring(
+        &self,
+        organization: OrganizationId,
+        updates: &[(CommitRef, CommitFields)],
+        trace: &TraceId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let chunks: Vec<_> = updates.chunks(REFERRING_AT_ONCE).collect();
+        for wave in chunks.chunks(BATCHES_AT_ONCE) {
+            let wave = wave.iter().map(|chunk| async {
+                let mut transaction = self.transaction();
+                for (commit, fields) in *chunk {
+                    let change = commit_change(commit, fields, now)?;
+                    transaction = transaction.update(&keys::commit(commit), change)?;
+                }
+                let commits = chunk.iter().map(|(commit, _)| commit.clone());
+                let link = Message::LinkGroups(LinkGroups {
+                    organization,
+                    changes: commits.map(CodeChange::Commit).collect(),
+                });
+                match transaction.send(link, trace, now, now)?.commit().await? {
+                    Committed::Done => Ok(()),
+                    Committed::Refused(_) => Err(StoreError::Contended("the commits".into())),
+                }
+            });
+            try_join_all(wave).await?;
+        }
+        Ok(())
+    }
+
     async fn update_commit(
         &self,
         commit: &CommitRef,
         fields: &CommitFields,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        // "date" is a reserved word.
-        let mut sets = vec![
-            "repository = :repository, sha = :sha".to_owned(),
-            "message = if_not_exists(message, :none)".to_owned(),
-            "author = if_not_exists(author, :none)".to_owned(),
-            "#date = if_not_exists(#date, :now)".to_owned(),
-        ];
-        let mut values: Item = [
-            (":repository".into(), value(&commit.repository)?),
-            (":sha".into(), text(&commit.sha)),
-            (":none".into(), value(&None::<()>)?),
-            (":now".into(), value(&now)?),
-        ]
-        .into();
-        let mut set = |place: usize, name: &str, attribute: &str, value| {
-            sets[place] = format!("{attribute} = :{name}");
-            values.insert(format!(":{name}"), value);
-        };
-        if let Some(message) = &fields.message {
-            set(1, "message", "message", value(message)?);
-        }
-        if let Some(author) = &fields.author {
-            set(2, "author", "author", value(author)?);
-        }
-        if let Some(date) = fields.date {
-            set(3, "date", "#date", value(&date)?);
-        }
-        if let Some(files) = &fields.files {
-            sets.push("files = :files".into());
-            values.insert(":files".into(), value(files)?);
-        }
-        if !sets.iter().any(|set| set.contains(":none")) {
-            values.remove(":none");
-        }
-        if !sets.iter().any(|set| set.contains(":now")) {
-            values.remove(":now");
-        }
+        let change = commit_change(commit, fields, now)?;
         self.client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(attributes(&keys::commit(commit))))
-            .update_expression(format!("SET {}", sets.join(", ")))
-            .expression_attribute_names("#date", "date")
-            .set_expression_attribute_values(Some(values))
+            .update_expression(change.expression)
+            .set_expression_attribute_names(Some(change.names.into_iter().collect()))
+            .set_expression_attribute_values(Some(change.values))
             .send()
             .await
             .map_err(|e| StoreError::sdk("UpdateItem", e))?;
@@ -497,6 +557,32 @@ impl Store {
         Ok(Some(rows.collect()))
     }
 
+    /// The commits of one list of a release that refer to groups, themselves or by what was merged with them.
+    /// `None`: the list is not the release's any more.
+    pub async fn referring_commits(
+        &self,
+        release: &Release,
+        repository: RepositoryId,
+        generation: Generation,
+    ) -> Result<Option<Vec<ListedCommit>>, StoreError> {
+        let list = release.lists.get(&repository);
+        let Some(list) = list.filter(|list| list.generation == generation) else {
+            return Ok(None);
+        };
+        let pages: Vec<_> = pages_of(release, list).collect();
+        let mut found = self.get_all(pages.clone()).await?;
+        let mut referring = Vec::new();
+        for key in pages {
+            let Some(item) = found.remove(&key) else {
+                return Ok(None);
+            };
+            let page: CommitPage = read(&key, item)?;
+            let listed = page.unpack(&key)?.into_iter();
+            referring.extend(listed.filter(|commit| commit.refers));
+        }
+        Ok(Some(referring))
+    }
+
     async fn show_commits(
         &self,
         release: &Release,
@@ -552,6 +638,8 @@ pub(crate) struct WrittenLists {
     pub(crate) lists: Lists,
     /// The pages that nobody needs once they are.
     pub(crate) superseded: Vec<Key>,
+    /// What is to be done about the groups that the commits refer to, if they do.
+    pub(crate) resolve: Option<Message>,
 }
 
 /// The lists that a release gets; `None` takes the one of a repository away.
@@ -595,6 +683,60 @@ impl Lists {
         }
         Ok(change)
     }
+}
+
+/// Sets the given fields of a commit, and makes it if it is not there. Made again it sets the same.
+fn commit_change(
+    commit: &CommitRef,
+    fields: &CommitFields,
+    now: Timestamp,
+) -> Result<Change, StoreError> {
+    // "date" and "groups" are reserved words.
+    let mut sets = vec![
+        "repository = :repository".to_owned(),
+        "sha = :sha".to_owned(),
+    ];
+    let mut names = vec![("#date".to_owned(), "date".to_owned())];
+    let mut values: Item = [
+        (":repository".into(), value(&commit.repository)?),
+        (":sha".into(), text(&commit.sha)),
+    ]
+    .into();
+    let none = || value(&None::<()>);
+    let mut set = |attribute: &str, name: &str, given: Option<AttributeValue>, other| {
+        sets.push(match &given {
+            Some(_) => format!("{attribute} = :{name}"),
+            None => format!("{attribute} = if_not_exists({attribute}, :{name})"),
+        });
+        values.insert(format!(":{name}"), given.unwrap_or(other));
+    };
+    let message = fields.message.as_ref().map(value).transpose()?;
+    set("message", "message", message, none()?);
+    let author = fields.author.as_ref().map(value).transpose()?;
+    set("author", "author", author, none()?);
+    let date = fields.date.as_ref().map(value).transpose()?;
+    set("#date", "date", date, value(&now)?);
+    if let Some(files) = &fields.files {
+        sets.push("files = :files".into());
+        values.insert(":files".into(), value(files)?);
+    }
+    let mut removed = "";
+    if let Some(groups) = &fields.groups {
+        names.push(("#groups".into(), "groups".into()));
+        match groups.is_empty() {
+            true => removed = " REMOVE #groups",
+            false => {
+                sets.push("#groups = :groups".into());
+                values.insert(":groups".into(), value(groups)?);
+            }
+        }
+    }
+    Ok(Change {
+        expression: format!("SET {}{removed}", sets.join(", ")),
+        condition: String::new(),
+        names,
+        values,
+    })
 }
 
 fn pages_of(release: &Release, list: &RepositoryList) -> impl Iterator<Item = Key> {

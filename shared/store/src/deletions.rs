@@ -45,7 +45,7 @@ enum With {
 
 /// All that belongs to a project but itself, children before what leads to them. Whatever gets rows in a
 /// project's partition gets a line here.
-const STAGES: [Stage; 6] = [
+const STAGES: [Stage; 7] = [
     // First, so that no more events come in.
     Stage {
         name: "client-keys",
@@ -66,6 +66,11 @@ const STAGES: [Stage; 6] = [
     Stage {
         name: "activity",
         rows: keys::ACTIVITIES,
+        with: With::Nothing,
+    },
+    Stage {
+        name: "pending-resolutions",
+        rows: keys::PENDING_RESOLUTIONS,
         with: With::Nothing,
     },
     Stage {

@@ -200,8 +200,8 @@ impl Store {
             repository: work.repository_id,
             step: work.fetch.step,
         };
-        let written = match ending.list {
-            Some(list) => Some(self.write_lists(release, list, now).await?),
+        let mut written = match ending.list {
+            Some(list) => Some(self.write_lists(release, list, trace, now).await?),
             None => None,
         };
         let mut change = match &written {
@@ -211,6 +211,9 @@ impl Store {
         at_step(&mut change, message, place)?;
         let key = keys::release(release.organization, &release.version);
         let mut transaction = self.transaction().update(&key, change)?;
+        if let Some(resolve) = written.as_mut().and_then(|written| written.resolve.take()) {
+            transaction = transaction.send(resolve, trace, now, now)?;
+        }
         if let Some(told) = ending.told {
             transaction = transaction.put_trouble(work, told)?;
         }

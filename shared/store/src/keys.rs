@@ -4,11 +4,11 @@
 //! partition. A test compares [`CHART`] with docs/table.md and with the items that the flows write.
 
 use domain::{
-    Activity, Actor, AuditEntry, CommitRef, DeployId, Email, EnvironmentName, ExternalKey, Facet,
-    Generation, GroupId, IntegrationId, Link, MailKey, MailThread, MemberId, MessageId,
-    OrganizationCategory, OrganizationId, ProjectId, Provider, PublicKey, Release, ReleaseId,
-    RepositoryId, RepositoryName, ShortId, Slug, SubscriptionReason, TeamId, Timestamp, TokenOwner,
-    Update, UpdateShard, UserId, Version,
+    Activity, Actor, AuditEntry, CodeChange, CommitRef, DeployId, Email, EnvironmentName,
+    ExternalKey, Facet, Generation, GroupId, IntegrationId, Link, MailKey, MailThread, MemberId,
+    MessageId, OrganizationCategory, OrganizationId, ProjectId, Provider, PublicKey,
+    PullRequestRef, Release, ReleaseId, RepositoryId, RepositoryName, ShortId, Slug,
+    SubscriptionReason, TeamId, Timestamp, TokenOwner, Update, UpdateShard, UserId, Version,
 };
 
 use serde::Serialize;
@@ -59,7 +59,7 @@ const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow
 }
 
 /// Every kind of item in the table.
-pub const CHART: [ChartRow; 65] = [
+pub const CHART: [ChartRow; 68] = [
     row("organization", "ORG#<organization>", "META"),
     row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
     row("team", "TEAM#<team>", "META"),
@@ -105,6 +105,11 @@ pub const CHART: [ChartRow; 65] = [
     row("fingerprint", "PROJECT#<project>", "HASH#<sha-256>"),
     row("short id", "PROJECT#<project>", "SHORT_ID#<number>"),
     row(
+        "group that waits for a release",
+        "PROJECT#<project>",
+        "PENDING_RESOLUTION#<group>",
+    ),
+    row(
         "deletion of a project",
         "ORG#<organization>",
         "DELETION#<project>",
@@ -146,6 +151,11 @@ pub const CHART: [ChartRow; 65] = [
     ),
     row("subscription", "GROUP#<group>", "SUB#<actor>#<reason>"),
     row("choice to hear or not", "GROUP#<group>", "CHOICE#<user>"),
+    row(
+        "group that a release has resolved",
+        "GROUP#<group>",
+        "DONE#<release>#<change>",
+    ),
     row("delivery", "DELIVERY#<delivery>", "META"),
     row(
         "end of a change",
@@ -226,6 +236,7 @@ pub const CHART: [ChartRow; 65] = [
         "DEPLOYED#<environment>",
     ),
     row("commit", "COMMIT#<repository>#<sha>", "META"),
+    row("pull request", "PULL_REQUEST#<repository>#<key>", "META"),
     row("commit author", "ORG#<organization>", "AUTHOR#<address>"),
     row(
         "mail to a recipient",
@@ -554,6 +565,20 @@ pub(crate) fn subscription_choice(group: GroupId, user: UserId) -> Key {
     Key::new(format!("GROUP#{group}"), format!("CHOICE#{user}"))
 }
 
+/// What was done by a release for what referred to the group.
+pub(crate) fn resolved_by(group: GroupId, release: ReleaseId, change: &CodeChange) -> Key {
+    let sk = format!("DONE#{release}#{change}");
+    Key::new(format!("GROUP#{group}"), sk)
+}
+
+pub(crate) const PENDING_RESOLUTIONS: &str = "PENDING_RESOLUTION#";
+
+/// The groups of a project that its next release resolves.
+pub(crate) fn pending_resolution(project: ProjectId, group: GroupId) -> Key {
+    let sk = format!("{PENDING_RESOLUTIONS}{group}");
+    Key::new(format!("PROJECT#{project}"), sk)
+}
+
 pub(crate) fn outbox(message: MessageId, due: Timestamp) -> Key {
     let shard = message.shard(OUTBOX_SHARDS);
     Key::new(
@@ -693,6 +718,19 @@ pub(crate) fn repository_name(organization: OrganizationId, name: &RepositoryNam
 pub(crate) fn commit(commit: &CommitRef) -> Key {
     let CommitRef { repository, sha } = commit;
     Key::new(format!("COMMIT#{repository}#{sha}"), META)
+}
+
+/// The row of what refers to groups.
+pub(crate) fn code_change(change: &CodeChange) -> Key {
+    match change {
+        CodeChange::Commit(reference) => commit(reference),
+        CodeChange::PullRequest(reference) => pull_request(reference),
+    }
+}
+
+pub(crate) fn pull_request(pull_request: &PullRequestRef) -> Key {
+    let PullRequestRef { repository, key } = pull_request;
+    Key::new(format!("PULL_REQUEST#{repository}#{key}"), META)
 }
 
 pub(crate) fn commit_author(organization: OrganizationId, email: &str) -> Key {

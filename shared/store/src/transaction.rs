@@ -160,7 +160,7 @@ impl<'a> Transaction<'a> {
             .table_name(&self.store.table)
             .set_key(Some(attributes(key)))
             .update_expression(change.expression)
-            .condition_expression(change.condition)
+            .set_condition_expression((!change.condition.is_empty()).then_some(change.condition))
             .set_expression_attribute_names(names)
             .set_expression_attribute_values(Some(change.values))
             .build()

@@ -98,7 +98,10 @@ async fn make(
             release.status = new.fields.status.unwrap_or_default();
             release.owner = owner;
             release.user_agent = request.user_agent();
-            let made = context.store.create_release(&release, &projects).await?;
+            let made = context
+                .store
+                .create_release(&release, &projects, &request.trace, attempt.now)
+                .await?;
             // Another id next time, which comes at once.
             made.ok_or_else(|| Fault::Retry("the release's id is taken".into()))?
         }
@@ -119,10 +122,11 @@ async fn make(
     };
     let changed = context
         .store
-        .change_release(&release, &projects, decide)
+        .change_release(&release, &projects, decide, &request.trace, attempt.now)
         .await?;
     let mut release = changed.ok_or_else(|| Fault::Retry("the release went away".into()))?;
-    release = set_commits(context, release, &new.fields.commits, attempt.now).await?;
+    let (commits, trace) = (&new.fields.commits, &request.trace);
+    release = set_commits(context, release, commits, trace, attempt.now).await?;
     let asked = Asked {
         fields: &new.fields,
         user: place.seat.user(),
@@ -250,6 +254,7 @@ async fn set_commits(
     context: &Context,
     release: Release,
     commits: &[GivenCommit],
+    trace: &TraceId,
     now: Timestamp,
 ) -> Result<Release, Fault> {
     if commits.is_empty() {
@@ -260,7 +265,10 @@ async fn set_commits(
         let message = "The release has commits of too many repositories.";
         return Err(Fault::field("commits", message));
     }
-    let set = context.store.set_commits(&release, &list, now).await?;
+    let set = context
+        .store
+        .set_commits(&release, &list, trace, now)
+        .await?;
     set.ok_or_else(|| Fault::Retry("the release went away".into()))
 }
 
@@ -372,10 +380,11 @@ async fn change(
     };
     let changed = context
         .store
-        .change_release(&release, &projects, decide)
+        .change_release(&release, &projects, decide, &request.trace, attempt.now)
         .await?;
     let mut release = changed.ok_or_else(Fault::not_found)?;
-    release = set_commits(context, release, &fields.commits, attempt.now).await?;
+    let (commits, trace) = (&fields.commits, &request.trace);
+    release = set_commits(context, release, commits, trace, attempt.now).await?;
     release = match &fields.refs {
         Some(refs) if refs.is_empty() && fields.commits.is_empty() => {
             let cleared = context.store.clear_commits(&release).await?;

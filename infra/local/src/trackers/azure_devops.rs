@@ -31,6 +31,12 @@ const VERSION: &str = "application/json; api-version=4.1";
 const PREVIEW: &str = "application/json; api-version=4.1-preview.1";
 const JSON_PATCH: &str = "application/json-patch+json";
 const ASSIGNED_TO: &str = "/fields/System.AssignedTo";
+const STATE: &str = "/fields/System.State";
+
+/// The states of a work item, the first one of new ones.
+const STATES: [&str; 4] = ["Active", "New", "Resolved", "Closed"];
+/// The one project.
+const PROJECT: (&str, &str) = ("5c1e1d4e-8a55-4f0b-9d61-0d2b5a3c7e21", "web");
 
 const PAGE: usize = 2;
 /// Every work item below this number exists.
@@ -43,6 +49,8 @@ pub struct WorkItem {
     pub rev: u64,
     /// The assignee's address as Azure DevOps spells it; `None`: nobody.
     pub assignee: Option<String>,
+    /// The name of its state.
+    pub state: &'static str,
 }
 
 /// The account "acme".
@@ -58,6 +66,7 @@ pub(super) struct AzureDevOps {
 struct Item {
     revision: u64,
     assignee: Option<&'static Person>,
+    state: &'static str,
     changed_by: &'static Person,
 }
 
@@ -66,6 +75,7 @@ impl Default for Item {
         Self {
             revision: 1,
             assignee: None,
+            state: STATES[0],
             changed_by: people::USER,
         }
     }
@@ -106,6 +116,11 @@ impl AzureDevOps {
                 check_version(asked, VERSION)?;
                 Ok(self.shown(existing(id)?))
             }
+            ("GET", ["dev.azure.com", ACCOUNT, "_apis", "projects"]) => {
+                self.tokens.check(asked, clock)?;
+                check_version(asked, VERSION)?;
+                Ok(projects(asked))
+            }
             ("PATCH", ["dev.azure.com", ACCOUNT, "_apis", "wit", "workitems", id]) => {
                 self.tokens.check(asked, clock)?;
                 check_version(asked, VERSION)?;
@@ -139,30 +154,27 @@ impl AzureDevOps {
         let operations: Vec<Operation> = serde_json::from_slice(asked.body()).map_err(|_| {
             bad_request("You must pass a valid patch document in the body of the request.")
         })?;
-        let mut assignee = self.item(id).assignee;
+        let mut after = self.item(id);
         for operation in &operations {
-            assignee = assigned(operation)?;
+            match operation.path.as_str() {
+                STATE => after.state = state(operation)?,
+                _ => after.assignee = assigned(operation)?,
+            }
         }
-        self.assign(id, assignee, &people::SERVICE, clock);
+        self.change(id, after, &people::SERVICE, clock);
         Ok(self.shown(id))
     }
 
     /// A change that changes nothing makes no revision, and nobody hears of it.
-    fn assign(
-        &mut self,
-        id: u64,
-        assignee: Option<&'static Person>,
-        by: &'static Person,
-        clock: &Clock,
-    ) {
+    fn change(&mut self, id: u64, after: Item, by: &'static Person, clock: &Clock) {
         let before = self.item(id);
-        if before.assignee == assignee {
+        if (before.assignee, before.state) == (after.assignee, after.state) {
             return;
         }
         let after = Item {
             revision: before.revision + 1,
-            assignee,
             changed_by: by,
+            ..after
         };
         self.items.insert(id, after);
         self.hooks.add(&Change { id, before, after }, clock);
@@ -174,7 +186,11 @@ impl AzureDevOps {
     /// When there is no such work item.
     pub(super) fn change_as_user(&mut self, key: &str, to: Option<&'static Person>, clock: &Clock) {
         let id = work_item_id(key).unwrap_or_else(|| panic!("there is no work item {key:?}"));
-        self.assign(id, to, people::USER, clock);
+        let after = Item {
+            assignee: to,
+            ..self.item(id)
+        };
+        self.change(id, after, people::USER, clock);
     }
 
     /// What work item there is.
@@ -187,6 +203,7 @@ impl AzureDevOps {
         WorkItem {
             rev: item.revision,
             assignee: item.assignee.map(|person| person.unique_name().to_owned()),
+            state: item.state,
         }
     }
 
@@ -198,9 +215,9 @@ impl AzureDevOps {
         let item = self.item(id);
         let mut fields = json!({
             "System.Id": id,
-            "System.TeamProject": "web",
+            "System.TeamProject": PROJECT.1,
             "System.WorkItemType": "Bug",
-            "System.State": "Active",
+            "System.State": item.state,
             "System.Title": format!("Work item {id}"),
             "System.ChangedBy": identity(item.changed_by),
         });
@@ -244,6 +261,29 @@ fn assigned(operation: &Operation) -> Result<Option<&'static Person>, Answer> {
             "cargo local does not emulate {op} of {path} with this value"
         ))),
     }
+}
+
+fn state(operation: &Operation) -> Result<&'static str, Answer> {
+    let value = operation.value.as_str().unwrap_or_default();
+    let known = STATES.into_iter().find(|state| *state == value);
+    match (operation.op.as_str(), known) {
+        ("add" | "replace", Some(state)) => Ok(state),
+        _ => Err(bad_request(&format!(
+            "The field 'State' contains the value '{value}' that is not in the list of supported values"
+        ))),
+    }
+}
+
+/// One project, on the first page.
+fn projects(asked: &Asked) -> Answer {
+    let first = asked.parameter("$skip").is_none_or(|skip| skip == "0");
+    let (id, name) = PROJECT;
+    let all = [json!({ "id": id, "name": name, "state": "wellFormed" })];
+    let page = &all[..usize::from(first)];
+    Answer::json(
+        StatusCode::OK,
+        &json!({ "count": page.len(), "value": page }),
+    )
 }
 
 fn users(asked: &Asked) -> Result<Answer, Answer> {

@@ -115,5 +115,9 @@ fn addresses(texts: &[&str]) -> Vec<Email> {
 
 fn item(rev: u64, assignee: Option<&str>) -> WorkItem {
     let assignee = assignee.map(str::to_owned);
-    WorkItem { rev, assignee }
+    WorkItem {
+        rev,
+        assignee,
+        state: "Active",
+    }
 }

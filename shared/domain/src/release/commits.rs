@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Generation, Release, RepositoryName};
-use crate::{OrganizationId, RepositoryId, Timestamp};
+use crate::{GroupId, Mention, OrganizationId, RepositoryId, ShortId, Timestamp, references};
 
 /// A commit whose message holds it is left out.
 const SKIP: &str = "#skipsentry";
@@ -64,6 +64,12 @@ pub struct Commit {
     /// The files that it changed.
     #[serde(default)]
     pub files: BTreeMap<String, FileChange>,
+    /// The groups that its message refers to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupId>,
+    /// What was merged with it, by the key of the pull request.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub merged: BTreeMap<String, Mention>,
 }
 
 impl Commit {
@@ -163,6 +169,20 @@ impl GivenCommit {
         files
     }
 
+    /// The issues that its message refers to; none where the message is the stored one, or not given.
+    pub fn new_references(&self, stored: Option<&Commit>) -> BTreeSet<ShortId> {
+        match self.new_message(stored) {
+            Some(Some(message)) => references(message),
+            Some(None) | None => BTreeSet::new(),
+        }
+    }
+
+    fn new_message(&self, stored: Option<&Commit>) -> Option<&Option<String>> {
+        let given = self.message.as_ref()?;
+        let same = stored.is_some_and(|stored| stored.message == *given);
+        (!same).then_some(given)
+    }
+
     /// The repository of commits that name none.
     pub fn default_repository(organization: OrganizationId) -> RepositoryName {
         RepositoryName::new(&format!("organization-{organization}")).expect("a short name")
@@ -215,10 +235,27 @@ impl CommitList {
 pub enum CommitWrite {
     /// Nothing: nothing is known of it but its hash, or nothing that is not stored.
     None,
-    /// All of it: it is not stored, and message, author and date are given.
+    /// All of it: it is not stored, message, author and date are given, and it refers to nothing.
     Put(Commit),
     /// These fields, and what else there is stays.
     Update(CommitFields),
+}
+
+impl CommitWrite {
+    /// Whether the commit refers to groups once it is written, or what was merged with it does.
+    pub fn refers(&self, stored: Option<&Commit>) -> bool {
+        let stored_does = stored.is_some_and(|stored| !stored.groups.is_empty());
+        let merged = stored.is_some_and(|stored| !stored.merged.is_empty());
+        let own = match self {
+            Self::None => stored_does,
+            Self::Put(commit) => !commit.groups.is_empty(),
+            Self::Update(fields) => match &fields.groups {
+                Some(groups) => !groups.is_empty(),
+                None => stored_does,
+            },
+        };
+        own || merged
+    }
 }
 
 /// Fields of a commit; `None` stays as it is.
@@ -229,18 +266,25 @@ pub struct CommitFields {
     pub author: Option<String>,
     pub date: Option<Timestamp>,
     pub files: Option<BTreeMap<String, FileChange>>,
+    pub groups: Option<Vec<GroupId>>,
 }
 
-/// Compares what is given with what is stored. Files are only ever added.
+/// Compares what is given with what is stored. Files are only ever added. `groups` are those that a new
+/// message refers to.
 pub fn write_commit(
     stored: Option<&Commit>,
     given: &GivenCommit,
     repository: RepositoryId,
+    groups: Vec<GroupId>,
 ) -> CommitWrite {
     let author = given.author.as_ref().map(|author| author.email.clone());
-    if let (None, Some(message), Some(_), Some(date)) =
-        (stored, &given.message, &author, given.date)
-    {
+    if let (None, Some(message), Some(_), Some(date), true) = (
+        stored,
+        &given.message,
+        &author,
+        given.date,
+        groups.is_empty(),
+    ) {
         return CommitWrite::Put(Commit {
             repository,
             sha: given.sha.clone(),
@@ -248,6 +292,8 @@ pub fn write_commit(
             author,
             date,
             files: given.files.clone(),
+            groups,
+            merged: BTreeMap::new(),
         });
     }
     let known = stored.map(|commit| &commit.files);
@@ -256,11 +302,11 @@ pub fn write_commit(
         files.entry(path.clone()).or_insert(*change);
     }
     let differs = |stored: Option<bool>| stored.unwrap_or(true);
+    let message = given.new_message(stored).cloned();
+    let referred = stored.map_or(&[][..], |stored| &stored.groups);
     let fields = CommitFields {
-        message: given
-            .message
-            .clone()
-            .filter(|message| differs(stored.map(|stored| stored.message != *message))),
+        groups: (message.is_some() && referred != groups).then_some(groups),
+        message,
         author: author
             .filter(|author| differs(stored.map(|stored| stored.author.as_ref() != Some(author)))),
         date: given
@@ -297,6 +343,8 @@ pub struct ListedCommit {
     pub date: Option<Timestamp>,
     /// Its place in the list that it was given in: the order of commits that have no date or the same.
     pub place: u32,
+    /// Whether it, or what was merged with it, refers to groups.
+    pub refers: bool,
 }
 
 impl ListedCommit {
@@ -481,16 +529,18 @@ mod tests {
     #[test]
     fn only_what_differs_is_written() {
         let mut new = given("a", Some(1), "m");
-        let CommitWrite::Put(stored) = write_commit(None, &new, repository(1)) else {
+        let CommitWrite::Put(stored) = write_commit(None, &new, repository(1), Vec::new()) else {
             panic!("a complete commit is put");
         };
         assert_eq!(
-            write_commit(Some(&stored), &new, repository(1)),
+            write_commit(Some(&stored), &new, repository(1), Vec::new()),
             CommitWrite::None
         );
         new.message = Some(Some("other".into()));
         new.files = [("b.txt".to_owned(), FileChange::Added)].into();
-        let CommitWrite::Update(fields) = write_commit(Some(&stored), &new, repository(1)) else {
+        let CommitWrite::Update(fields) =
+            write_commit(Some(&stored), &new, repository(1), Vec::new())
+        else {
             panic!("a differing commit is updated");
         };
         assert_eq!(fields.message, Some(Some("other".into())));
@@ -502,9 +552,13 @@ mod tests {
     fn a_bare_hash_is_not_stored_and_a_partial_commit_fills_in() {
         let mut bare = given("a", None, "");
         (bare.message, bare.author) = (None, None);
-        assert_eq!(write_commit(None, &bare, repository(1)), CommitWrite::None);
+        assert_eq!(
+            write_commit(None, &bare, repository(1), Vec::new()),
+            CommitWrite::None
+        );
         bare.author = GivenAuthor::new(Some("a@b.c"), None);
-        let CommitWrite::Update(fields) = write_commit(None, &bare, repository(1)) else {
+        let CommitWrite::Update(fields) = write_commit(None, &bare, repository(1), Vec::new())
+        else {
             panic!("a partial commit is updated");
         };
         assert_eq!(
@@ -517,12 +571,12 @@ mod tests {
     fn a_file_that_is_known_keeps_its_change() {
         let mut new = given("a", Some(1), "m");
         new.files = [("b".to_owned(), FileChange::Added)].into();
-        let CommitWrite::Put(stored) = write_commit(None, &new, repository(1)) else {
+        let CommitWrite::Put(stored) = write_commit(None, &new, repository(1), Vec::new()) else {
             panic!("a complete commit is put");
         };
         new.files.insert("b".into(), FileChange::Deleted);
         assert_eq!(
-            write_commit(Some(&stored), &new, repository(1)),
+            write_commit(Some(&stored), &new, repository(1), Vec::new()),
             CommitWrite::None
         );
     }
@@ -541,6 +595,7 @@ mod tests {
                 author: Some(author.into()),
                 date: None,
                 place: u32::try_from(place).unwrap(),
+                refers: false,
             });
         }
         listing.close();

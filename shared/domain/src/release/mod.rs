@@ -1,5 +1,6 @@
 //! Releases: a version of an organization's software, in the projects that use it.
 
+mod code_change;
 mod commits;
 mod deploy;
 mod fetch;
@@ -19,6 +20,7 @@ use ulid::Ulid;
 
 use crate::{DeployId, OrganizationId, ProjectId, ReleaseId, RepositoryId, Timestamp, UserId};
 
+pub use code_change::{CodeChange, PullRequestRef};
 pub use commits::{
     Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, FileChange,
     GivenAuthor, GivenCommit, ListedCommit, Listing, MOST_AUTHORS, Ref, RepositoryList,

@@ -48,8 +48,8 @@ async fn a_range_is_read_page_by_page_and_turned_to_the_newest_first() {
         reply(200, &comparison(102, &["100", "101"])),
     ])
     .await;
-    let commits = client(&server).compare(&name("acme/web"), "a b", "feature/x");
-    let commits = commits.await.unwrap();
+    let (client, web) = (client(&server), name("acme/web"));
+    let commits = client.compare(&web, "a b", "feature/x").await.unwrap();
     let shas: Vec<_> = commits.iter().map(|it| it.commit.sha.as_str()).collect();
     assert_eq!((shas.len(), shas[0], shas[101]), (102, "101", "0"));
     let newest = &commits[0].commit;

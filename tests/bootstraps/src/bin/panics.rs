@@ -20,6 +20,10 @@ async fn function(_: Env) -> Result<Function, StartError> {
             }
             Message::SyncIssue(_)
             | Message::PushAssignee(_)
+            | Message::PushStatus(_)
+            | Message::LinkGroups(_)
+            | Message::ResolveGroups(_)
+            | Message::ClearExpiredResolutions(_)
             | Message::DrainUpdates(_)
             | Message::FetchCommits(_)
             | Message::RecordDeploys(_)
