@@ -72,7 +72,7 @@ pub use reference::{MOST_REFERENCES, references};
 pub use release::{
     CodeChange, Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, Deploy,
     EnvironmentName, FileChange, Generation, GivenAuthor, GivenCommit, InvalidQuery,
-    InvalidVersion, ListedCommit, Listing, MOST_AUTHORS, PullRequestRef, Ref, Release,
+    InvalidVersion, ListedCommit, Listing, MOST_AUTHORS, PullRequest, PullRequestRef, Ref, Release,
     ReleaseQuery, ReleaseStatus, Repository, RepositoryList, RepositoryName, RepositoryProvider,
     Semver, Version, write_author, write_commit,
 };

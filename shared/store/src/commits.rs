@@ -20,7 +20,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::StoreError,
     keys::{self, Key},
+    mentions::NamedGroups,
     releases::{AddressOwner, Found},
+    repositories::repositories_among,
     table::{
         ATTEMPTS, BATCHES_AT_ONCE, Item, Page, Store, attributes, read, step_aside, text, value,
         write,
@@ -145,15 +147,19 @@ impl Store {
     ) -> Result<CommitsSet, StoreError> {
         let names: Vec<_> = list.named.iter().cloned().collect();
         let own = keys::release_id(release.id).pk;
-        let (pages, known) = tokio::try_join!(
-            self.keys_in(&own, keys::COMMIT_PAGES),
-            self.repositories_named(release.organization, &names),
-        )?;
+        // What messages refer to is read with what is read anyway.
+        let mut groups = NamedGroups::new(release.organization, list.references());
+        let name = |name| keys::repository_name(release.organization, name);
+        let wanted = names.iter().map(name).chain(groups.slugs()).collect();
+        let (pages, found) =
+            tokio::try_join!(self.keys_in(&own, keys::COMMIT_PAGES), self.get_all(wanted),)?;
+        let known = repositories_among(&found, release.organization, &names)?;
+        groups.read_projects(&found)?;
         let wanted: Vec<_> = list.repositories().into_iter().cloned().collect();
         let repositories = self
             .make_repositories(release.organization, &wanted, known, now)
             .await?;
-        let mut prepared = self.prepare(release, list, &repositories).await?;
+        let mut prepared = self.prepare(release, list, &repositories, &groups).await?;
 
         let most_authors = (MOST_AUTHORS / prepared.lists.len().max(1)).max(1);
         let mut next = Lists::default();
@@ -277,6 +283,7 @@ impl Store {
         release: &Release,
         list: &CommitList,
         repositories: &HashMap<String, RepositoryId>,
+        groups: &NamedGroups,
     ) -> Result<Prepared, StoreError> {
         let reference = |commit: &domain::GivenCommit| {
             let repository = *repositories.get(&commit.repository.folded())?;
@@ -299,6 +306,7 @@ impl Store {
             .map(|(reference, _)| keys::commit(reference))
             .collect();
         wanted.extend(authors.keys().map(|email| author_key(email)));
+        wanted.extend(groups.short_ids());
         let found = self.get_all(wanted.into_iter().collect()).await?;
         let mut stored: HashMap<CommitRef, Commit> = HashMap::new();
         for (reference, _) in &given {
@@ -307,12 +315,7 @@ impl Store {
                 stored.insert(reference.clone(), read(&key, item.clone())?);
             }
         }
-        let new = given
-            .iter()
-            .flat_map(|(reference, given)| given.new_references(stored.get(reference)));
-        let groups = self
-            .groups_named(release.organization, &new.collect())
-            .await?;
+        let groups = groups.groups(&found)?;
 
         let named = list.named.iter();
         let named = named.filter_map(|name| repositories.get(&name.folded()));
@@ -613,7 +616,7 @@ impl Lists {
 }
 
 /// Sets the given fields of a commit, and makes it if it is not there. Made again it sets the same.
-fn commit_change(
+pub(crate) fn commit_change(
     commit: &CommitRef,
     fields: &CommitFields,
     now: Timestamp,

@@ -3,6 +3,7 @@
 mod code_change;
 mod commits;
 mod deploy;
+mod pull_request;
 mod query;
 mod repository;
 mod version;
@@ -26,6 +27,7 @@ pub use commits::{
     write_author, write_commit,
 };
 pub use deploy::{Deploy, EnvironmentName};
+pub use pull_request::PullRequest;
 pub use query::{InvalidQuery, ReleaseQuery};
 pub use repository::{Repository, RepositoryName, RepositoryProvider};
 pub use version::{InvalidVersion, Semver, Version};
