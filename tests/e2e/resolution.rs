@@ -36,6 +36,12 @@ fn group(world: &World) -> String {
     world.ready.group_id.clone().expect("a seeded issue")
 }
 
+/// What is stored of an issue's state.
+fn state(world: &World, id: &str) -> Value {
+    let all = items(world, &format!("GROUP#{id}"), "STATE");
+    all.into_iter().next().expect("a state")
+}
+
 async fn issue(world: &World, id: &str) -> Value {
     world.get(&format!("/api/0/issues/{id}/")).await.json()
 }
@@ -95,11 +101,93 @@ fn resolve_when_stored() -> Value {
     json!({ "command": "set-organization", "organization": "acme", "resolve_commits_on": "stored" })
 }
 
+fn pull_request(key: &str, text: &str, author: &str, merge_commit: Value) -> Value {
+    json!({ "command": "save-pull-request", "organization": "acme", "repository": "acme/web",
+        "key": key, "title": text, "author_email": author, "merge_commit": merge_commit })
+}
+
+/// Leaves what comes of references and resolutions in the table.
+pub(crate) async fn resolved(world: &World) {
+    set(
+        world,
+        "web@1.0",
+        json!([commit("c1", "Fixes WEB-1", world.ana())]),
+    )
+    .await;
+    let (other, short_id) = another_issue(world, "Other").await;
+    change(world, &other, json!({ "status": "resolvedInNextRelease" })).await;
+    let text = format!("Fixes {short_id}");
+    world
+        .operator(pull_request("12", &text, "x@example.com", Value::Null))
+        .await;
+}
+
+#[tokio::test]
+async fn a_pull_request_is_known_to_its_issues_and_resolves_them_with_its_merge_commit() {
+    let mut world = world().await;
+    let id = group(&world);
+    let (ana, bo) = (world.ana().to_owned(), world.bo().to_owned());
+    change(&world, &id, json!({ "assignedTo": ana })).await;
+    world
+        .operator(pull_request("7", "Fixes WEB-1", &bo, Value::Null))
+        .await;
+    world.settle().await;
+    let seen = issue(&world, &id).await;
+    assert_eq!(
+        (&seen["status"], &seen["assignedTo"]["email"]),
+        (&json!("unresolved"), &json!(bo))
+    );
+    let lines = activity(&world, &id).await;
+    let last = lines.last().expect("a line");
+    assert_eq!(last["type"], "set_resolved_in_pull_request");
+    assert_eq!(last["data"]["pullRequest"]["id"], "7");
+    // A commit that is not its own resolves nothing.
+    let list = |sha: &str| json!([commit(sha, "Merge", "x@example.com")]);
+    set(&world, "1", list("other")).await;
+    world.settle().await;
+    world
+        .operator(pull_request("7", "Fixes WEB-1", &bo, json!("merged")))
+        .await;
+    world.settle().await;
+    assert_eq!(issue(&world, &id).await["status"], "unresolved");
+    for _ in 0..2 {
+        set(&world, "1", list("merged")).await;
+    }
+    world.settle().await;
+    let seen = issue(&world, &id).await;
+    assert_eq!(seen["statusDetails"], json!({ "inRelease": "1" }));
+    let lines = activity(&world, &id).await;
+    let resolved: Vec<_> = lines
+        .iter()
+        .filter(|line| line["type"] == "set_resolved_in_release")
+        .collect();
+    assert_eq!(resolved.len(), 1);
+    assert_eq!(
+        resolved[0]["data"]["cause"],
+        json!({ "pullRequest": "7", "release": "1" })
+    );
+    assert_eq!(resolved[0]["user"]["email"], bo.as_str());
+    // Its text is changed: the issue forgets it, and stays as the release has left it.
+    world
+        .operator(pull_request("7", "Nothing", &bo, json!("merged")))
+        .await;
+    world.settle().await;
+    let row = &items(&world, "PULL_REQUEST#", "META")[0];
+    assert_eq!(
+        (&row["groups"], &row["linked"]),
+        (&Value::Null, &Value::Null)
+    );
+    let rows = items(&world, "COMMIT#", "META");
+    assert!(rows.iter().all(|row| row["merged"].is_null()), "{rows:?}");
+    assert_eq!(issue(&world, &id).await["status"], "resolved");
+    world.finish().await;
+}
+
 #[tokio::test]
 async fn a_release_resolves_what_its_commits_refer_to_once_and_tells_each_tracker_once() {
     let mut world = world().await;
     let id = group(&world);
-    assert_eq!(issue(&world, &id).await["inbox"]["reason"], 0);
+    assert_eq!(state(&world, &id)["inbox"]["S"], "new");
     let bo = world.bo().to_owned();
     let list = json!([
         commit("c1", "Fixes WEB-1 and web-1\n\nmore", &bo),
@@ -114,7 +202,7 @@ async fn a_release_resolves_what_its_commits_refer_to_once_and_tells_each_tracke
         (&json!("resolved"), &Value::Null)
     );
     assert_eq!(seen["statusDetails"], json!({ "inRelease": "1" }));
-    assert_eq!(seen["inbox"], Value::Null);
+    assert_eq!(state(&world, &id)["inbox"], json!({ "NULL": true }));
     assert_eq!(seen["assignedTo"], Value::Null, "bo did not ask for it");
     let lines = activity(&world, &id).await;
     let kinds: Vec<_> = lines.iter().map(|line| &line["type"]).collect();
@@ -256,6 +344,31 @@ async fn whoever_wants_it_gets_what_they_resolve_and_nobody_has() {
         Some(world.ana()),
         "hers"
     );
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn whoever_wants_it_gets_what_they_resolve_through_the_api_too() {
+    let mut world = World::start().await;
+    let id = group(&world);
+    let ana = world.ana().to_owned();
+    change(&world, &id, json!({ "status": "resolved" })).await;
+    assert_eq!(world.assignee_of(&id).await, None, "she did not ask for it");
+    world
+        .operator(
+            json!({ "command": "create-user", "email": ana, "name": "Ana Ruiz",
+            "self_assign_issue": true }),
+        )
+        .await;
+    change(&world, &id, json!({ "status": "unresolved" })).await;
+    assert_eq!(world.assignee_of(&id).await, None);
+    change(&world, &id, json!({ "status": "resolved" })).await;
+    assert_eq!(world.assignee_of(&id).await, Some(ana));
+    let (other, _) = another_issue(&world, "Other").await;
+    let nobody = json!({ "status": "resolved", "assignedTo": null });
+    change(&world, &other, nobody).await;
+    assert_eq!(world.assignee_of(&other).await, None, "nobody, as she says");
+    world.settle().await;
     world.finish().await;
 }
 
@@ -492,5 +605,94 @@ async fn what_a_tracker_does_not_take_now_is_told_later() {
         told(&world, &id).await,
         ["jira_server applied - resolved", "vsts applied - resolved"]
     );
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_too_much_for_one_message_is_done_by_several() {
+    let mut world = World::quiet().await;
+    release(&world, "1").await;
+    let mut issues = Vec::new();
+    for n in 0..3 {
+        issues.push(another_issue(&world, &format!("Other {n}")).await);
+    }
+    let names: Vec<_> = issues
+        .iter()
+        .map(|(_, short_id)| short_id.as_str())
+        .collect();
+    let all = format!("Fixes {}", names.join(", "));
+    let one = format!("Fixes {}", names[0]);
+    // More than 25 commits of one repository, with more than 50 references among 20 of them.
+    let text = |n: usize| if n < 18 { &all } else { &one };
+    let mut list: Vec<_> = (0..26)
+        .map(|n| commit(&format!("c{n}"), text(n), "x@example.com"))
+        .collect();
+    let mut elsewhere = commit("d1", &one, "x@example.com");
+    elsewhere["repository"] = json!("acme/shop");
+    list.push(elsewhere);
+    set(&world, "1", json!(list)).await;
+    world.settle().await;
+    let resolved: Vec<_> = items(&world, "GROUP#", "DONE#");
+    assert_eq!(resolved.len(), 18 * 3 + 8 + 1);
+    let linked = items(&world, "COMMIT#", "META");
+    let linked = linked
+        .iter()
+        .map(|row| row["linked"]["L"].as_array().map_or(0, Vec::len));
+    assert_eq!(linked.sum::<usize>(), 18 * 3 + 8 + 1);
+    for (id, _) in &issues {
+        let details = issue(&world, id).await["statusDetails"].take();
+        assert_eq!(details, json!({ "inRelease": "1" }));
+    }
+    // The first fifty places lead to groups that are gone.
+    let id = group(&world);
+    change(&world, &id, json!({ "status": "resolvedInNextRelease" })).await;
+    let project = world.ready.project_id.clone().expect("a project");
+    let gone = |n: usize| {
+        json!({ "PK": { "S": format!("PROJECT#{project}") },
+            "SK": { "S": format!("PENDING_RESOLUTION#1{n:04}") }, "group": { "S": format!("1{n:04}") } })
+    };
+    let gone: Vec<_> = (0..50).map(gone).collect();
+    world.put_items(gone.clone()).await;
+    world.stack.clock().advance(1000);
+    release(&world, "2").await;
+    world.settle().await;
+    assert_eq!(
+        issue(&world, &id).await["statusDetails"],
+        json!({ "inRelease": "2" })
+    );
+    world.remove_items(gone).await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_release_that_is_gone_or_has_other_commits_by_now_resolves_nothing() {
+    let mut world = world().await;
+    let id = group(&world);
+    set(
+        &world,
+        "1",
+        json!([commit("c1", "Fixes WEB-1", "x@example.com")]),
+    )
+    .await;
+    // Before anybody has looked at it.
+    set(
+        &world,
+        "1",
+        json!([commit("c2", "Nothing", "x@example.com")]),
+    )
+    .await;
+    world.settle().await;
+    assert_eq!(issue(&world, &id).await["status"], "unresolved");
+    assert_eq!(kinds(&world, &id).await, ["referenced_in_commit"]);
+    release(&world, "2").await;
+    set(
+        &world,
+        "2",
+        json!([commit("c3", "Fixes WEB-1", "x@example.com")]),
+    )
+    .await;
+    assert_eq!(crate::releases::delete(&world, &path_of("2")).await, 204);
+    world.settle().await;
+    assert_eq!(issue(&world, &id).await["status"], "unresolved");
     world.finish().await;
 }

@@ -131,6 +131,7 @@ async fn every_item_is_of_a_kind_in_the_chart_and_every_kind_occurs() {
         .await;
     crate::releases::released(&world).await;
     crate::deploy_notices::deployed(&world).await;
+    crate::resolution::resolved(&world).await;
     let renamed = json!({ "slug": "website" }).to_string();
     world.put("/api/0/projects/acme/web/", renamed).await;
     world.assign(1, world.ana()).await;

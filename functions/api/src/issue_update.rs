@@ -94,9 +94,11 @@ async fn put(
         view,
         project,
     } = &found;
+    let resolves = update.status.as_ref().map(|word| word.status) == Some(GroupStatus::Resolved);
     let assignment = match &update.assignee {
         Some(Some(word)) => Some(Some(eligible(context, seat, view, project, word).await?)),
         Some(None) => Some(None),
+        None if resolves => own(context, seat, view, project).await?.map(Some),
         None => None,
     };
 
@@ -392,6 +394,31 @@ async fn eligible(
         existing: Existing::Replace,
         leaves: None,
     })
+}
+
+/// The assignment of an issue that nobody has to whoever resolves it, if that is what they want.
+async fn own(
+    context: &Context,
+    seat: &Seat,
+    view: &GroupView,
+    project: &Project,
+) -> Result<Option<Assignment>, Fault> {
+    let admitted = |member: &&Member| project.admits(member);
+    let Some(member) = seat.member.as_ref().filter(admitted) else {
+        return Ok(None);
+    };
+    if view.state.assignee.is_some() {
+        return Ok(None);
+    }
+    let user = context.store.user(member.user).await?;
+    let user = user.filter(|user| user.active && user.self_assign_issue);
+    Ok(user.map(|user| Assignment {
+        actor: Actor::User(user.id),
+        email: Some(user.email),
+        acting_user: Some(user.id),
+        existing: Existing::Keep,
+        leaves: None,
+    }))
 }
 
 /// The present assignee, if it is a person of whom `stays` does not hold.

@@ -8,9 +8,8 @@ use axum::{
     response::Response,
 };
 use domain::{
-    Activity, ActivityKind, Actor, CodeChange, CodeOrigin, CommitRef, Fault, GroupId, InboxReason,
-    Origin, Project, PullRequestRef, Resolution, Scope, SubscriptionReason, Substatus, User,
-    UserId,
+    Activity, ActivityKind, Actor, CodeChange, CodeOrigin, CommitRef, Fault, GroupId, Origin,
+    Project, PullRequestRef, Resolution, Scope, SubscriptionReason, Substatus, User, UserId,
 };
 use runtime::{Answer, HttpFault, json};
 use serde_json::{Value, json};
@@ -217,9 +216,6 @@ fn issue(
         "userCount": 0,
         "firstSeen": stats.first_seen.to_string(),
         "lastSeen": stats.last_seen.to_string(),
-        "inbox": state.inbox.map(|reason| json!({ "reason": match reason {
-            InboxReason::New => 0,
-        } })),
         "numComments": 0,
         "annotations": [],
     })

@@ -5,12 +5,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Context, explain, identity, issues, organizations, projects, repositories, sync, tokens,
-    undelete,
+    Context, explain, identity, issues, organizations, projects, pull_requests, repositories, sync,
+    tokens, undelete,
 };
 
 /// Every command: its name, its fields (`?` marks those that may be left out) and what it does.
-pub const HELP: [(&str, &str, &str); 21] = [
+pub const HELP: [(&str, &str, &str); 22] = [
     ("help", "", "lists the commands"),
     (
         "create-organization",
@@ -88,6 +88,11 @@ pub const HELP: [(&str, &str, &str); 21] = [
         "makes a repository that clients may name commits of, or sets what is given of the one with the name",
     ),
     (
+        "save-pull-request",
+        "organization, repository (name), key, title?, message?, author_email?, merge_commit?",
+        "stores what is known of a pull request; the issues that it says it resolves know of it, and are resolved by a release with the commit that it was merged with",
+    ),
+    (
         "set-feature",
         "organization, feature, enabled",
         "switches a feature of an organization",
@@ -144,6 +149,7 @@ pub(crate) async fn run(context: &Context, payload: &str) -> Result<Value, Fault
         "create-issue" => issues::create(context, read(fields)?).await,
         "link-external-issue" => issues::link(context, read(fields)?).await,
         "create-repository" => repositories::create(context, read(fields)?).await,
+        "save-pull-request" => pull_requests::save(context, read(fields)?).await,
         "set-feature" => sync::set_feature(context, read(fields)?).await,
         "set-sync" => sync::set_sync(context, read(fields)?).await,
         "set-identity" => identity::set_identity(context, read(fields)?).await,

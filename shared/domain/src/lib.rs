@@ -79,7 +79,7 @@ pub use release::{
     CodeChange, Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, Deploy,
     EnvironmentName, Fetch, FetchAnswer, FetchCause, FetchEnd, FetchStart, FileChange, Generation,
     GivenAuthor, GivenCommit, InvalidQuery, InvalidVersion, ListedCommit, Listing, MOST_AUTHORS,
-    PullRequestRef, Readiness, Ref, Release, ReleaseQuery, ReleaseStatus, Repository,
+    PullRequest, PullRequestRef, Readiness, Ref, Release, ReleaseQuery, ReleaseStatus, Repository,
     RepositoryList, RepositoryName, RepositoryProvider, Semver, Version, end_fetch, write_author,
     write_commit,
 };

@@ -203,4 +203,85 @@ mod tests {
         mention.groups.push(group(4));
         assert_eq!(mention.next(&[group(4)]), None, "a group that is gone");
     }
+
+    fn state(status: GroupStatus, resolution: Option<Resolution>) -> GroupState {
+        GroupState {
+            group: group(5),
+            organization: crate::OrganizationId::new(1).unwrap(),
+            project: crate::ProjectId::new(2).unwrap(),
+            status,
+            substatus: status.substatus(),
+            assignee: None,
+            assigned_at: None,
+            unassigned_at: None,
+            resolved_at: None,
+            resolution,
+            inbox: None,
+            version: 0,
+            status_version: 3,
+            positions: Default::default(),
+            links: [(
+                crate::Link::try_from("9/31".to_owned()).unwrap(),
+                crate::LinkState::default(),
+            )]
+            .into(),
+        }
+    }
+
+    fn release(id: u64, created: i64) -> Release {
+        Release::new(
+            crate::ReleaseId::new(id).unwrap(),
+            crate::OrganizationId::new(1).unwrap(),
+            format!("v{id}").parse().unwrap(),
+            crate::Timestamp::from_millis(created),
+        )
+    }
+
+    fn commit() -> (CodeChange, Origin) {
+        let change = CodeChange::Commit(crate::CommitRef {
+            repository: crate::RepositoryId::new(7).unwrap(),
+            sha: "abc".into(),
+        });
+        let origin = Origin::Code(crate::CodeOrigin {
+            change: change.clone(),
+            release: None,
+            cause: crate::MessageId::new(crate::Timestamp::from_millis(0), 0),
+        });
+        (change, origin)
+    }
+
+    #[test]
+    fn a_commit_resolves_when_it_is_stored_only_where_that_is_wanted() {
+        let (change, origin) = commit();
+        let open = state(GroupStatus::Unresolved, None);
+        let refer = |on| refer(&open, &change, on, &[], &origin).write.unwrap();
+        let known = refer(ResolveCommitsOn::Released);
+        assert_eq!((known.status, known.messages.len()), (None, 0));
+        let resolved = refer(ResolveCommitsOn::Stored);
+        assert_eq!(resolved.status.unwrap().status, GroupStatus::Resolved);
+        assert_eq!(resolved.messages.len(), 1, "its tracker is told");
+        let done = state(GroupStatus::Resolved, None);
+        let unrefer = |on| unrefer(&done, &change, on, &origin).write.unwrap();
+        assert_eq!(unrefer(ResolveCommitsOn::Released).status, None);
+        let opened = unrefer(ResolveCommitsOn::Stored).status.unwrap();
+        assert_eq!(opened.status, GroupStatus::Unresolved);
+    }
+
+    #[test]
+    fn only_a_release_that_became_known_later_is_the_next_one() {
+        let waiting = Resolution::in_next_release(&release(1, 100), None);
+        let waiting = state(GroupStatus::Resolved, Some(waiting));
+        for (id, created, is_next) in [
+            (2, 101, true),
+            (2, 100, false),
+            (2, 99, false),
+            (1, 101, false),
+        ] {
+            let settled = settle_resolution(&waiting, &release(id, created));
+            assert_eq!(settled.is_some(), is_next, "{id} {created}");
+        }
+        let settled = Resolution::in_release(&release(1, 100), None);
+        let settled = state(GroupStatus::Resolved, Some(settled));
+        assert_eq!(settle_resolution(&settled, &release(2, 101)), None);
+    }
 }

@@ -229,6 +229,8 @@ mod tests {
                 Message::SyncIssue(_)
                 | Message::PushAssignee(_)
                 | Message::PushStatus(_)
+                | Message::FetchCommits(_)
+                | Message::RecordDeploys(_)
                 | Message::LinkGroups(_)
                 | Message::ResolveGroups(_)
                 | Message::ClearExpiredResolutions(_)

@@ -20,7 +20,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::StoreError,
     keys::{self, Key},
+    mentions::NamedGroups,
     releases::{AddressOwner, Found},
+    repositories::repositories_among,
     table::{
         ATTEMPTS, BATCHES_AT_ONCE, Item, Page, Store, attributes, read, step_aside, text, value,
         write,
@@ -338,9 +340,13 @@ impl Store {
         now: Timestamp,
     ) -> Result<Prepared, StoreError> {
         let names: Vec<_> = list.named.iter().cloned().collect();
-        let known = self
-            .repositories_named(release.organization, &names)
-            .await?;
+        // What messages refer to is read with what is read anyway.
+        let mut groups = NamedGroups::new(release.organization, list.references());
+        let name = |name| keys::repository_name(release.organization, name);
+        let wanted = names.iter().map(name).chain(groups.slugs()).collect();
+        let found = self.get_all(wanted).await?;
+        let known = repositories_among(&found, release.organization, &names)?;
+        groups.read_projects(&found)?;
         let wanted: Vec<_> = list.repositories().into_iter().cloned().collect();
         let repositories = self
             .make_repositories(release.organization, &wanted, known, now)
@@ -366,6 +372,7 @@ impl Store {
             .map(|(reference, _)| keys::commit(reference))
             .collect();
         wanted.extend(authors.keys().map(|email| author_key(email)));
+        wanted.extend(groups.short_ids());
         let found = self.get_all(wanted.into_iter().collect()).await?;
         let mut stored: HashMap<CommitRef, Commit> = HashMap::new();
         for (reference, _) in &given {
@@ -374,12 +381,7 @@ impl Store {
                 stored.insert(reference.clone(), read(&key, item.clone())?);
             }
         }
-        let new = given
-            .iter()
-            .flat_map(|(reference, given)| given.new_references(stored.get(reference)));
-        let groups = self
-            .groups_named(release.organization, &new.collect())
-            .await?;
+        let groups = groups.groups(&found)?;
 
         let named = list.named.iter();
         let named = named.filter_map(|name| repositories.get(&name.folded()));
@@ -686,7 +688,7 @@ impl Lists {
 }
 
 /// Sets the given fields of a commit, and makes it if it is not there. Made again it sets the same.
-fn commit_change(
+pub(crate) fn commit_change(
     commit: &CommitRef,
     fields: &CommitFields,
     now: Timestamp,

@@ -29,6 +29,7 @@ mod outbox;
 #[cfg(feature = "redis")]
 mod owner_caches;
 mod projects;
+mod pull_requests;
 mod releases;
 mod repositories;
 mod secrets;

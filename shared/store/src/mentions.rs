@@ -19,7 +19,9 @@ use crate::{
     projects::ProjectRef,
     releases::Found,
     sync_trail::Cause,
-    table::{ATTEMPTS, Page, Query, Sort, Store, attributes, key_of, read, step_aside, value},
+    table::{
+        ATTEMPTS, Item, Page, Query, Sort, Store, attributes, key_of, read, step_aside, value,
+    },
     transaction::{Change, Commit},
 };
 
@@ -40,37 +42,84 @@ pub enum Step {
     Gone,
 }
 
-impl Store {
-    /// The groups with these short ids, without those that do not exist.
-    pub(crate) async fn groups_named(
-        &self,
-        organization: OrganizationId,
-        ids: &BTreeSet<ShortId>,
-    ) -> Result<HashMap<ShortId, GroupId>, StoreError> {
-        let slugs: BTreeSet<Slug> = ids.iter().map(ShortId::project).collect();
-        let now = |slug: &Slug| keys::project_slug(organization, slug);
-        let before = |slug: &Slug| keys::former_project_slug(organization, slug);
-        let wanted = slugs.iter().flat_map(|slug| [now(slug), before(slug)]);
-        let found = self.get_all(wanted.collect()).await?;
-        let mut projects: HashMap<Slug, ProjectId> = HashMap::new();
-        for slug in slugs {
-            let keys = [now(&slug), before(&slug)];
-            if let Some(key) = keys.into_iter().find(|key| found.contains_key(key)) {
-                let project: ProjectRef = read(&key, found[&key].clone())?;
-                projects.insert(slug, project.project);
+/// Groups by their short ids, in two reads that may be parts of others: the projects, then the groups.
+pub(crate) struct NamedGroups {
+    organization: OrganizationId,
+    ids: BTreeSet<ShortId>,
+    projects: HashMap<Slug, ProjectId>,
+}
+
+impl NamedGroups {
+    pub(crate) fn new(organization: OrganizationId, ids: BTreeSet<ShortId>) -> Self {
+        Self {
+            organization,
+            ids,
+            projects: HashMap::new(),
+        }
+    }
+
+    /// What has to be read for the projects.
+    pub(crate) fn slugs(&self) -> impl Iterator<Item = Key> {
+        let slugs: BTreeSet<_> = self.ids.iter().map(ShortId::project).collect();
+        slugs.into_iter().flat_map(|slug| self.places(&slug))
+    }
+
+    /// A project is found by its slug, or by one that it had.
+    fn places(&self, slug: &Slug) -> [Key; 2] {
+        [
+            keys::project_slug(self.organization, slug),
+            keys::former_project_slug(self.organization, slug),
+        ]
+    }
+
+    pub(crate) fn read_projects(&mut self, found: &HashMap<Key, Item>) -> Result<(), StoreError> {
+        for slug in self.ids.iter().map(ShortId::project) {
+            let mut places = self.places(&slug).into_iter();
+            if let Some(key) = places.find(|key| found.contains_key(key)) {
+                let ProjectRef { project } = read(&key, found[&key].clone())?;
+                self.projects.insert(slug, project);
             }
         }
-        let key = |id: &ShortId| Some(keys::short_id(*projects.get(&id.project())?, id));
-        let found = self.get_all(ids.iter().filter_map(key).collect()).await?;
+        Ok(())
+    }
+
+    /// What has to be read for the groups, once the projects are known.
+    pub(crate) fn short_ids(&self) -> impl Iterator<Item = Key> {
+        self.ids.iter().filter_map(|id| self.short_id(id))
+    }
+
+    fn short_id(&self, id: &ShortId) -> Option<Key> {
+        Some(keys::short_id(*self.projects.get(&id.project())?, id))
+    }
+
+    pub(crate) fn groups(
+        &self,
+        found: &HashMap<Key, Item>,
+    ) -> Result<HashMap<ShortId, GroupId>, StoreError> {
         let mut groups = HashMap::new();
-        for id in ids {
-            let Some(key) = key(id) else { continue };
+        for id in &self.ids {
+            let Some(key) = self.short_id(id) else {
+                continue;
+            };
             if let Some(item) = found.get(&key) {
                 let GroupRef { group } = read(&key, item.clone())?;
                 groups.insert(id.clone(), group);
             }
         }
         Ok(groups)
+    }
+}
+
+impl Store {
+    /// The groups with these short ids, without those that do not exist.
+    pub(crate) async fn groups_named(
+        &self,
+        organization: OrganizationId,
+        ids: BTreeSet<ShortId>,
+    ) -> Result<HashMap<ShortId, GroupId>, StoreError> {
+        let mut named = NamedGroups::new(organization, ids);
+        named.read_projects(&self.get_all(named.slugs().collect()).await?)?;
+        named.groups(&self.get_all(named.short_ids().collect()).await?)
     }
 
     /// What a commit or a pull request says of groups; `None`: nothing is known of it.

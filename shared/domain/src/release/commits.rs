@@ -216,6 +216,14 @@ impl CommitList {
         }
     }
 
+    /// The issues that the messages in it refer to.
+    pub fn references(&self) -> BTreeSet<ShortId> {
+        let commits = self.commits.iter();
+        commits
+            .flat_map(|commit| commit.new_references(None))
+            .collect()
+    }
+
     /// Whether the release can note all repositories that it would have commits of.
     pub fn fits(&self, release: &Release) -> bool {
         release.lists.len() + self.named.len() <= MOST_LISTS

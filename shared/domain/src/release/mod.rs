@@ -4,6 +4,7 @@ mod code_change;
 mod commits;
 mod deploy;
 mod fetch;
+mod pull_request;
 mod query;
 mod repository;
 mod version;
@@ -28,6 +29,7 @@ pub use commits::{
 };
 pub use deploy::{Deploy, EnvironmentName, Readiness};
 pub use fetch::{Fetch, FetchAnswer, FetchCause, FetchEnd, FetchStart, end_fetch};
+pub use pull_request::PullRequest;
 pub use query::{InvalidQuery, ReleaseQuery};
 pub use repository::{Repository, RepositoryName, RepositoryProvider};
 pub use version::{InvalidVersion, Semver, Version};
