@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
+    path::Path,
     sync::Arc,
     thread,
 };
@@ -13,6 +14,7 @@ use local::{
     client::{Answer, request},
     dynamodb::Faults,
     seed::{Ready, operator, seed},
+    ses::Mail,
     sqs::Received,
 };
 use rand::seq::SliceRandom;
@@ -54,6 +56,10 @@ impl World {
     /// Every message twice, stale reads, and transactions that conflict. The same test meets the same
     /// faults each time, as far as its ids are the same.
     pub async fn start() -> Self {
+        Self::with(Self::faulty(), 2, true).await
+    }
+
+    fn faulty() -> Options {
         let mut hasher = DefaultHasher::new();
         thread::current().name().hash(&mut hasher);
         let seed = hasher.finish();
@@ -62,11 +68,29 @@ impl World {
             conflicts: CONFLICTS,
             seed,
         };
-        let options = Options {
+        Options {
             faults,
             ..Options::default()
+        }
+    }
+
+    /// The same, where the simulated hosts show the commits of this git repository.
+    pub async fn over(repository: &Path) -> Self {
+        let options = Options {
+            repository: Some(repository.to_owned()),
+            ..Self::faulty()
         };
         Self::with(options, 2, true).await
+    }
+
+    /// Nothing goes wrong, every message comes once, and the simulated hosts show the commits of this git
+    /// repository.
+    pub async fn quiet_over(repository: &Path) -> Self {
+        let options = Options {
+            repository: Some(repository.to_owned()),
+            ..Options::default()
+        };
+        Self::with(options, 1, false).await
     }
 
     /// Nothing goes wrong and every message comes once: for tests that count.
@@ -479,6 +503,27 @@ impl World {
         );
     }
 
+    /// The same, but for what was put off: the stack's clock stands still.
+    pub async fn settle_now(&mut self) {
+        let queues: Vec<_> = self.stack.consumed_queues().map(str::to_owned).collect();
+        for _ in 0..MOST_ROUNDS {
+            let mut moved = self.stack.step_stream(self.times).await.expect("a stream");
+            for queue in &queues {
+                moved += self.step(queue).await;
+            }
+            let sqs = self.stack.sqs();
+            match queues.iter().filter_map(|q| sqs.next_visible_in(q)).min() {
+                Some(wait) => sqs.advance(wait),
+                None if moved == 0 => {
+                    self.stack.dynamodb().catch_up();
+                    return;
+                }
+                None => {}
+            }
+        }
+        panic!("the world does not come to rest");
+    }
+
     /// When the next message of the outbox is due, in milliseconds.
     fn next_due(&self) -> Option<i64> {
         let items = self.items();
@@ -496,6 +541,11 @@ impl World {
     /// Every item of the table.
     pub fn items(&self) -> Vec<Value> {
         self.stack.dynamodb().items().expect("a table")
+    }
+
+    /// The mails that were sent so far, the oldest first.
+    pub fn mails(&self) -> Vec<Mail> {
+        self.stack.ses().mails()
     }
 
     /// Declares that a dead-letter queue holds this many messages at the end.

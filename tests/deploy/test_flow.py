@@ -199,3 +199,38 @@ def test_a_deleted_project_is_hidden_at_once_and_goes_with_its_keys(
         it["PK"]["S"].split("#")[0] for it in left if project in json.dumps(it)
     }
     assert kinds == {"ORG", "TOMBSTONE"}, kinds
+
+
+def test_a_ref_sends_for_commits_and_what_nobody_can_be_asked_for_is_not_waited_for(
+    acme: Acme, bundle: Bundle
+) -> None:
+    bundle.operator(
+        "create-repository",
+        organization=acme.slug,
+        name="acme/web",
+        provider="git",
+        url="https://git.example/acme/web",
+    )
+    token = bundle.operator(
+        "create-token", organization=acme.slug, name="ci", scopes=["org:ci"]
+    )["token"]["text"]
+    bundle.secrets.add(token)
+    url = f"{bundle.outputs['ApiUrl']}/api/0/organizations/{acme.slug}/releases/"
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    body = {
+        "version": "fetched@1.0",
+        "projects": ["web"],
+        "refs": [{"repository": "acme/web", "commit": "abc"}],
+    }
+    answer = bundle.request("POST", url, headers, json.dumps(body))
+    assert answer.status == 201, answer
+
+    def fetches() -> Any:
+        rows = bundle.dynamodb.scan(
+            TableName=bundle.outputs["TableName"], ConsistentRead=True
+        )["Items"]
+        own = [it for it in rows if it["PK"]["S"].endswith("#fetched@1.0")]
+        return [it["fetches"]["M"] for it in own]
+
+    eventually(lambda: fetches() == [{}], "the function has ended the fetch")
+    bundle.settle()

@@ -15,6 +15,7 @@ use tokio::process::Command;
 
 use crate::{
     api::token,
+    git::Repository,
     releases::{path_of, shas},
 };
 
@@ -53,76 +54,6 @@ async fn install() -> PathBuf {
         std::fs::remove_dir_all(&own).expect("the target directory");
     }
     ready
-}
-
-/// A directory that goes with the test.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../target")
-            .join(format!("repository-{}-{name}", process::id()));
-        std::fs::create_dir_all(&path).expect("the target directory");
-        Self(path)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A git repository with three commits, the newest first.
-struct Repository {
-    directory: Directory,
-    shas: Vec<String>,
-}
-
-impl Repository {
-    async fn new(name: &str) -> Self {
-        let mut repository = Self {
-            directory: Directory::new(name),
-            shas: Vec::new(),
-        };
-        repository.git(&["init", "--quiet"], 0).await;
-        let url = "https://github.com/acme/web.git";
-        repository.git(&["remote", "add", "origin", url], 0).await;
-        for n in 1..=3 {
-            let file = repository.directory.0.join(format!("{n}.txt"));
-            std::fs::write(file, "text").expect("the repository");
-            repository.git(&["add", "."], n).await;
-            let message = format!("commit {n}");
-            repository
-                .git(&["commit", "--quiet", "--message", &message], n)
-                .await;
-            let sha = repository.git(&["rev-parse", "HEAD"], n).await;
-            repository.shas.insert(0, sha);
-        }
-        repository
-    }
-
-    async fn git(&self, arguments: &[&str], minute: usize) -> String {
-        let date = format!("2026-01-01T00:0{minute}:00+02:00");
-        let output = Command::new("git")
-            .args(arguments)
-            .current_dir(&self.directory.0)
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .envs([("GIT_AUTHOR_NAME", "Ann"), ("GIT_COMMITTER_NAME", "Ann")])
-            .env("GIT_AUTHOR_EMAIL", "ann@example.com")
-            .env("GIT_COMMITTER_EMAIL", "ann@example.com")
-            .envs([("GIT_AUTHOR_DATE", &date), ("GIT_COMMITTER_DATE", &date)])
-            .output()
-            .await
-            .expect("git");
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout)
-            .expect("UTF-8")
-            .trim()
-            .to_owned()
-    }
 }
 
 /// sentry-cli in a repository, as a step of CI calls it.
@@ -182,11 +113,12 @@ struct Setting {
 impl Setting {
     async fn new(name: &str) -> Self {
         let programs = install().await;
-        let world = World::start().await;
+        let repository = Repository::new(name).await;
+        let world = World::over(repository.path()).await;
         Self {
             token: world.ready.auth_token.clone().expect("a token"),
             world,
-            repository: Repository::new(name).await,
+            repository,
             programs,
         }
     }
@@ -197,7 +129,7 @@ impl Setting {
             program: self.programs.join(program),
             base_url: &self.world.ready.base_url,
             token: &self.token,
-            directory: &self.repository.directory.0,
+            directory: self.repository.path(),
         }
     }
 }
@@ -409,5 +341,22 @@ async fn clients_that_write_one_release_at_once_all_succeed() {
         setting.repository.shas
     );
     assert!(!setting.world.log_text().contains("answered 503"));
+    setting.world.finish().await;
+}
+
+#[tokio::test]
+async fn what_both_versions_of_sentry_cli_name_alone_is_fetched_from_the_repositorys_host() {
+    let mut setting = Setting::new("fetches").await;
+    let all = setting.repository.shas.clone();
+    let cli = setting.cli(VERSIONS[0]);
+    cli.run("releases set-commits web@1 --auto").await;
+    setting.world.settle_now().await;
+    assert_eq!(shas(&setting.world, "web@1").await, all);
+    let cli = setting.cli(VERSIONS[1]);
+    let range = format!("acme/web@{}..{}", all[2], all[0]);
+    cli.run(&format!("releases set-commits web@2 --commit {range}"))
+        .await;
+    setting.world.settle_now().await;
+    assert_eq!(shas(&setting.world, "web@2").await, all[..2]);
     setting.world.finish().await;
 }

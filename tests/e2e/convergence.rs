@@ -21,7 +21,7 @@ fn number(name: &str, default: u64) -> u64 {
 fn value(request: &Request) -> String {
     let value = match request.provider {
         Some(Provider::Vsts) => &request.body[0]["value"],
-        Some(Provider::JiraServer) | None => &request.body["name"],
+        Some(Provider::JiraServer | Provider::Github) | None => &request.body["name"],
     };
     let name = value.as_str().unwrap_or("nobody").to_lowercase();
     name.split('@').next().unwrap_or_default().to_owned()

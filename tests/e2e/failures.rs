@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tests::World;
 
 /// Puts a text on a queue the way a producer would, past the front door.
-async fn send(world: &World, queue: &str, body: &str) {
+pub(crate) async fn send(world: &World, queue: &str, body: &str) {
     let url = world.stack.sqs().endpoint();
     let request = json!({ "QueueUrl": world.stack.sqs().queue_url(queue), "MessageBody": body });
     let headers = [

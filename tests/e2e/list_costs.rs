@@ -3,7 +3,9 @@
 use std::{cell::Cell, collections::BTreeSet, time::Duration};
 
 use aws_smithy_types::timeout::TimeoutConfig;
-use domain::{CommitList, FileChange, GivenAuthor, GivenCommit, RepositoryName, Timestamp};
+use domain::{
+    CommitList, FileChange, GivenAuthor, GivenCommit, RepositoryName, Timestamp, TraceId,
+};
 use local::dynamodb::{Used, round_trips, write_units};
 use runtime::{Clock, Env};
 use serde_json::{Value, json};
@@ -136,13 +138,16 @@ async fn a_list_of_ten_thousand_commits_costs_what_the_page_says() {
     let list = CommitList::new(list.collect());
     world.stack.dynamodb().measure();
     let set = store
-        .set_commits(&release, &list, world.stack.clock().now())
+        .set_commits(
+            &release,
+            &list,
+            &TraceId::new("test"),
+            world.stack.clock().now(),
+        )
         .await;
     let used = world.stack.dynamodb().measure();
-    assert_eq!(
-        set.expect("a table").expect("the release").commit_count(),
-        10_000
-    );
+    let release = set.expect("a table").expect("the release");
+    assert_eq!(release.commit_count(), 10_000);
     let found = (write_units(&used), used.len(), round_trips(&used));
     assert_costs("10,000", &used, found, &Bound(530, 40, 10_900.0));
     world.finish().await;

@@ -11,6 +11,7 @@ fn told(world: &World) -> Vec<String> {
         let (provider, who) = match request.provider? {
             Provider::Vsts => ("vsts", &request.body[0]["value"]),
             Provider::JiraServer => ("jira", &request.body["name"]),
+            Provider::Github => return None,
         };
         let who = who.as_str().unwrap_or("nobody");
         let lost = if request.status.is_none() { "?" } else { "" };

@@ -71,6 +71,7 @@ async fn every_flow(world: &mut World) {
     }
     world.activity().await;
     crate::releases::released(world).await;
+    mails(world).await;
     delete_a_project(world).await;
     world
         .operator(
@@ -97,6 +98,16 @@ async fn delete_an_organization(world: &mut World) {
     }
     let answer = world.delete("/api/0/organizations/old/", "").await;
     assert_eq!(answer.status.as_u16(), 202, "{}", answer.text());
+    world.settle().await;
+}
+
+/// Mails to people and to owners, one of them later.
+async fn mails(world: &mut World) {
+    let throttled = local::ses::Mode::Throttled;
+    world.stack.ses().set_mode(throttled, Some(1));
+    crate::mail::to_owners(world, "1").await;
+    world.settle().await;
+    crate::deploy_notices::deployed(world).await;
     world.settle().await;
 }
 

@@ -136,6 +136,8 @@ async fn every_item_is_of_a_kind_in_the_chart_and_every_kind_occurs() {
             "title": "First", "release": "web@1.0" }),
         )
         .await;
+    crate::deploy_notices::deployed(&world).await;
+    crate::resolution::resolved(&world).await;
     let renamed = json!({ "slug": "website" }).to_string();
     world.put("/api/0/projects/acme/web/", renamed).await;
     world.assign(1, world.ana()).await;

@@ -59,7 +59,7 @@ async fn the_pages_show_what_was_sent_and_take_orders() {
     assert_eq!(page(Method::DELETE, &requests, "").await.status, 204);
     assert_eq!(page(Method::GET, &requests, "").await.json(), json!([]));
     assert_eq!(page(Method::PUT, &mode, "{}").await.status, 400);
-    let other = mode.replace("vsts", "github");
+    let other = mode.replace("vsts", "gitlab");
     assert_eq!(page(Method::PUT, &other, limited).await.status, 404);
     trackers.set_mode(Provider::Vsts, Mode::Ok);
     world.finish().await;

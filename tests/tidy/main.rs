@@ -101,6 +101,7 @@ fn each_service_is_called_from_where_it_belongs_and_nowhere_else() {
         users("aws-sdk-elasticache"),
         BTreeSet::from(["outbox-relay"])
     );
+    assert_eq!(users("aws-sdk-ses"), BTreeSet::from(["send-email"]));
 }
 
 fn sources(of: &Path, found: &mut Vec<PathBuf>) {
@@ -133,7 +134,7 @@ fn every_metric_of_ours_that_an_alarm_watches_is_one_that_is_written() {
     }
     assert_eq!(
         watched,
-        BTreeSet::from(["CacheUnreachable", "OutboxAge", "SyncGivenUp"])
+        BTreeSet::from(["CacheUnreachable", "OutboxAge", "SyncGivenUp", "email.sent"])
     );
 }
 

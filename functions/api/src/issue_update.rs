@@ -11,7 +11,8 @@ use axum::{
 };
 use domain::{
     Actor, ApiOrigin, Assignment, Decision, Existing, Facet, Fault, GroupState, GroupStatus,
-    Member, MessageId, Origin, Project, StatusWish, Substatus, TraceId, UserId,
+    Member, MessageId, Origin, Project, Release, ReleaseStatus, Resolution, StatusWish, Substatus,
+    TraceId, UserId, Version,
 };
 use runtime::{Answer, record_outcome, trace_of};
 use serde_json::{Map, Value};
@@ -33,10 +34,23 @@ struct Update {
     subscribed: Option<bool>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct StatusWord {
     status: GroupStatus,
     substatus: Option<Substatus>,
+    /// In which release it is resolved; `None`: nobody said.
+    release: Option<ReleaseWord>,
+}
+
+/// The ways to name a release that an issue is resolved in.
+#[derive(Debug, Clone)]
+enum ReleaseWord {
+    /// The one that follows the newest.
+    Next,
+    /// The newest.
+    Latest,
+    /// The one with this version.
+    Version(Version),
 }
 
 /// The ways to name an assignee.
@@ -117,17 +131,29 @@ async fn carry_out(
     update: &Update,
     trace: &TraceId,
 ) -> Result<(), Fault> {
+    let resolves = update.status.as_ref().map(|word| word.status) == Some(GroupStatus::Resolved);
     let assignment = match &update.assignee {
         Some(Some(word)) => Some(Some(eligible(context, seat, view, project, word).await?)),
         Some(None) => Some(None),
+        None if resolves => own(context, seat, view, project).await?.map(Some),
+        None => None,
+    };
+
+    let resolution = match update
+        .status
+        .as_ref()
+        .and_then(|word| word.release.as_ref())
+    {
+        Some(word) => Some(resolution(context, seat, project, word).await?),
         None => None,
     };
 
     let change = Change::new(context, seat, trace.clone());
-    if let Some(word) = update.status {
+    if let Some(word) = &update.status {
         let wish = StatusWish {
             status: word.status,
             substatus: word.substatus,
+            resolution,
             acting_user: seat.user(),
         };
         let decide = |state: &GroupState| domain::set_status(state, &wish, &change.origin);
@@ -220,16 +246,16 @@ fn status(fields: &Map<String, Value>) -> Result<Option<StatusWord>, Fault> {
             Some(word.parse::<Substatus>().map_err(invalid)?)
         }
     };
+    let mut release = None;
     let status = match text("status")? {
         Some("resolved") => {
-            // What a resolution in a release or commit would refer to is not kept.
-            let details = fields.get("statusDetails").and_then(Value::as_object);
-            if let Some(name) = details.and_then(|details| details.keys().next()) {
-                return Err(no_release(name));
-            }
+            release = release_word(fields)?;
             GroupStatus::Resolved
         }
-        Some("resolvedInNextRelease") => return Err(no_release("inNextRelease")),
+        Some("resolvedInNextRelease") => {
+            release = Some(ReleaseWord::Next);
+            GroupStatus::Resolved
+        }
         Some("unresolved") => GroupStatus::Unresolved,
         Some("ignored" | "muted") => GroupStatus::Ignored,
         Some(other) => {
@@ -251,17 +277,77 @@ fn status(fields: &Map<String, Value>) -> Result<Option<StatusWord>, Fault> {
             );
             Err(Fault::field("substatus", text))
         }
-        Some(_) => Ok(Some(StatusWord { status, substatus })),
+        Some(_) => Ok(Some(StatusWord {
+            status,
+            substatus,
+            release,
+        })),
         None => Ok(Some(StatusWord {
             status,
             substatus: status.substatus(),
+            release,
         })),
     }
 }
 
-fn no_release(detail: &str) -> Fault {
-    let text = format!("{detail}: there is no release data to resolve by.");
+/// The release that `statusDetails` names, if it names one. What cannot be done is refused, and not left out.
+fn release_word(fields: &Map<String, Value>) -> Result<Option<ReleaseWord>, Fault> {
+    let details = fields.get("statusDetails").and_then(Value::as_object);
+    let Some((name, value)) = details.and_then(|details| details.iter().next()) else {
+        return Ok(None);
+    };
+    let word = match (name.as_str(), value) {
+        ("inNextRelease", Value::Bool(true)) => ReleaseWord::Next,
+        ("inNextRelease", Value::Bool(false) | Value::Null) | ("inRelease", Value::Null) => {
+            return Ok(None);
+        }
+        ("inRelease", Value::String(text)) if text == "latest" => ReleaseWord::Latest,
+        ("inRelease", Value::String(text)) => {
+            let version = text.parse().map_err(|_| unknown_release())?;
+            ReleaseWord::Version(version)
+        }
+        ("inCommit", _) => {
+            let text = "inCommit: name the issue in the commit's message, like Fixes WEB-1.";
+            return Err(Fault::field("statusDetails", text));
+        }
+        (other, _) => {
+            let text = format!("{other}: nothing can be resolved by this.");
+            return Err(Fault::field("statusDetails", text));
+        }
+    };
+    Ok(Some(word))
+}
+
+fn unknown_release() -> Fault {
+    let text = "inRelease: the project has no release with this version.";
     Fault::field("statusDetails", text)
+}
+
+/// The release by which the issue is to be resolved.
+async fn resolution(
+    context: &Context,
+    seat: &Seat,
+    project: &Project,
+    word: &ReleaseWord,
+) -> Result<Resolution, Fault> {
+    let (store, actor) = (&context.store, seat.user());
+    let newest = async |name: &str| {
+        let open = |release: &Release| release.status == ReleaseStatus::Open;
+        let newest = store.newest_release(project, open).await?;
+        newest.ok_or_else(|| {
+            let text = format!("{name}: there is no release data to resolve by.");
+            Fault::field("statusDetails", text)
+        })
+    };
+    Ok(match word {
+        ReleaseWord::Next => Resolution::in_next_release(&newest("inNextRelease").await?, actor),
+        ReleaseWord::Latest => Resolution::in_release(&newest("inRelease").await?, actor),
+        ReleaseWord::Version(version) => {
+            let release = store.release(project.organization, version).await?;
+            let release = release.filter(|release| release.projects.contains(&project.id));
+            Resolution::in_release(&release.ok_or_else(unknown_release)?, actor)
+        }
+    })
 }
 
 /// `user:71`, `71`, `team:5`, an address; nobody for null and the empty text.
@@ -334,6 +420,31 @@ async fn eligible(
         existing: Existing::Replace,
         leaves: None,
     })
+}
+
+/// The assignment of an issue that nobody has to whoever resolves it, if that is what they want.
+async fn own(
+    context: &Context,
+    seat: &Seat,
+    view: &GroupView,
+    project: &Project,
+) -> Result<Option<Assignment>, Fault> {
+    let admitted = |member: &&Member| project.admits(member);
+    let Some(member) = seat.member.as_ref().filter(admitted) else {
+        return Ok(None);
+    };
+    if view.state.assignee.is_some() {
+        return Ok(None);
+    }
+    let user = context.store.user(member.user).await?;
+    let user = user.filter(|user| user.active && user.self_assign_issue);
+    Ok(user.map(|user| Assignment {
+        actor: Actor::User(user.id),
+        email: Some(user.email),
+        acting_user: Some(user.id),
+        existing: Existing::Keep,
+        leaves: None,
+    }))
 }
 
 /// The present assignee, if it is a person of whom `stays` does not hold.

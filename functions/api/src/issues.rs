@@ -8,8 +8,8 @@ use axum::{
     response::Response,
 };
 use domain::{
-    Activity, ActivityKind, Actor, Fault, GroupId, Origin, Project, Scope, SubscriptionReason,
-    Substatus, User, UserId,
+    Activity, ActivityKind, Actor, CodeChange, CodeOrigin, CommitRef, Fault, GroupId, Origin,
+    Project, PullRequestRef, Resolution, Scope, SubscriptionReason, Substatus, User, UserId,
 };
 use runtime::{Answer, HttpFault, json};
 use serde_json::{Value, json};
@@ -214,7 +214,7 @@ fn issue(
         "metadata": { "title": group.title },
         "status": state.status.as_str(),
         "substatus": state.substatus.map(Substatus::as_str),
-        "statusDetails": {},
+        "statusDetails": status_details(state.resolution.as_ref()),
         "isPublic": false,
         "project": {
             "id": project.id,
@@ -230,6 +230,20 @@ fn issue(
         "numComments": 0,
         "annotations": [],
     })
+}
+
+/// By what an issue is resolved, as far as that is known.
+fn status_details(resolution: Option<&Resolution>) -> Value {
+    match resolution {
+        None => json!({}),
+        Some(Resolution::Release { version, .. }) => json!({ "inRelease": version }),
+        Some(Resolution::NextRelease { .. }) => json!({ "inNextRelease": true }),
+        Some(Resolution::Commit { commit, .. }) => json!({ "inCommit": in_repository(commit) }),
+    }
+}
+
+fn in_repository(commit: &CommitRef) -> Value {
+    json!({ "id": commit.sha, "repository": commit.repository })
 }
 
 async fn list_activities(
@@ -262,6 +276,18 @@ fn activity(activity: &Activity, people: &BTreeMap<UserId, User>) -> Value {
         ActivityKind::SetIgnored { substatus } => {
             json!({ "substatus": substatus.map(Substatus::as_str) })
         }
+        ActivityKind::ReferencedInCommit { commit }
+        | ActivityKind::SetResolvedInCommit { commit } => {
+            json!({ "commit": in_repository(commit) })
+        }
+        ActivityKind::SetResolvedInPullRequest { pull_request } => {
+            let PullRequestRef { repository, key } = pull_request;
+            json!({ "pullRequest": { "id": key, "repository": repository } })
+        }
+        ActivityKind::SetResolvedInRelease { version } => match version {
+            Some(version) => json!({ "version": version }),
+            None => json!({ "version": "", "inNextRelease": true }),
+        },
         ActivityKind::Unassigned | ActivityKind::SetResolved | ActivityKind::SetUnresolved => {
             json!({})
         }
@@ -276,6 +302,7 @@ fn activity(activity: &Activity, people: &BTreeMap<UserId, User>) -> Value {
             });
         }
         Origin::Api(origin) => data["cause"] = json!({ "request": origin.request }),
+        Origin::Code(origin) => data["cause"] = code_cause(origin),
     }
     json!({
         "id": activity.id,
@@ -284,6 +311,17 @@ fn activity(activity: &Activity, people: &BTreeMap<UserId, User>) -> Value {
         "data": data,
         "dateCreated": activity.at.to_string(),
     })
+}
+
+/// The commit or pull request that brought something about, and the release if it was a part of that.
+pub(crate) fn code_cause(origin: &CodeOrigin) -> Value {
+    let (name, id) = match &origin.change {
+        CodeChange::Commit(commit) => ("commit", &commit.sha),
+        CodeChange::PullRequest(pull_request) => ("pullRequest", &pull_request.key),
+    };
+    let mut cause = json!({ "release": origin.release });
+    cause[name] = id.as_str().into();
+    cause
 }
 
 /// A person as other objects name them.

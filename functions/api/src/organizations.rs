@@ -192,6 +192,8 @@ async fn details(
         "orgRoleList": Role::ALL.map(role),
         "pendingAccessRequests": 0,
         "requiresSso": false,
+        // Picket's own.
+        "resolveCommitsOn": found.resolve_commits_on.as_str(),
         "role": seat.member.as_ref().map(|member| member.role.as_str()),
         "teamRoleList": [],
     });

@@ -11,7 +11,12 @@ use domain::{GroupId, Origin, Outcome, Provider, Reason, Rule, SyncRecord};
 use runtime::{Answer, json};
 use serde_json::{Value, json};
 
-use crate::{Context, auth::ISSUE_READ, cursor::Paging, issues::find};
+use crate::{
+    Context,
+    auth::ISSUE_READ,
+    cursor::Paging,
+    issues::{code_cause, find},
+};
 
 /// `GET /issues/{issue}/sync/`
 pub(crate) async fn list(
@@ -60,6 +65,7 @@ fn row(record: &SyncRecord) -> Value {
             "revision": origin.revision.map(|revision| revision.to_string()),
         }),
         Origin::Api(origin) => json!({ "request": origin.request, "user": origin.user }),
+        Origin::Code(origin) => code_cause(origin),
     };
     json!({
         "id": record.origin.cause(),
@@ -76,6 +82,6 @@ fn row(record: &SyncRecord) -> Value {
         "rule": record.rule.map(Rule::as_str),
         "detail": record.detail,
         "cause": cause,
-        "change": record.change.map(|change| json!({ "from": change.from, "to": change.to })),
+        "change": record.change,
     })
 }

@@ -55,10 +55,18 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
         Message::ClearOwnerCaches(message) => clear(context, message, &envelope).await,
         other @ (Message::SyncIssue(_)
         | Message::PushAssignee(_)
+        | Message::PushStatus(_)
+        | Message::LinkGroups(_)
+        | Message::ResolveGroups(_)
+        | Message::ClearExpiredResolutions(_)
         | Message::DrainUpdates(_)
         | Message::DeleteProject(_)
         | Message::DeleteOrganization(_)
-        | Message::SweepDeletions(_)) => {
+        | Message::SweepDeletions(_)
+        | Message::FetchCommits(_)
+        | Message::RecordDeploys(_)
+        | Message::SendEmail(_)
+        | Message::NotifyDeploy(_)) => {
             let name = other.name();
             Err(Fault::Poison(format!("{name} is not for deassign")))
         }

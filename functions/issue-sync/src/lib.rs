@@ -44,11 +44,19 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
         }
         other @ (Message::Deassign(_)
         | Message::PushAssignee(_)
+        | Message::PushStatus(_)
+        | Message::LinkGroups(_)
+        | Message::ResolveGroups(_)
+        | Message::ClearExpiredResolutions(_)
         | Message::DrainUpdates(_)
         | Message::DeleteProject(_)
         | Message::DeleteOrganization(_)
         | Message::ClearOwnerCaches(_)
-        | Message::SweepDeletions(_)) => Err(Fault::Poison(format!(
+        | Message::SweepDeletions(_)
+        | Message::FetchCommits(_)
+        | Message::RecordDeploys(_)
+        | Message::SendEmail(_)
+        | Message::NotifyDeploy(_)) => Err(Fault::Poison(format!(
             "{} is not for issue-sync",
             other.name()
         ))),

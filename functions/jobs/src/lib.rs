@@ -2,7 +2,12 @@
 //!
 //! Its schedule does no work either: it sends the messages of what is done from time to time.
 
+mod clear_expired_resolutions;
 mod drain_updates;
+mod link_groups;
+mod notify_deploy;
+mod people;
+mod resolve_groups;
 mod sweep_deletions;
 
 use std::sync::Arc;
@@ -10,6 +15,7 @@ use std::sync::Arc;
 use domain::{Fault, Message, MessageId, Queue, SweepDeletions, TraceId};
 use runtime::{Clock, Delivery, Env, Function, StartError};
 use store::Store;
+use tracing::Span;
 
 /// What this function may touch.
 #[derive(Debug)]
@@ -42,18 +48,32 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
 
 /// Handles one message.
 pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> {
-    let (message, trace) = (delivery.envelope.message, delivery.envelope.trace);
-    match message {
-        Message::DrainUpdates(drain) => drain_updates::drain(context, drain, &trace).await,
-        Message::SweepDeletions(sweep) => sweep_deletions::sweep(context, sweep, &trace).await,
+    let envelope = delivery.envelope;
+    let trace = &envelope.trace;
+    match &envelope.message {
+        Message::DrainUpdates(drain) => drain_updates::drain(context, *drain, trace).await,
+        Message::SweepDeletions(sweep) => sweep_deletions::sweep(context, *sweep, trace).await,
+        Message::NotifyDeploy(notify) => {
+            Span::current().record("org.id", notify.organization.number());
+            notify_deploy::notify(context, notify, &envelope).await
+        }
+        Message::LinkGroups(link) => link_groups::link(context, link.clone(), trace).await,
+        Message::ResolveGroups(resolve) => {
+            resolve_groups::resolve(context, resolve.clone(), trace).await
+        }
+        Message::ClearExpiredResolutions(clear) => {
+            clear_expired_resolutions::clear(context, clear.clone(), trace).await
+        }
         other @ (Message::SyncIssue(_)
         | Message::Deassign(_)
         | Message::PushAssignee(_)
+        | Message::PushStatus(_)
         | Message::ClearOwnerCaches(_)
         | Message::DeleteProject(_)
-        | Message::DeleteOrganization(_)) => {
-            Err(Fault::Poison(format!("{} is not for jobs", other.name())))
-        }
+        | Message::DeleteOrganization(_)
+        | Message::FetchCommits(_)
+        | Message::RecordDeploys(_)
+        | Message::SendEmail(_)) => Err(Fault::Poison(format!("{} is not for jobs", other.name()))),
     }
 }
 

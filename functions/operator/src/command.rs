@@ -5,12 +5,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Context, explain, identity, issues, organizations, projects, repositories, sync, tokens,
-    undelete,
+    Context, explain, identity, issues, organizations, projects, pull_requests, repositories, sync,
+    tokens, undelete,
 };
 
 /// Every command: its name, its fields (`?` marks those that may be left out) and what it does.
-pub const HELP: [(&str, &str, &str); 21] = [
+pub const HELP: [(&str, &str, &str); 22] = [
     ("help", "", "lists the commands"),
     (
         "create-organization",
@@ -19,13 +19,13 @@ pub const HELP: [(&str, &str, &str); 21] = [
     ),
     (
         "create-user",
-        "email, name, username? (the address), verified? (true), active? (true)",
+        "email, name, username? (the address), verified? (true), active? (true), self_assign_issue? (false)",
         "adds a person, or sets the given fields of the one with this address",
     ),
     (
         "set-organization",
-        "organization, member_project_creation",
-        "sets whether team admins may make projects; managers and owners always may",
+        "organization, member_project_creation?, resolve_commits_on? (released, stored)",
+        "sets whether team admins may make projects (managers and owners always may), and when commits resolve the issues that they refer to",
     ),
     (
         "verify-email",
@@ -69,7 +69,7 @@ pub const HELP: [(&str, &str, &str); 21] = [
     ),
     (
         "create-integration",
-        "organization, provider (vsts, jira_server), external_id, name, domain_name, shared_secret?, subscription_id?, status? (active)",
+        "organization, provider (vsts, jira_server, github), external_id, name, domain_name, shared_secret?, subscription_id?, status? (active)",
         "connects a tracker to an organization; what is left out stays as it is, and a secret is made where there is none",
     ),
     (
@@ -84,8 +84,13 @@ pub const HELP: [(&str, &str, &str); 21] = [
     ),
     (
         "create-repository",
-        "organization, name, provider (git, integrations:github, integrations:gitlab, integrations:bitbucket, integrations:vsts), url",
-        "makes a repository that clients may name commits of, or sets provider and URL of the one with the name",
+        "organization, name, provider (git, integrations:github, integrations:gitlab, integrations:bitbucket, integrations:vsts), url, integration? (id; its commits are asked for through it), external_id? (its id at Azure DevOps)",
+        "makes a repository that clients may name commits of, or sets what is given of the one with the name",
+    ),
+    (
+        "save-pull-request",
+        "organization, repository (name), key, title?, message?, author_email?, merge_commit?",
+        "stores what is known of a pull request; the issues that it says it resolves know of it, and are resolved by a release with the commit that it was merged with",
     ),
     (
         "set-feature",
@@ -94,12 +99,12 @@ pub const HELP: [(&str, &str, &str); 21] = [
     ),
     (
         "set-sync",
-        "organization, integration (id), switches (inbound_assignee, outbound_assignee, inbound_status, outbound_status, comments: true or false)",
-        "sets what an organization lets an integration do; switches left out stay",
+        "organization, integration (id), switches? (inbound_assignee, outbound_assignee, inbound_status, outbound_status, comments: true or false), states? ({<id of the tracker's project>: {on_resolve, on_unresolve}}: names of states of Azure DevOps, ids of statuses of Jira)",
+        "sets what an organization lets an integration do, and which states of the tracker stand for resolved and unresolved; switches left out stay, states are replaced by those that are given",
     ),
     (
         "set-identity",
-        "organization, integration (id), identity ({\"vsts\": {access_token, refresh_token?, expires}} | {\"jira_server\": {consumer_key, private_key, access_token}}), acts_as? (the address that the tracker shows for it)",
+        "organization, integration (id), identity ({\"vsts\": {access_token, refresh_token?, expires}} | {\"jira_server\": {consumer_key, private_key, access_token}} | {\"github\": {access_token}}), acts_as? (the address that the tracker shows for it)",
         "gives what an organization writes to a tracker with; it is kept sealed and never shown",
     ),
     (
@@ -144,6 +149,7 @@ pub(crate) async fn run(context: &Context, payload: &str) -> Result<Value, Fault
         "create-issue" => issues::create(context, read(fields)?).await,
         "link-external-issue" => issues::link(context, read(fields)?).await,
         "create-repository" => repositories::create(context, read(fields)?).await,
+        "save-pull-request" => pull_requests::save(context, read(fields)?).await,
         "set-feature" => sync::set_feature(context, read(fields)?).await,
         "set-sync" => sync::set_sync(context, read(fields)?).await,
         "set-identity" => identity::set_identity(context, read(fields)?).await,

@@ -85,7 +85,7 @@ async fn of_link(
     }
     let came_from = |origin: &Origin| match origin {
         Origin::Tracker(origin) => origin.link() == *link,
-        Origin::Api(_) => false,
+        Origin::Api(_) | Origin::Code(_) => false,
     };
     rows.retain(|row| row.link == *link || came_from(&row.origin));
     rows.sort_by_key(|row| std::cmp::Reverse(row.origin.cause()));

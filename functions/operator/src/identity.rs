@@ -1,7 +1,8 @@
 //! What organizations write to trackers with.
 
 use domain::{
-    Email, Fault, Identity, IntegrationId, JiraServerIdentity, Secret, Timestamp, VstsIdentity,
+    Email, Fault, GithubIdentity, Identity, IntegrationId, JiraServerIdentity, Secret, Timestamp,
+    VstsIdentity,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -67,6 +68,7 @@ fn check(identity: &Identity, now: Timestamp) -> Result<(), Fault> {
             }
             Ok(())
         }
+        Identity::Github(GithubIdentity { access_token }) => secret("access_token", access_token),
         Identity::JiraServer(JiraServerIdentity {
             consumer_key,
             private_key,

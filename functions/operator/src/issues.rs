@@ -118,6 +118,10 @@ pub(crate) async fn clear_owner_caches(
 /// A key of another form than the tracker's would never be found.
 fn check_key(provider: Provider, key: &ExternalKey) -> Result<(), Fault> {
     match provider {
+        Provider::Github => Err(Fault::field(
+            "integration",
+            "Issues of GitHub are not linked; it is asked for commits.",
+        )),
         Provider::Vsts => match key.as_str().parse::<u32>() {
             Ok(number) if number > 0 && number.to_string() == key.as_str() => Ok(()),
             Ok(_) | Err(_) => Err(Fault::field(

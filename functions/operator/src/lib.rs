@@ -11,6 +11,7 @@ mod identity;
 mod issues;
 mod organizations;
 mod projects;
+mod pull_requests;
 mod repositories;
 mod sync;
 mod tokens;

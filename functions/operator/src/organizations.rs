@@ -2,7 +2,8 @@
 
 use domain::{
     AuditActor, AuditEvent, Fault, Member, MemberFacts, Organization, OrganizationFlag,
-    OrganizationId, OrganizationSettings, OrganizationUpdate, Role, Slug, Team, TeamFacts, TeamId,
+    OrganizationId, OrganizationSettings, OrganizationUpdate, ResolveCommitsOn, Role, Slug, Team,
+    TeamFacts, TeamId,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -47,6 +48,7 @@ pub(crate) struct CreateUser {
     username: Option<String>,
     verified: Option<bool>,
     active: Option<bool>,
+    self_assign_issue: Option<bool>,
 }
 
 pub(crate) async fn create_user(context: &Context, new: CreateUser) -> Result<Value, Fault> {
@@ -60,6 +62,7 @@ pub(crate) async fn create_user(context: &Context, new: CreateUser) -> Result<Va
         email,
         verified: new.verified,
         active: new.active,
+        self_assign_issue: new.self_assign_issue,
     };
     let saved = context.store.put_user(&fields, context.clock.now()).await?;
     let user = &saved.entity;
@@ -68,6 +71,7 @@ pub(crate) async fn create_user(context: &Context, new: CreateUser) -> Result<Va
         "user": {
             "id": user.id, "email": user.email, "name": user.name, "username": user.username,
             "verified": user.verified, "active": user.active,
+            "self_assign_issue": user.self_assign_issue,
         },
     }))
 }
@@ -93,7 +97,8 @@ pub(crate) async fn verify_email(context: &Context, new: VerifyEmail) -> Result<
 #[serde(deny_unknown_fields)]
 pub(crate) struct SetOrganization {
     organization: String,
-    member_project_creation: bool,
+    member_project_creation: Option<bool>,
+    resolve_commits_on: Option<ResolveCommitsOn>,
 }
 
 pub(crate) async fn set(context: &Context, new: SetOrganization) -> Result<Value, Fault> {
@@ -101,9 +106,10 @@ pub(crate) async fn set(context: &Context, new: SetOrganization) -> Result<Value
     let allows = OrganizationFlag::named("allowMemberProjectCreation");
     let update = OrganizationUpdate {
         flags: allows
-            .map(|flag| (flag, new.member_project_creation))
+            .zip(new.member_project_creation)
             .into_iter()
             .collect(),
+        resolve_commits_on: new.resolve_commits_on,
         ..OrganizationUpdate::default()
     };
     let changed = change(context, &found, &update).await?;
@@ -111,6 +117,7 @@ pub(crate) async fn set(context: &Context, new: SetOrganization) -> Result<Value
         "organization": {
             "id": changed.id, "slug": changed.slug,
             "member_project_creation": !changed.flags.disable_member_project_creation,
+            "resolve_commits_on": changed.resolve_commits_on.as_str(),
         },
     }))
 }

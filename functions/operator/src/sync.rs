@@ -1,8 +1,10 @@
 //! Integrations and what organizations let them do.
 
+use std::collections::BTreeMap;
+
 use domain::{
     Fault, Feature, IntegrationId, IntegrationStatus, OrganizationUpdate, Provider, Secret,
-    SyncSwitches,
+    SyncSwitches, TrackerStates,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -131,11 +133,14 @@ pub(crate) async fn set_feature(context: &Context, set: SetFeature) -> Result<Va
 pub(crate) struct SetSync {
     organization: String,
     integration: IntegrationId,
+    #[serde(default)]
     switches: Switches,
+    /// Replaces all that there are.
+    states: Option<BTreeMap<String, TrackerStates>>,
 }
 
 /// The switches to set, by what they do; the names in the table are Sentry's.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Switches {
     inbound_assignee: Option<bool>,
@@ -160,6 +165,14 @@ impl Switches {
 pub(crate) async fn set_sync(context: &Context, set: SetSync) -> Result<Value, Fault> {
     let organization = organization(context, &set.organization).await?;
     let integration = integration(context, organization.id, set.integration).await?;
+    if let Some(states) = &set.states {
+        check_states(states)?;
+        let store = &context.store;
+        let set = store.set_tracker_states(integration.id, organization.id, states);
+        if !set.await? {
+            return Err(unknown("integration", &integration.id.to_string()));
+        }
+    }
     let changed = context
         .store
         .set_switches(integration.id, organization.id, |old| {
@@ -177,5 +190,27 @@ pub(crate) async fn set_sync(context: &Context, set: SetSync) -> Result<Value, F
             "outbound_status": switches.outbound_status,
             "comments": switches.comments,
         },
+        "states": set.states,
     }))
+}
+
+/// How many projects of a tracker may have states of their own.
+const MOST_PROJECTS: usize = 200;
+
+fn check_states(states: &BTreeMap<String, TrackerStates>) -> Result<(), Fault> {
+    let blank = |text: &String| text.trim().is_empty() || text.len() > 256;
+    let wrong = |(project, of): (&String, &TrackerStates)| {
+        [project, &of.on_resolve, &of.on_unresolve]
+            .into_iter()
+            .any(blank)
+    };
+    if states.iter().any(wrong) {
+        let text = "Each project needs both on_resolve and on_unresolve.";
+        return Err(Fault::field("states", text));
+    }
+    if states.len() > MOST_PROJECTS {
+        let text = format!("At most {MOST_PROJECTS} projects can have states.");
+        return Err(Fault::field("states", text));
+    }
+    Ok(())
 }

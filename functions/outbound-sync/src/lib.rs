@@ -1,7 +1,7 @@
-//! `outbound-sync`: tells a tracker who works on a linked issue.
+//! `outbound-sync`: tells a tracker who works on a linked issue, and whether it is done.
 //!
-//! A message is only a reason to look: what is sent is the assignee that the group has when the link's
-//! lease is taken. What fails for a reason that may pass is put off through the outbox, so that neither
+//! A message is only a reason to look: what is sent is the assignee or the status that the group has when the
+//! link's lease is taken. What fails for a reason that may pass is put off through the outbox, so that neither
 //! a slow tracker nor a long Retry-After brings good messages to the dead-letter queue.
 
 mod push;
@@ -9,8 +9,8 @@ mod tracker;
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{Fault, Message, Queue, Secret};
-use providers::{Limits, Outside, OutsideConfig, vsts::tokens::TokenEndpoint};
+use domain::{Facet, Fault, Message, Queue};
+use providers::{Outside, OutsideConfig, vsts::tokens::Application};
 use runtime::{Clock, Delivery, Env, Function, StartError};
 use store::{KeyRing, Store};
 use tracing::Span;
@@ -21,16 +21,8 @@ pub struct Context {
     store: Store,
     ring: KeyRing,
     outside: Outside,
-    azure: AzureApplication,
+    azure: Application,
     clock: Clock,
-}
-
-/// What Azure DevOps knows this installation by.
-#[derive(Debug)]
-struct AzureApplication {
-    endpoint: TokenEndpoint,
-    client_secret: Option<Secret>,
-    redirect_uri: String,
 }
 
 /// Builds the function from its environment.
@@ -41,33 +33,14 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
     let ring = KeyRing::parse(&reader.secret("KEY_RING"));
     let ring = reader.check("KEY_RING", ring);
     let hosts = env.optional("TRACKER_HOSTS").unwrap_or_default();
-    let config = OutsideConfig {
-        via: env.optional("OUTSIDE_VIA").map(str::to_owned),
-        allowed_hosts: hosts
-            .split(',')
-            .map(str::trim)
-            .filter(|host| !host.is_empty())
-            .map(str::to_owned)
-            .collect(),
-        limits: Limits {
-            whole: Duration::from_secs(reader.parsed_or("TRACKER_TIMEOUT_SECONDS", 20)),
-            ..Limits::default()
-        },
-    };
+    let whole = Duration::from_secs(reader.parsed_or("TRACKER_TIMEOUT_SECONDS", 20));
+    let config = OutsideConfig::new(env.optional("OUTSIDE_VIA"), hosts, whole);
     let outside = reader.check("TRACKER_HOSTS", Outside::new(config));
-    let public_url = reader.text("PUBLIC_URL");
-    let client_id = env.optional("VSTS_CLIENT_ID").map(str::to_owned);
-    let azure = AzureApplication {
-        endpoint: match client_id {
-            Some(client_id) => TokenEndpoint::Entra { client_id },
-            None => TokenEndpoint::AzureDevOps,
-        },
-        client_secret: env.optional("VSTS_CLIENT_SECRET").map(Secret::new),
-        redirect_uri: format!(
-            "{}/extensions/vsts/setup/",
-            public_url.trim_end_matches('/')
-        ),
-    };
+    let azure = Application::new(
+        env.optional("VSTS_CLIENT_ID"),
+        env.optional("VSTS_CLIENT_SECRET"),
+        &reader.text("PUBLIC_URL"),
+    );
     let clock = reader.clock();
     reader.finish()?;
     let context = Arc::new(Context {
@@ -87,14 +60,29 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
 /// Handles one message.
 pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> {
     let envelope = delivery.envelope;
-    let Message::PushAssignee(push) = envelope.message else {
-        return Err(Fault::Poison(format!(
-            "{} is not for outbound-sync",
-            envelope.message.name()
-        )));
+    let (facet, push) = match envelope.message {
+        Message::PushAssignee(push) => (Facet::Assignee, push),
+        Message::PushStatus(push) => (Facet::Status, push),
+        other @ (Message::SyncIssue(_)
+        | Message::Deassign(_)
+        | Message::DrainUpdates(_)
+        | Message::FetchCommits(_)
+        | Message::RecordDeploys(_)
+        | Message::SendEmail(_)
+        | Message::NotifyDeploy(_)
+        | Message::DeleteProject(_)
+        | Message::DeleteOrganization(_)
+        | Message::SweepDeletions(_)
+        | Message::ClearOwnerCaches(_)
+        | Message::LinkGroups(_)
+        | Message::ResolveGroups(_)
+        | Message::ClearExpiredResolutions(_)) => {
+            let name = other.name();
+            return Err(Fault::Poison(format!("{name} is not for outbound-sync")));
+        }
     };
     Span::current()
         .record("org.id", push.organization.number())
         .record("group.id", push.group.number());
-    push::push(context, &push, &envelope.trace).await
+    push::push(context, facet, &push, &envelope.trace).await
 }

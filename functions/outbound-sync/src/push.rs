@@ -1,16 +1,16 @@
 //! One push: load, decide, write to the tracker under a lease, keep what became of it.
 
 use domain::{
-    AssigneeMove, Fault, Feature, GroupState, Integration, IntegrationStatus, Lease, Message,
-    MessageId, Outcome, Provider, Push, PushAssignee, Reason, Sent, SyncRecord, Timestamp, TraceId,
-    TrackerAssignee,
+    Facet, FacetMove, Fault, Feature, GroupState, Integration, IntegrationStatus, Lease, Message,
+    MessageId, Outcome, Provider, Push, Reason, Sent, SyncRecord, Timestamp, TraceId,
+    TrackerAssignee, TrackerPush, TrackerValue,
 };
 use runtime::record_outcome;
 use store::{Ending, Outbound};
 
 use crate::{
     Context,
-    tracker::{Failure, Stop, Tracker, Wait},
+    tracker::{Change, Failure, Stop, Tracker, Wait},
 };
 
 /// How long a lease lasts, in milliseconds: longer than a call may take.
@@ -31,23 +31,26 @@ enum Round {
 /// How a push ends, or does not yet.
 enum End {
     Recorded(SyncRecord),
-    Again(SyncRecord, PushAssignee, Timestamp),
+    Again(SyncRecord, TrackerPush, Timestamp),
 }
 
 /// A message under work.
 struct Job<'a> {
     context: &'a Context,
-    push: &'a PushAssignee,
+    facet: Facet,
+    push: &'a TrackerPush,
     trace: &'a TraceId,
 }
 
 pub(crate) async fn push(
     context: &Context,
-    push: &PushAssignee,
+    facet: Facet,
+    push: &TrackerPush,
     trace: &TraceId,
 ) -> Result<(), Fault> {
     let job = Job {
         context,
+        facet,
         push,
         trace,
     };
@@ -71,9 +74,9 @@ impl Job<'_> {
             return Ok(Round::Ended);
         };
         let (link, now) = (&self.push.link, self.context.clock.now());
-        let wanted = match domain::push(state, self.push, now) {
+        let wanted = match domain::push(state, self.facet, self.push, now) {
             Push::Ended(outcome) => {
-                let record = SyncRecord::of_push(self.push, provider, outcome, now);
+                let record = SyncRecord::of_push(self.facet, self.push, provider, outcome, now);
                 return self.end(End::Recorded(record)).await;
             }
             Push::Held(until) => {
@@ -82,12 +85,12 @@ impl Job<'_> {
             }
             Push::Write(wanted) => wanted,
         };
-        let integration = match allowed(&found) {
+        let integration = match allowed(&found, self.facet) {
             Ok(integration) => integration,
             Err(reason) => return self.nothing(provider, reason).await,
         };
-        let (tracker, name) = match self.reach(integration, &found, wanted).await {
-            Ok(Reached::Known(tracker, name)) => (tracker, name),
+        let (tracker, change) = match self.reach(integration, &found, wanted).await {
+            Ok(Reached::Known(tracker, change)) => (tracker, change),
             Ok(Reached::Nothing(reason)) => return self.nothing(provider, reason).await,
             Err(Stop::Failure(failure)) => return self.end(self.failed(provider, failure)).await,
             Err(Stop::Fault(fault)) => return Err(fault),
@@ -98,11 +101,12 @@ impl Job<'_> {
             owner: MessageId::new(now, rand::random()),
             until: now.plus(LEASE),
         };
-        let taken = self.context.store.take_lease(state, link, lease, wanted);
+        let store = &self.context.store;
+        let taken = store.take_lease(state, link, self.facet, lease, wanted);
         let Some(leased) = taken.await? else {
             return Ok(Round::Again);
         };
-        let answer = tracker.assign(&link.external_issue, name.as_deref()).await;
+        let answer = tracker.write(&link.external_issue, &change).await;
         let sent = match &answer {
             Ok(revision) => Sent::Taken(*revision),
             Err(failure) => failure.sent,
@@ -110,14 +114,12 @@ impl Job<'_> {
         let end = match answer {
             Ok(revision) => {
                 let now = self.context.clock.now();
-                let before = state.links.get(link).and_then(|at| at.known);
+                let before = state.links.get(link);
+                let before = before.and_then(|at| at.of(self.facet).known);
                 End::Recorded(SyncRecord {
                     revision,
-                    change: Some(AssigneeMove {
-                        from: before.and_then(TrackerAssignee::actor),
-                        to: wanted.actor(),
-                    }),
-                    ..SyncRecord::of_push(self.push, provider, Outcome::Applied, now)
+                    change: Some(moved(before, wanted)),
+                    ..SyncRecord::of_push(self.facet, self.push, provider, Outcome::Applied, now)
                 })
             }
             Err(failure) => self.failed(provider, failure),
@@ -125,20 +127,32 @@ impl Job<'_> {
         self.keep(state, leased, lease, wanted, sent, end).await
     }
 
-    /// Finds out whether the tracker can be told, and by which name it knows the assignee.
+    /// Finds out whether the tracker can be told, and what it calls what it is to have.
     async fn reach(
         &self,
         integration: &Integration,
         found: &Outbound,
-        wanted: TrackerAssignee,
+        wanted: TrackerValue,
     ) -> Result<Reached, Stop> {
         let Some(known) = found.identity(&self.context.ring) else {
             return Ok(Reached::Nothing(Reason::NoIdentity));
         };
         let (organization, known) = (self.push.organization, known.map_err(Failure::from)?);
         let tracker = Tracker::open(self.context, integration, organization, known).await?;
-        let TrackerAssignee::User(user) = wanted else {
-            return Ok(Reached::Known(tracker, None));
+        let user = match wanted {
+            TrackerValue::Assignee(TrackerAssignee::User(user)) => user,
+            TrackerValue::Assignee(TrackerAssignee::Nobody) => {
+                return Ok(Reached::Known(tracker, Change::Assignee(None)));
+            }
+            TrackerValue::Status(status) => {
+                let attached = found.attached.as_ref();
+                let states = attached.map(|attached| &attached.states);
+                let found = tracker.find_state(&self.push.link, status, states).await?;
+                return Ok(match found {
+                    Ok(change) => Reached::Known(tracker, change),
+                    Err(reason) => Reached::Nothing(reason),
+                });
+            }
         };
         let user = self.context.store.user(user).await?;
         // Anybody can put an address into a profile; only a verified one is theirs.
@@ -147,7 +161,7 @@ impl Job<'_> {
         };
         let name = tracker.find(&self.push.link, &[user.email]).await?;
         Ok(match name {
-            Some(name) => Reached::Known(tracker, Some(name)),
+            Some(name) => Reached::Known(tracker, Change::Assignee(Some(name))),
             None => Reached::Nothing(Reason::UnknownAtTracker),
         })
     }
@@ -158,14 +172,15 @@ impl Job<'_> {
         before: &GroupState,
         leased: GroupState,
         lease: Lease,
-        wanted: TrackerAssignee,
+        wanted: TrackerValue,
         sent: Sent,
         end: End,
     ) -> Result<Round, Fault> {
         let (store, link) = (&self.context.store, &self.push.link);
         let mut state = leased;
         loop {
-            let settled = domain::settle(before, &state, link, lease, wanted, sent);
+            let at = (link, self.facet);
+            let settled = domain::settle(before, &state, at, lease, wanted, sent);
             let Some(settled) = settled else {
                 return self.end(end).await;
             };
@@ -173,7 +188,8 @@ impl Job<'_> {
                 End::Recorded(record) => Ending::Recorded(record),
                 End::Again(_, push, due) => {
                     let now = self.context.clock.now();
-                    Ending::Again(push.clone(), self.trace, now, *due)
+                    let message = Message::push(self.facet, push.clone());
+                    Ending::Again(message, self.trace, now, *due)
                 }
             };
             if store.settle_link(&state, link, &settled, ending).await? {
@@ -195,7 +211,7 @@ impl Job<'_> {
         }
         // What the tracker told meanwhile may have to be undone there: nobody else knows of that.
         Ok(
-            match domain::push(&state, self.push, self.context.clock.now()) {
+            match domain::push(&state, self.facet, self.push, self.context.clock.now()) {
                 Push::Write(_) if matches!(sent, Sent::Taken(_)) => Round::Again,
                 Push::Write(_) | Push::Ended(_) | Push::Held(_) => Round::Ended,
             },
@@ -218,7 +234,7 @@ impl Job<'_> {
 
     async fn nothing(&self, provider: Option<Provider>, reason: Reason) -> Result<Round, Fault> {
         let (outcome, now) = (Outcome::Suppressed(reason), self.context.clock.now());
-        let record = SyncRecord::of_push(self.push, provider, outcome, now);
+        let record = SyncRecord::of_push(self.facet, self.push, provider, outcome, now);
         self.end(End::Recorded(record)).await
     }
 
@@ -232,7 +248,7 @@ impl Job<'_> {
         );
         let record = |outcome| SyncRecord {
             detail: failure.detail.clone(),
-            ..SyncRecord::of_push(self.push, provider, outcome, now)
+            ..SyncRecord::of_push(self.facet, self.push, provider, outcome, now)
         };
         let again = match failure.wait {
             Wait::Never => None,
@@ -245,21 +261,41 @@ impl Job<'_> {
         }
     }
 
-    async fn put_off(&self, push: PushAssignee, due: Timestamp) -> Result<(), Fault> {
-        let (message, now) = (Message::PushAssignee(push), self.context.clock.now());
+    async fn put_off(&self, push: TrackerPush, due: Timestamp) -> Result<(), Fault> {
+        let message = Message::push(self.facet, push);
+        let now = self.context.clock.now();
         let store = &self.context.store;
         Ok(store.outbox_send(message, self.trace, now, due).await?)
     }
 }
 
 enum Reached {
-    /// The tracker, and the name of whom it is to have; `None` is nobody.
-    Known(Tracker, Option<String>),
+    /// The tracker, and what is to be changed there.
+    Known(Tracker, Change),
     Nothing(Reason),
 }
 
+fn moved(before: Option<TrackerValue>, wanted: TrackerValue) -> FacetMove {
+    match wanted {
+        TrackerValue::Assignee(to) => FacetMove::Assignee {
+            from: match before {
+                Some(TrackerValue::Assignee(from)) => from.actor(),
+                Some(TrackerValue::Status(_)) | None => None,
+            },
+            to: to.actor(),
+        },
+        TrackerValue::Status(to) => FacetMove::Status {
+            from: match before {
+                Some(TrackerValue::Status(from)) => Some(from),
+                Some(TrackerValue::Assignee(_)) | None => None,
+            },
+            to,
+        },
+    }
+}
+
 /// The integration, if the organization lets it be told.
-fn allowed(found: &Outbound) -> Result<&Integration, Reason> {
+fn allowed(found: &Outbound, facet: Facet) -> Result<&Integration, Reason> {
     let sync =
         |organization: &&domain::Organization| organization.has(Feature::IntegrationsIssueSync);
     found
@@ -276,10 +312,10 @@ fn allowed(found: &Outbound) -> Result<&Integration, Reason> {
         .as_ref()
         .filter(active)
         .ok_or(Reason::IntegrationOff)?;
-    let on = found
-        .attached
-        .as_ref()
-        .is_some_and(|attached| attached.switches.outbound_assignee);
+    let on = found.attached.as_ref().is_some_and(|attached| match facet {
+        Facet::Assignee => attached.switches.outbound_assignee,
+        Facet::Status => attached.switches.outbound_status,
+    });
     match on {
         true => Ok(integration),
         false => Err(Reason::SwitchOff),

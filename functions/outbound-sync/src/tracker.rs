@@ -1,19 +1,16 @@
 //! The trackers as this function sees them: who can be told, by which name, and how it failed.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
     Email, ExternalKey, Fault, Identity, Integration, JiraServerIdentity, Link, OrganizationId,
-    Reason, Sent, VstsIdentity,
+    Reason, Sent, TrackerStates, TrackerStatus, VstsIdentity,
 };
 use providers::{
     CallError, Remedy, jira_server,
-    vsts::{
-        self,
-        tokens::{RefreshError, RefreshRequest, Tokens},
-    },
+    vsts::{self, tokens::RefreshError},
 };
-use store::{KeyRingError, KnownIdentity, StoreError};
+use store::{KeyRingError, KnownIdentity, RenewalError, StoreError};
 
 use crate::Context;
 
@@ -21,6 +18,18 @@ use crate::Context;
 pub(crate) enum Tracker {
     Vsts(Box<vsts::client::Client>),
     JiraServer(Box<jira_server::client::Client>),
+}
+
+/// What is to be changed of an issue, in the tracker's own words.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// To whom it is given; `None`: it is taken from whoever has it.
+    Assignee(Option<String>),
+    /// Its state, by what the tracker takes for it: Azure DevOps its name, Jira the transition that leads
+    /// there.
+    State(String),
+    /// Nothing: it is so already.
+    Nothing,
 }
 
 /// Why a tracker could not be told.
@@ -129,12 +138,11 @@ impl Tracker {
         organization: OrganizationId,
         known: KnownIdentity,
     ) -> Result<Self, Stop> {
-        match known.identity {
+        let identity = fresh(context, integration, organization, known).await?;
+        match identity {
             Identity::JiraServer(identity) => Ok(jira(context, integration, identity)?),
-            Identity::Vsts(identity) => {
-                let tokens = fresh(context, integration, organization, identity, known.version);
-                Ok(azure(context, integration, tokens.await?)?)
-            }
+            Identity::Vsts(identity) => Ok(azure(context, integration, identity)?),
+            Identity::Github(_) => Err(Failure::identity("GitHub has no issues of ours").into()),
         }
     }
 
@@ -151,16 +159,64 @@ impl Tracker {
         Ok(found?)
     }
 
-    /// Gives the issue to somebody, or takes it from whoever has it. The revision, where the tracker says.
-    pub(crate) async fn assign(
+    /// What brings an issue into the state that stands for a status in the tracker's project, or why nothing
+    /// does. `states` are those that stand for them, by project.
+    pub(crate) async fn find_state(
+        &self,
+        link: &Link,
+        status: TrackerStatus,
+        states: Option<&BTreeMap<String, TrackerStates>>,
+    ) -> Result<Result<Change, Reason>, Failure> {
+        let Some(states) = states.filter(|states| !states.is_empty()) else {
+            return Ok(Err(Reason::StatusNotMapped));
+        };
+        let key = &link.external_issue;
+        match self {
+            Self::Vsts(client) => {
+                let item = client.work_item(key).await?;
+                let project = client.project_id(&item.project).await?;
+                let states = project.and_then(|id| states.get(&id));
+                let change = states.map(|states| match states.of(status) {
+                    state if state == item.state => Change::Nothing,
+                    state => Change::State(state.to_owned()),
+                });
+                Ok(change.ok_or(Reason::StatusNotMapped))
+            }
+            Self::JiraServer(client) => {
+                let at = client.status(key).await?;
+                let Some(states) = states.get(&at.project) else {
+                    return Ok(Err(Reason::StatusNotMapped));
+                };
+                let wanted = states.of(status);
+                if at.status == wanted {
+                    return Ok(Ok(Change::Nothing));
+                }
+                let transition = client.transition_to(key, wanted).await?;
+                Ok(transition.map(Change::State).ok_or(Reason::NoTransition))
+            }
+        }
+    }
+
+    /// Makes a change. The revision, where the tracker says.
+    pub(crate) async fn write(
         &self,
         key: &ExternalKey,
-        name: Option<&str>,
+        change: &Change,
     ) -> Result<Option<u64>, Failure> {
-        match self {
-            Self::Vsts(client) => Ok(client.set_assignee(key, name).await?.revision),
-            Self::JiraServer(client) => {
-                client.set_assignee(key, name).await?;
+        match (self, change) {
+            (_, Change::Nothing) => Ok(None),
+            (Self::Vsts(client), Change::Assignee(name)) => {
+                Ok(client.set_assignee(key, name.as_deref()).await?.revision)
+            }
+            (Self::Vsts(client), Change::State(state)) => {
+                Ok(client.set_state(key, state).await?.revision)
+            }
+            (Self::JiraServer(client), Change::Assignee(name)) => {
+                client.set_assignee(key, name.as_deref()).await?;
+                Ok(None)
+            }
+            (Self::JiraServer(client), Change::State(transition)) => {
+                client.make_transition(key, transition).await?;
                 Ok(None)
             }
         }
@@ -195,67 +251,28 @@ fn azure(
     Ok(Tracker::Vsts(Box::new(client)))
 }
 
-/// Tokens that have not ended. A refresh token is spent by its exchange, so the new ones are kept before
-/// they are used, over the very identity that was read: who loses takes the winner's.
+/// The identity with tokens that have not ended.
 async fn fresh(
     context: &Context,
     integration: &Integration,
     organization: OrganizationId,
-    identity: VstsIdentity,
-    version: u64,
-) -> Result<VstsIdentity, Stop> {
+    known: KnownIdentity,
+) -> Result<Identity, Stop> {
+    let Identity::Vsts(tokens) = &known.identity else {
+        return Ok(known.identity);
+    };
     let now = context.clock.now();
-    let (Some(refresh_token), Some(client_secret)) =
-        (identity.refresh_token.clone(), &context.azure.client_secret)
-    else {
-        return match identity.expires <= now.seconds() {
-            false => Ok(identity),
-            true => Err(Failure::identity("the access token has ended").into()),
-        };
-    };
-    let tokens = Tokens {
-        access_token: identity.access_token.clone(),
-        refresh_token: refresh_token.clone(),
-        expires: identity.expires,
-    };
-    if !tokens.expired(now) {
-        return Ok(identity);
-    }
-    let request = RefreshRequest {
-        endpoint: context.azure.endpoint.clone(),
-        client_secret: client_secret.clone(),
-        refresh_token,
-        redirect_uri: context.azure.redirect_uri.clone(),
-    };
-    let failed = match vsts::tokens::refresh(&context.outside, &request, now).await {
-        Ok(tokens) => {
-            let new = VstsIdentity {
-                access_token: tokens.access_token,
-                refresh_token: Some(tokens.refresh_token),
-                expires: tokens.expires,
-            };
-            let (store, ring) = (&context.store, &context.ring);
-            let identity = Identity::Vsts(new.clone());
-            let kept = store.put_identity(ring, integration.id, organization, &identity, version);
-            if kept.await? {
-                return Ok(new);
-            }
-            None
-        }
-        Err(error) => Some(error),
-    };
+    let renewed = context.azure.renew(&context.outside, tokens, now).await;
+    let renewed = renewed.map(|new| new.map(Identity::Vsts));
     let (store, ring) = (&context.store, &context.ring);
-    let now_there = store.identity(ring, integration.id, organization).await?;
-    match (now_there, failed) {
-        (
-            Some(Ok(KnownIdentity {
-                identity: Identity::Vsts(new),
-                version: other,
-            })),
-            _,
-        ) if other != version => Ok(new),
-        (_, Some(RefreshError::Call(error))) => Err(Failure::from(error).into()),
-        (_, Some(error @ RefreshError::InvalidIdentity)) => Err(Failure::identity(error).into()),
-        (_, None) => Err(Failure::identity("the identity changed while it was refreshed").into()),
-    }
+    let kept = store.keep_renewed(ring, integration.id, organization, known, renewed);
+    kept.await?.map_err(|error| match error {
+        RenewalError::Refused(RefreshError::Call(error)) => Failure::from(error).into(),
+        RenewalError::Refused(error @ RefreshError::InvalidIdentity) => {
+            Failure::identity(error).into()
+        }
+        RenewalError::Contended => {
+            Failure::identity("the identity changed while it was refreshed").into()
+        }
+    })
 }

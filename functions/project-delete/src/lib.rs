@@ -55,6 +55,14 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
         | Message::PushAssignee(_)
         | Message::DrainUpdates(_)
         | Message::SweepDeletions(_)
+        | Message::PushStatus(_)
+        | Message::LinkGroups(_)
+        | Message::ResolveGroups(_)
+        | Message::ClearExpiredResolutions(_)
+        | Message::FetchCommits(_)
+        | Message::RecordDeploys(_)
+        | Message::SendEmail(_)
+        | Message::NotifyDeploy(_)
         | Message::ClearOwnerCaches(_)) => {
             let name = other.name();
             Err(Fault::Poison(format!("{name} is not for project-delete")))
@@ -122,10 +130,14 @@ async fn begin(
 async fn batch(context: &Context, deletion: &Deletion, trace: &TraceId) -> Result<(), Fault> {
     let (store, stages) = (&context.store, deletion_stages(deletion.of));
     let (mut budget, mut work) = (Budget::default(), deletion.clone());
+    let now = context.clock.now();
     let next = loop {
         let rows = match work.stage == PROJECTS_STAGE {
             true => organization::give_up_projects(context, &work, trace).await?,
-            false => store.delete_rows(&work, &mut budget).await?,
+            false => {
+                let cause = (trace, now);
+                store.delete_rows(&work, &mut budget, cause).await?
+            }
         };
         let deleted = rows.deleted;
         match work.note(rows, &stages) {

@@ -17,11 +17,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const RESENDS: usize = 5;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Plays the flow against a running, seeded stack.
+/// Plays the flow against a running, seeded stack. `newest` is the newest commit that the simulated hosts show.
 ///
 /// # Errors
 /// When a step does not do what it says.
-pub async fn play(ready: &Ready) -> anyhow::Result<()> {
+pub async fn play(ready: &Ready, newest: Option<&str>) -> anyhow::Result<()> {
     let demo = Demo::new(ready)?;
     let (ana, bo, cy) = (&ready.members[0], &ready.members[1], demo.outsider);
     say("An issue, linked to work item 31 at Azure DevOps. Nobody is assigned.");
@@ -69,6 +69,10 @@ pub async fn play(ready: &Ready) -> anyhow::Result<()> {
             who,
             line["data"]["cause"]["revision"].as_str().unwrap_or("-"),
         );
+    }
+    match newest {
+        Some(newest) => demo.release(newest).await?,
+        None => say("No git repository is here whose commits a release could have."),
     }
     let queues = request(Method::GET, &ready.queues_url, &[], "")
         .await?
@@ -148,6 +152,42 @@ impl<'a> Demo<'a> {
         let url = format!("{}/api/0/issues/{group}/{path}", self.ready.base_url);
         let headers = [("authorization", self.bearer.as_str())];
         Ok(request(Method::GET, &url, &headers, "").await?.json())
+    }
+
+    /// A release that names its newest commit alone, and gets the others from the host.
+    async fn release(&self, newest: &str) -> anyhow::Result<()> {
+        let repository = self.ready.repo_name.as_deref().unwrap_or_default();
+        say(&format!(
+            "A release whose newest commit in {repository} is {newest}. GitHub is asked for the others."
+        ));
+        let releases = format!("{}/api/0/organizations/acme/releases/", self.ready.base_url);
+        let body = json!({
+            "version": "web@demo", "projects": ["web"],
+            "refs": [{ "repository": repository, "commit": newest }],
+        });
+        let headers = [
+            ("authorization", self.bearer.as_str()),
+            ("content-type", "application/json"),
+        ];
+        let answer = request(Method::POST, &releases, &headers, body.to_string()).await?;
+        println!("    -> POST {releases}\n    <- {}", answer.status);
+        let start = Instant::now();
+        loop {
+            let url = format!("{releases}web@demo/commits/");
+            let commits = request(Method::GET, &url, &headers, "").await?.json();
+            if let Some(commit) = commits.get(0) {
+                let message = commit["message"].as_str().unwrap_or_default();
+                println!(
+                    "       {} commits, {} ms later; the newest: {}",
+                    commits.as_array().map_or(0, Vec::len),
+                    start.elapsed().as_millis(),
+                    message.lines().next().unwrap_or_default(),
+                );
+                return Ok(());
+            }
+            ensure!(start.elapsed() < PATIENCE, "no commits came: {commits}");
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     /// Waits until the list, which may lag behind the issue, has this many lines.

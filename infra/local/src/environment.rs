@@ -9,6 +9,7 @@ use crate::{
     dynamodb::DynamoDb,
     elasticache::{ElastiCache, REPLICATION_GROUP},
     redis::Redis,
+    ses::Ses,
     sqs::Sqs,
     stack::{TABLE, TABLE_FILE},
     template::{Function, Template, resolve_environment},
@@ -17,6 +18,8 @@ use crate::{
 };
 
 const REGION: &str = "us-east-1";
+/// Whom mails come from, unless a parameter says otherwise.
+const MAIL_FROM: &str = "picket@acme.example";
 
 /// What a function's environment is made of.
 pub(crate) struct World<'a> {
@@ -25,6 +28,7 @@ pub(crate) struct World<'a> {
     pub(crate) dynamodb: &'a DynamoDb,
     pub(crate) redis: &'a Redis,
     pub(crate) elasticache: &'a ElastiCache,
+    pub(crate) ses: &'a Ses,
     pub(crate) trackers: &'a Trackers,
     pub(crate) wall: &'a Wall,
     pub(crate) ring: &'a str,
@@ -63,6 +67,7 @@ impl World<'_> {
         if !function.in_vpc {
             set("AWS_ENDPOINT_URL_SQS", &self.sqs.endpoint());
             set("AWS_ENDPOINT_URL_ELASTICACHE", self.elasticache.url());
+            set("AWS_ENDPOINT_URL_SES", self.ses.url());
             set("OUTSIDE_VIA", self.trackers.url());
         }
         Ok(variables)
@@ -81,6 +86,7 @@ impl World<'_> {
         let queue = || template.queues.iter().find(|queue| queue.logical_id == id);
         Some(match (id, attribute) {
             ("PublicUrl" | "IngestUrl", None) => self.base_url.to_owned(),
+            ("MailFrom", None) => MAIL_FROM.to_owned(),
             ("Cache", Some("PrimaryEndPoint.Address")) => "127.0.0.1".to_owned(),
             ("Cache", Some("PrimaryEndPoint.Port")) if function.in_vpc => {
                 self.redis.port().to_string()

@@ -27,12 +27,14 @@ impl Lambdas {
         let function = match name {
             "api" => api::function(env).await,
             "deassign" => deassign::function(env).await,
+            "fetch-commits" => fetch_commits::function(env).await,
             "issue-sync" => issue_sync::function(env).await,
             "jobs" => jobs::function(env).await,
             "operator" => operator::function(env).await,
             "outbound-sync" => outbound_sync::function(env).await,
             "outbox-relay" => outbox_relay::function(env).await,
             "project-delete" => project_delete::function(env).await,
+            "send-email" => send_email::function(env).await,
             "webhook-ingest" => webhook_ingest::function(env).await,
             other => bail!("the template has a function {other} that infra/local does not know"),
         };

@@ -17,6 +17,7 @@ mod mapping;
 mod pages;
 pub mod redis;
 pub mod seed;
+pub mod ses;
 pub mod sqs;
 mod stack;
 pub mod template;

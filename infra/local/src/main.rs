@@ -35,6 +35,10 @@ struct Arguments {
     /// Another value of a parameter of infra/template.yaml; may be given several times
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
+    /// The git repository whose commits the simulated GitHub and Azure DevOps show; the project's own clone
+    /// without it
+    #[arg(long, value_name = "DIR")]
+    repository: Option<PathBuf>,
     /// Start empty
     #[arg(long, conflicts_with = "demo")]
     no_seed: bool,
@@ -137,6 +141,7 @@ async fn stack(arguments: &Arguments) -> anyhow::Result<()> {
         sqs_failures: arguments.faults,
         cache: local::cache(),
         parameters: arguments.parameters.iter().cloned().collect(),
+        repository: arguments.repository.clone(),
     };
     if let Some(file) = &arguments.ready_file {
         Ready::prepare(file)?;
@@ -160,7 +165,8 @@ async fn stack(arguments: &Arguments) -> anyhow::Result<()> {
             ready.write(file)?;
         }
         if arguments.demo {
-            return demo::play(&ready).await;
+            let newest = stack.trackers().newest_commit();
+            return demo::play(&ready, newest.as_deref()).await;
         }
         println!("Ctrl-C ends it.");
         std::future::pending::<()>().await;
@@ -181,6 +187,7 @@ fn print_table(stack: &Stack, ready: &Ready) {
         ("Azure DevOps webhook", Some(ready.vsts_webhook_url.clone())),
         ("queues", Some(ready.queues_url.clone())),
         ("requests to trackers", ready.requests_url.clone()),
+        ("mails", ready.mail_url.clone()),
         ("organization", ready.org.clone()),
         ("project", ready.project.clone()),
         ("token", ready.auth_token.clone()),
@@ -197,10 +204,10 @@ fn print_table(stack: &Stack, ready: &Ready) {
         println!("  - {line}");
     }
     println!("A failed message is back after 1 s; deployed, after its queue's time-out.");
-    print_commands(ready);
+    print_commands(stack, ready);
 }
 
-fn print_commands(ready: &Ready) {
+fn print_commands(stack: &Stack, ready: &Ready) {
     let port = match ready.base_url.rsplit(':').next() {
         Some(port) if port != PORT.to_string() => format!(" --port {port}"),
         Some(_) | None => String::new(),
@@ -227,5 +234,12 @@ fn print_commands(ready: &Ready) {
         "  curl -s {}/api/0/issues/{group}/ -H 'Authorization: Bearer {token}'",
         ready.base_url
     );
+    if let Some(newest) = stack.trackers().newest_commit() {
+        println!("Name the newest commit of a release, and let the others be fetched:");
+        println!(
+            "  curl -s {}/api/0/organizations/acme/releases/ -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{{\"version\":\"web@1.0\",\"projects\":[\"web\"],\"refs\":[{{\"repository\":\"acme/web\",\"commit\":\"{newest}\"}}]}}'",
+            ready.base_url
+        );
+    }
     println!("Set up more:\n  {operator}\n");
 }

@@ -1,16 +1,16 @@
-//! The stack's own pages, beside the gateways: its queues, what the trackers were sent and how they behave,
-//! and Lambda's invoke call.
+//! The stack's own pages, beside the gateways: its queues, the mails that were sent, what the trackers were sent
+//! and how they behave, and Lambda's invoke call.
 
 use axum::{
     Json, Router,
     extract::{Path as Segment, State},
     http::{HeaderMap, StatusCode},
-    response::IntoResponse,
+    response::{Html, IntoResponse},
     routing::{get, post, put},
 };
 use bytes::Bytes;
 
-use crate::{Stack, trackers::Order};
+use crate::{Stack, ses, trackers::Order};
 
 type Weak = std::sync::Weak<Stack>;
 
@@ -24,6 +24,8 @@ pub(crate) fn router(stack: Weak) -> Router {
             get(show_requests).delete(forget_requests),
         )
         .route("/_local/trackers/{provider}/mode", put(set_mode))
+        .route("/_local/mail", get(show_mails).delete(forget_mails))
+        .route("/_local/mail/mode", put(set_mail_mode))
         .route(
             "/2015-03-31/functions/{function}/invocations",
             post(invoke_function),
@@ -93,6 +95,44 @@ async fn set_mode(
         None => stack.trackers().set_mode(provider, order.mode),
     }
     StatusCode::NO_CONTENT.into_response()
+}
+
+/// `GET /_local/mail`: the mails that were sent, the oldest first; for a browser a page with the newest first.
+async fn show_mails(State(stack): State<Weak>, headers: HeaderMap) -> impl IntoResponse {
+    let Some(stack) = stack.upgrade() else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    let mails = stack.ses().mails();
+    let accepted = headers.get("accept").and_then(|value| value.to_str().ok());
+    match accepted.is_some_and(|accepted| accepted.contains("text/html")) {
+        true => Html(ses::page(&mails)).into_response(),
+        false => Json(mails).into_response(),
+    }
+}
+
+/// `DELETE /_local/mail`: begins that list anew.
+async fn forget_mails(State(stack): State<Weak>) -> StatusCode {
+    match stack.upgrade() {
+        Some(stack) => {
+            stack.ses().forget();
+            StatusCode::NO_CONTENT
+        }
+        None => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// `PUT /_local/mail/mode`: how SES behaves, like `{"mode":"throttled","calls":2}`.
+async fn set_mail_mode(State(stack): State<Weak>, body: Bytes) -> impl IntoResponse {
+    let Some(stack) = stack.upgrade() else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    match serde_json::from_slice::<ses::Order>(&body) {
+        Ok(order) => {
+            stack.ses().set_mode(order.mode, order.calls);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+    }
 }
 
 /// Lambda's invoke API, so that `aws lambda invoke --endpoint-url` and `cargo lambda invoke` work too.

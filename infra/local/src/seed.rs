@@ -15,6 +15,9 @@ const REPOSITORY: &str = "acme/web";
 const REPOSITORY_URL: &str = "https://github.com/acme/web.git";
 const WORK_ITEM: &str = "31";
 const JIRA_ISSUE: &str = "WEB-7";
+/// The trackers' own ids of their projects.
+const AZURE_PROJECT: &str = "5c1e1d4e-8a55-4f0b-9d61-0d2b5a3c7e21";
+const JIRA_PROJECT: &str = "10000";
 /// Whom the simulated Azure DevOps shows as the author of what is written with our token.
 const AZURE_AUTHOR: &str = "picket-sync@acme.example";
 
@@ -64,6 +67,7 @@ impl Ready {
             base_url: url.to_owned(),
             vsts_webhook_url: format!("{url}/extensions/vsts/issue-updated/"),
             queues_url: format!("{url}/_local/queues"),
+            mail_url: Some(format!("{url}/_local/mail")),
             requests_url: Some(format!("{url}/_local/requests")),
             ..Self::default()
         }
@@ -143,11 +147,6 @@ pub async fn seed(stack: &Arc<Stack>) -> anyhow::Result<Ready> {
         "slug": PROJECT, "name": "Web", "platform": "python",
     }))
     .await?;
-    run(json!({
-        "command": "create-repository", "organization": organization, "name": REPOSITORY,
-        "provider": "integrations:github", "url": REPOSITORY_URL,
-    }))
-    .await?;
     let token = run(json!({
         "command": "create-token", "email": people[0].email, "scopes": "all",
         // A kept table knows the tokens of earlier starts, and cannot show them again.
@@ -167,6 +166,7 @@ pub async fn seed(stack: &Arc<Stack>) -> anyhow::Result<Ready> {
     stack.trackers().subscribe(COLLECTION, &shared_secret);
     run(json!({
         "command": "set-sync", "organization": organization, "integration": integration["id"],
+        "states": { AZURE_PROJECT: { "on_resolve": "Resolved", "on_unresolve": "Active" } },
         "switches": {
             "inbound_assignee": true, "outbound_assignee": true,
             "inbound_status": true, "outbound_status": true,
@@ -204,6 +204,7 @@ pub async fn seed(stack: &Arc<Stack>) -> anyhow::Result<Ready> {
     .await?;
     run(json!({
         "command": "set-sync", "organization": organization, "integration": tracker["id"],
+        "states": { JIRA_PROJECT: { "on_resolve": "5", "on_unresolve": "1" } },
         "switches": {
             "inbound_assignee": true, "outbound_assignee": true,
             "inbound_status": true, "outbound_status": true,
@@ -213,6 +214,22 @@ pub async fn seed(stack: &Arc<Stack>) -> anyhow::Result<Ready> {
     run(json!({
         "command": "link-external-issue", "organization": organization,
         "issue": issue["short_id"], "integration": tracker["id"], "key": JIRA_ISSUE,
+    }))
+    .await?;
+    let host = run(json!({
+        "command": "create-integration", "organization": organization, "provider": "github",
+        "external_id": "acme", "name": "acme", "domain_name": "https://github.com/",
+    }))
+    .await?["integration"]
+        .take();
+    run(json!({
+        "command": "set-identity", "organization": organization, "integration": host["id"],
+        "identity": { "github": stack.trackers().github_identity() },
+    }))
+    .await?;
+    run(json!({
+        "command": "create-repository", "organization": organization, "name": REPOSITORY,
+        "provider": "integrations:github", "url": REPOSITORY_URL, "integration": host["id"],
     }))
     .await?;
     let outsider = people.pop();

@@ -27,6 +27,7 @@ use crate::{
     mapping::{Failed, deliver, deliver_stream, scheduled_event},
     pages,
     redis::Redis,
+    ses::Ses,
     sqs::{QueueSpec, Received, Sqs},
     template::{QueueMapping, Template},
     trackers::Trackers,
@@ -34,6 +35,8 @@ use crate::{
 };
 
 const TEMPLATE: &str = include_str!("../../template.yaml");
+/// The clone of the project that this was built in.
+const CLONE: &str = env!("CARGO_MANIFEST_DIR");
 pub(crate) const TABLE: &str = "picket";
 pub(crate) const TABLE_FILE: &str = "table.sqlite";
 
@@ -57,6 +60,8 @@ pub struct Options {
     pub cache: PathBuf,
     /// Values of the template's parameters other than their defaults.
     pub parameters: BTreeMap<String, String>,
+    /// The git repository whose commits the simulated hosts show; the project's own clone without it.
+    pub repository: Option<PathBuf>,
 }
 
 /// A started bundle. Everything answers; messages move only when stepped, or while [`Running`].
@@ -68,6 +73,7 @@ pub struct Stack {
     dynamodb: DynamoDb,
     redis: Mutex<Redis>,
     elasticache: ElastiCache,
+    ses: Ses,
     trackers: Trackers,
     access: Arc<Access>,
     environments: BTreeMap<String, BTreeMap<String, String>>,
@@ -104,15 +110,18 @@ impl Stack {
         let dynamodb = start_table(&template, options, access.clone()).await?;
         let redis = Redis::start(&options.cache).await?;
         let elasticache = ElastiCache::start(endpoint(&redis), access.clone()).await?;
+        let ses = Ses::start(access.clone()).await?;
         let wall = Wall::start().await?;
         let clock = Clock::default();
-        let trackers = Trackers::start(clock.clone(), &base_url).await?;
+        let repository = options.repository.as_deref().unwrap_or(Path::new(CLONE));
+        let trackers = Trackers::start(clock.clone(), &base_url, repository).await?;
         let world = World {
             base_url: &base_url,
             sqs: &sqs,
             dynamodb: &dynamodb,
             redis: &redis,
             elasticache: &elasticache,
+            ses: &ses,
             trackers: &trackers,
             wall: &wall,
             ring: &ring,
@@ -131,6 +140,7 @@ impl Stack {
             dynamodb,
             redis: Mutex::new(redis),
             elasticache,
+            ses,
             trackers,
             access,
             environments,
@@ -211,6 +221,11 @@ impl Stack {
     /// ElastiCache, which says where Redis is.
     pub fn elasticache(&self) -> &ElastiCache {
         &self.elasticache
+    }
+
+    /// SES, and the mails that it was given.
+    pub fn ses(&self) -> &Ses {
+        &self.ses
     }
 
     /// The trackers that the functions call.

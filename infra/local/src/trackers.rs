@@ -1,11 +1,13 @@
-//! The trackers that the bundle calls, simulated on the wire: Azure DevOps and Jira Server, as far as it
-//! calls them.
+//! The trackers that the bundle calls, simulated on the wire: Azure DevOps, Jira Server and GitHub, as far as
+//! it calls them.
 //!
 //! It exists so that the unmodified clients can call out, and a test can see what they did and make it go
 //! wrong. Every call to `https://HOST/PATH` comes as `/HOST/PATH`; what the bundle does not call is refused.
 //! It must not know the crate `providers`, which is the other side of the wire: each is proven by the other.
 
 mod azure_devops;
+mod git;
+mod github;
 mod jira_server;
 mod modes;
 mod people;
@@ -14,6 +16,7 @@ mod wire;
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     str::FromStr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -27,13 +30,16 @@ use serde_json::Value;
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 
 use self::azure_devops::{AzureDevOps, Hook};
+use self::git::Git;
+use self::github::GitHub;
 use self::jira_server::JiraServer;
 use self::modes::Present;
 use self::requests::Log;
 use self::wire::{Answer, Asked};
 use crate::client;
 
-pub use self::azure_devops::{AzureIdentity, WorkItem};
+pub use self::azure_devops::{AZURE_REPOSITORY, AzureIdentity, WorkItem};
+pub use self::github::GithubIdentity;
 pub use self::jira_server::JiraIdentity;
 pub use self::modes::Mode;
 pub(crate) use self::modes::Order;
@@ -51,12 +57,16 @@ pub enum Provider {
     /// Jira Server, at `https://jira.acme.example`.
     #[serde(rename = "jira_server")]
     JiraServer,
+    /// GitHub, with the repositories of "acme".
+    #[serde(rename = "github")]
+    Github,
 }
 
 impl Provider {
     fn of_host(host: &str) -> Option<Self> {
         match host {
             "jira.acme.example" => Some(Self::JiraServer),
+            "api.github.com" => Some(Self::Github),
             "dev.azure.com" => Some(Self::Vsts),
             _ if host.ends_with(".visualstudio.com") => Some(Self::Vsts),
             _ => None,
@@ -67,6 +77,7 @@ impl Provider {
         match self {
             Self::Vsts => azure_devops::refusal(status, message),
             Self::JiraServer => jira_server::refusal(status, message),
+            Self::Github => github::refusal(status, message),
         }
     }
 }
@@ -78,7 +89,8 @@ impl FromStr for Provider {
         match text {
             "vsts" => Ok(Self::Vsts),
             "jira_server" => Ok(Self::JiraServer),
-            _ => Err("vsts or jira_server"),
+            "github" => Ok(Self::Github),
+            _ => Err("vsts, jira_server or github"),
         }
     }
 }
@@ -109,16 +121,25 @@ struct World {
 struct State {
     azure: AzureDevOps,
     jira: JiraServer,
+    github: GitHub,
+    git: Git,
     modes: BTreeMap<Provider, Present>,
     log: Log,
 }
 
 impl Trackers {
-    /// Starts the server on a free loopback port. `front` is the base URL of the front.
-    pub(crate) async fn start(clock: Clock, front: &str) -> anyhow::Result<Self> {
+    /// Starts the server on a free loopback port. `front` is the base URL of the front, `repository` where the
+    /// commits come from that hosts show.
+    pub(crate) async fn start(
+        clock: Clock,
+        front: &str,
+        repository: &Path,
+    ) -> anyhow::Result<Self> {
         let state = State {
             azure: AzureDevOps::new(&clock),
             jira: JiraServer::new()?,
+            github: GitHub::new(),
+            git: Git::new(repository),
             modes: BTreeMap::new(),
             log: Log::default(),
         };
@@ -165,6 +186,11 @@ impl Trackers {
         self.state().azure.tokens.set_lifetime(seconds);
     }
 
+    /// The token that GitHub takes.
+    pub fn github_identity(&self) -> GithubIdentity {
+        self.state().github.identity()
+    }
+
     /// What an application link to Jira is set up with.
     pub fn jira_identity(&self) -> JiraIdentity {
         JiraServer::identity()
@@ -186,6 +212,14 @@ impl Trackers {
         self.state().jira.issue_assignee(key)
     }
 
+    /// Jira's name of the status of an issue; all of project WEB exist.
+    ///
+    /// # Panics
+    /// When it does not exist: it is a mistake of the caller.
+    pub fn jira_status(&self, key: &str) -> &'static str {
+        self.state().jira.issue_status(key)
+    }
+
     /// Somebody gives a work item or an issue to the person with this address or this name at Jira, or
     /// takes it from whoever has it, as users of the tracker do.
     ///
@@ -201,7 +235,15 @@ impl Trackers {
                 world.changed.notify_one();
             }
             Provider::JiraServer => self.state().jira.change_as_user(key, assignee),
+            Provider::Github => panic!("GitHub has no issues here"),
         }
+    }
+
+    /// The newest commit that the hosts of repositories show; `None`: they show none.
+    pub fn newest_commit(&self) -> Option<String> {
+        let git = self.state().git.clone();
+        let newest = git.log(None, "HEAD", 1)?;
+        newest.into_iter().next().map(|commit| commit.sha)
     }
 
     /// What was sent to the trackers, the oldest first.
@@ -212,7 +254,11 @@ impl Trackers {
     /// Those of the requests that change work items or issues, whatever became of them.
     pub fn writes(&self) -> Vec<Request> {
         let state = self.state();
-        let writes = |request: &&Request| matches!(request.method.as_str(), "PATCH" | "PUT");
+        let writes = |request: &&Request| match request.method.as_str() {
+            "PATCH" | "PUT" => true,
+            "POST" => request.path.ends_with("/transitions"),
+            _ => false,
+        };
         state.log.all().filter(writes).cloned().collect()
     }
 
@@ -312,11 +358,13 @@ impl World {
         (number, provider, mode)
     }
 
-    fn carry_out(&self, provider: Option<Provider>, asked: &Asked) -> Answer {
+    fn carry_out(&self, provider: Option<Provider>, asked: &Asked, mode: Mode) -> Answer {
         let mut state = self.state();
+        let git = (mode != Mode::UnknownCommit).then(|| state.git.clone());
         let answer = match provider {
-            Some(Provider::Vsts) => state.azure.answer(asked, &self.clock),
+            Some(Provider::Vsts) => state.azure.answer(asked, git.as_ref(), &self.clock),
             Some(Provider::JiraServer) => state.jira.answer(asked, &self.clock),
+            Some(Provider::Github) => state.github.answer(asked, git.as_ref()),
             None => Err(Answer::not_emulated(asked)),
         };
         self.changed.notify_one();

@@ -164,13 +164,11 @@ fn the_ready_file_has_every_field_and_null_where_there_is_no_part() {
     for name in names {
         assert!(fields.contains_key(name), "{name}");
     }
-    for none in [
-        "dsn",
-        "jira_webhook_url",
-        "discord_interactions_url",
-        "mail_url",
-    ] {
+    for none in ["dsn", "jira_webhook_url", "discord_interactions_url"] {
         assert_eq!(fields[none], Value::Null);
+    }
+    for url in ["queues_url", "requests_url", "mail_url"] {
+        assert!(fields[url].is_string(), "{url}");
     }
     assert_eq!(
         (&fields["org"], &fields["project"]),
@@ -292,6 +290,7 @@ fn env_files_hold_the_environment_of_each_function() {
         "outbound-sync",
         "outbox-relay",
         "project-delete",
+        "send-email",
         "webhook-ingest",
     ];
     for function in functions {

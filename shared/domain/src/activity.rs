@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ActivityId, Actor, Email, Origin, Substatus, Timestamp, UserId};
+use crate::{
+    ActivityId, Actor, CommitRef, Email, Origin, PullRequestRef, Substatus, Timestamp, UserId,
+    Version,
+};
 
 /// One line of a group's activity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +39,28 @@ pub enum ActivityKind {
     },
     /// Nobody works on it now.
     Unassigned,
+    /// A commit says that it resolves it.
+    ReferencedInCommit {
+        /// Which.
+        commit: CommitRef,
+    },
     /// It is done.
     SetResolved,
+    /// It is done, by a commit.
+    SetResolvedInCommit {
+        /// Which.
+        commit: CommitRef,
+    },
+    /// A pull request says that it resolves it.
+    SetResolvedInPullRequest {
+        /// Which.
+        pull_request: PullRequestRef,
+    },
+    /// It is done, in a release.
+    SetResolvedInRelease {
+        /// Which; `None`: the next one, while there is none.
+        version: Option<Version>,
+    },
     /// It is not done.
     SetUnresolved,
     /// It is put away.
@@ -53,7 +76,11 @@ impl ActivityKind {
         match self {
             Self::Assigned { .. } => "assigned",
             Self::Unassigned => "unassigned",
+            Self::ReferencedInCommit { .. } => "referenced_in_commit",
             Self::SetResolved => "set_resolved",
+            Self::SetResolvedInCommit { .. } => "set_resolved_in_commit",
+            Self::SetResolvedInPullRequest { .. } => "set_resolved_in_pull_request",
+            Self::SetResolvedInRelease { .. } => "set_resolved_in_release",
             Self::SetUnresolved => "set_unresolved",
             Self::SetIgnored { .. } => "set_ignored",
         }

@@ -6,9 +6,9 @@
 //! applied 10.
 
 use crate::{
-    ActivityKind, Actor, ClearOwnerCaches, Deassign, Email, Facet, GroupState, GroupStatus,
-    Message, Origin, Outcome, Position, PositionKey, PushAssignee, Reason, SubscriptionReason,
-    SubscriptionWrite, Substatus, Told, TrackerAssignee, UserId,
+    ActivityKind, Actor, ClearOwnerCaches, Deassign, Email, Facet, GroupState, Message, Origin,
+    Outcome, Position, PositionKey, Reason, StatusWrite, SubscriptionReason, SubscriptionWrite,
+    Told, TrackerAssignee, UserId, outbound::pushes,
 };
 
 /// How a change ends, and what is to be written for it to end so.
@@ -29,8 +29,8 @@ pub struct GroupWrite {
     pub raises_version: bool,
     /// What becomes of the assignee.
     pub assignee: AssigneeWrite,
-    /// The new status; `None` leaves it.
-    pub status: Option<(GroupStatus, Option<Substatus>)>,
+    /// What becomes of the status; `None` leaves it.
+    pub status: Option<StatusWrite>,
     /// Who hears of the group from now on, and who no longer.
     pub subscriptions: Vec<SubscriptionWrite>,
     /// What the activity says; its author and origin.
@@ -144,32 +144,13 @@ pub fn assign(state: &GroupState, assignment: &Assignment, origin: &Origin) -> D
             activity: Some((kind, assignment.acting_user, origin.clone())),
             told: told(state, origin, Some(assignment.actor)),
             messages: match assignment.actor {
-                Actor::User(_) => pushes(state, origin),
+                Actor::User(_) => pushes(state, Facet::Assignee, state.version + 1, origin),
                 // No tracker knows our teams.
                 Actor::Team(_) => Vec::new(),
             },
             ..GroupWrite::of(position)
         }),
     }
-}
-
-/// One message for every linked issue but those of the installation that the change comes from.
-fn pushes(state: &GroupState, origin: &Origin) -> Vec<Message> {
-    let others = state
-        .links
-        .keys()
-        .filter(|link| Some(link.integration) != origin.integration());
-    let push = |link: &crate::Link| {
-        Message::PushAssignee(PushAssignee {
-            organization: state.organization,
-            group: state.group,
-            link: link.clone(),
-            version: state.version + 1,
-            origin: origin.clone(),
-            failing: None,
-        })
-    };
-    others.map(push).collect()
 }
 
 /// What the change says of the linked issue that it comes from.
@@ -263,7 +244,7 @@ pub fn deassign(state: &GroupState, message: &Deassign) -> Decision {
                 message.origin.clone(),
             )),
             told: told(state, &message.origin, None),
-            messages: pushes(state, &message.origin),
+            messages: pushes(state, Facet::Assignee, state.version + 1, &message.origin),
             ..GroupWrite::of(position)
         }),
     }
@@ -347,8 +328,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        GroupId, IntegrationId, MessageId, OrganizationId, ProjectId, Provider, Timestamp,
-        TrackerOrigin,
+        GroupId, GroupStatus, IntegrationId, MessageId, OrganizationId, ProjectId, Provider,
+        Substatus, Timestamp, TrackerOrigin,
     };
 
     const ANA: u64 = 71;
@@ -380,7 +361,10 @@ mod tests {
             assigned_at: None,
             unassigned_at: None,
             resolved_at: None,
+            resolution: None,
+            inbox: None,
             version,
+            status_version: 0,
             positions: claimed.into_iter().collect::<BTreeMap<_, _>>(),
             links: BTreeMap::new(),
         }

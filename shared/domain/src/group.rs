@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ExternalKey, Facet, GroupId, IntegrationId, Link, LinkState, OrganizationId, ProjectId,
-    ReleaseId, Slug, TeamId, Timestamp, UserId,
+    ReleaseId, Resolution, Slug, TeamId, Timestamp, UserId,
 };
 
 /// Whom a group can be assigned to: `user:71` or `team:5`.
@@ -193,14 +193,41 @@ pub struct GroupState {
     /// When it was last resolved; none while it is not.
     #[serde(default)]
     pub resolved_at: Option<Timestamp>,
+    /// By what it is resolved, where that is known; none while it is not.
+    #[serde(default)]
+    pub resolution: Option<Resolution>,
+    /// Why it waits for somebody to look at it, if it does.
+    #[serde(default)]
+    pub inbox: Option<InboxReason>,
     /// Rises with every accepted decision about the assignee.
     #[serde(rename = "ver")]
     pub version: u64,
+    /// Rises with every accepted decision about the status.
+    #[serde(rename = "status_ver", default)]
+    pub status_version: u64,
     /// The newest accepted place of each tracker stream.
     #[serde(rename = "pos")]
     pub positions: BTreeMap<PositionKey, Position>,
     /// The linked issues of trackers.
     pub links: BTreeMap<Link, LinkState>,
+}
+
+impl GroupState {
+    /// What rises with every accepted decision about a facet.
+    pub fn version_of(&self, facet: Facet) -> u64 {
+        match facet {
+            Facet::Assignee => self.version,
+            Facet::Status => self.status_version,
+        }
+    }
+}
+
+/// Why a group waits for somebody to look at it. Whoever resolves it or puts it away has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InboxReason {
+    /// Nobody has looked yet.
+    New,
 }
 
 /// The severity that clients show.
@@ -267,7 +294,7 @@ impl GroupStats {
 
 /// `WEB-1`: the project's slug in capitals and a number in Crockford's base 32, where I, L and O are
 /// read as 1, 1 and 0.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ShortId(String);
 
@@ -323,6 +350,10 @@ impl FromStr for ShortId {
                 other => other,
             })
             .collect();
+        let digits = match digits.trim_start_matches('0') {
+            "" if !digits.is_empty() => "0",
+            significant => significant,
+        };
         // 13 digits are more than any counter reaches.
         let legal = (1..=13).contains(&digits.len()) && digits.bytes().all(|d| BASE32.contains(&d));
         if project.to_lowercase().parse::<Slug>().is_err() || !legal {
@@ -350,6 +381,8 @@ mod tests {
         let read = |text: &str| text.parse::<ShortId>().map(|id| id.to_string()).ok();
         assert_eq!(read("web-1o"), Some("WEB-10".into()));
         assert_eq!(read("my-app-iL"), Some("MY-APP-11".into()));
+        assert_eq!(read("web-o0l"), Some("WEB-1".into()));
+        assert_eq!(read("web-00"), Some("WEB-0".into()));
         for bad in ["WEB", "-1", "WEB-", "WEB-U", "WEB-1!"] {
             assert_eq!(read(bad), None, "{bad}");
         }

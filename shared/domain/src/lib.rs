@@ -12,6 +12,8 @@ mod deletion;
 mod fault;
 mod group;
 mod ids;
+mod mail;
+mod mention;
 mod message;
 mod organization;
 mod outbound;
@@ -19,6 +21,7 @@ mod outcome;
 mod owner_caches;
 mod platform;
 mod project;
+mod reference;
 mod release;
 mod secret;
 mod settings;
@@ -45,34 +48,42 @@ pub use client_key::{ClientKey, ClientKeyUpdate, PublicKey, RateLimit};
 pub use deletion::{DeletedRows, Deletion, DeletionRef, DeletionStatus, Next, QUIET};
 pub use fault::{ClientFault, Fault, FieldError, FieldErrors};
 pub use group::{
-    Actor, Group, GroupState, GroupStats, GroupStatus, Level, Position, PositionKey, ShortId,
-    Substatus,
+    Actor, Group, GroupState, GroupStats, GroupStatus, InboxReason, Level, Position, PositionKey,
+    ShortId, Substatus,
 };
 pub use ids::{
     ActivityId, AlertRuleId, AuditEntryId, DeployId, GroupId, IntegrationId, InvalidId, MemberId,
     MessageId, OrganizationId, ProjectId, ReleaseId, RepositoryId, TeamId, UserId,
 };
+pub use mail::{
+    IdentityUse, MOST_RECIPIENTS, Mail, MailFailure, MailKey, MailState, MailThread, NotifyDeploy,
+    Recipients, SendEmail, Sending, sending,
+};
+pub use mention::{LinkStep, Mention, refer, resolve_in_release, settle_resolution, unrefer};
 pub use message::{
-    Deassign, DeleteOrganization, DeleteProject, DrainUpdates, Envelope, GroupCursor, Message,
-    MessageTooLarge, Queue, SweepDeletions, SyncIssue, TraceId,
+    ClearExpiredResolutions, Deassign, DeleteOrganization, DeleteProject, DrainUpdates, Envelope,
+    FetchCommits, FetchStep, GroupCursor, LinkGroups, Message, MessageTooLarge, Queue,
+    RecordDeploys, ResolveGroups, SweepDeletions, SyncIssue, TraceId,
 };
 pub use organization::{
-    Email, Feature, Member, Organization, OrganizationFlags, OrganizationStatus, Role, Slug, Team,
-    TeamUpdate, User, names,
+    Email, Feature, Member, Organization, OrganizationFlags, OrganizationStatus, ResolveCommitsOn,
+    Role, Slug, Team, TeamUpdate, User, names,
 };
 pub use outbound::{
-    Failing, Lease, Link, LinkState, Push, PushAssignee, Sent, Settled, Told, TrackerAssignee,
-    echo, push, settle,
+    FacetState, Failing, Lease, Link, LinkState, Push, Sent, Settled, Told, TrackerAssignee,
+    TrackerPush, TrackerStatus, TrackerValue, echo, push, settle,
 };
-pub use outcome::{AssigneeMove, Direction, Outcome, Reason, Rule, SyncRecord};
+pub use outcome::{Direction, FacetMove, Outcome, Reason, Rule, SyncRecord};
 pub use owner_caches::{ClearOwnerCaches, leaves_caches_stale};
 pub use platform::{INVALID_PLATFORM, is_platform};
 pub use project::{InboundFilter, NewProject, Project, ProjectFlags, ProjectStatus, ProjectUpdate};
+pub use reference::{MOST_REFERENCES, references};
 pub use release::{
-    Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, Deploy,
-    EnvironmentName, FileChange, Generation, GivenAuthor, GivenCommit, InvalidQuery,
-    InvalidVersion, ListedCommit, Listing, MOST_AUTHORS, Ref, Release, ReleaseQuery, ReleaseStatus,
-    Repository, RepositoryList, RepositoryName, RepositoryProvider, Semver, Version, write_author,
+    CodeChange, Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, Deploy,
+    EnvironmentName, Fetch, FetchAnswer, FetchCause, FetchEnd, FetchStart, FileChange, Generation,
+    GivenAuthor, GivenCommit, InvalidQuery, InvalidVersion, ListedCommit, Listing, MOST_AUTHORS,
+    PullRequest, PullRequestRef, Readiness, Ref, Release, ReleaseQuery, ReleaseStatus, Repository,
+    RepositoryList, RepositoryName, RepositoryProvider, Semver, Version, end_fetch, write_author,
     write_commit,
 };
 pub use secret::Secret;
@@ -83,13 +94,13 @@ pub use settings::{
 };
 pub use slugs::{RESERVED_PROJECT_SLUGS, SlugRandom, slug_candidates};
 pub use snowflake::{Region, Snowflake, SnowflakeError, SnowflakeId, SnowflakeModel};
-pub use status::{StatusWish, set_status};
+pub use status::{Resolution, StatusWish, StatusWrite, set_status};
 pub use subscription::{SubscriptionReason, SubscriptionWrite};
 pub use time::Timestamp;
 pub use token::{Scope, Token, TokenOwner};
 pub use tracker::{
-    ApiOrigin, AssigneeChange, AttachedOrganization, ExternalKey, Facet, Identity, Integration,
-    IntegrationStatus, JiraServerIdentity, Origin, Provider, StatusChange, SyncSwitches,
-    TrackerOrigin, VstsIdentity,
+    ApiOrigin, AssigneeChange, AttachedOrganization, CodeOrigin, ExternalKey, Facet,
+    GithubIdentity, Identity, Integration, IntegrationStatus, JiraServerIdentity, Origin, Provider,
+    StatusChange, SyncSwitches, TrackerOrigin, TrackerStates, VstsIdentity,
 };
 pub use update::{OrganizationCategory, Update, UpdateSchedule, UpdateShard, WaitingUpdate};

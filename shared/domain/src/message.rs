@@ -3,11 +3,14 @@
 //! A message carries ids and facts about a change, never an entity: whoever receives it reads what
 //! holds then. It may come twice, late and out of order; the state decides what it still means.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AssigneeChange, ClearOwnerCaches, DeletionRef, Email, GroupId, MessageId, OrganizationId,
-    Origin, ProjectId, PushAssignee, StatusChange, Timestamp, TrackerOrigin, UpdateShard, UserId,
+    AssigneeChange, ClearOwnerCaches, CodeChange, DeletionRef, Email, Facet, Generation, GroupId,
+    MessageId, NotifyDeploy, OrganizationId, Origin, ProjectId, ReleaseId, RepositoryId, SendEmail,
+    StatusChange, Timestamp, TrackerOrigin, TrackerPush, UpdateShard, UserId, Version,
 };
 
 /// The largest message, in bytes of JSON: SQS's classic limit, which every tool around it knows.
@@ -72,7 +75,19 @@ pub enum Message {
     Deassign(Deassign),
     /// Bring a linked issue's assignee in step.
     #[serde(rename = "PushAssignee.v1")]
-    PushAssignee(PushAssignee),
+    PushAssignee(TrackerPush),
+    /// Bring a linked issue's status in step.
+    #[serde(rename = "PushStatus.v1")]
+    PushStatus(TrackerPush),
+    /// Let groups know of the commits that refer to them.
+    #[serde(rename = "LinkGroups.v1")]
+    LinkGroups(LinkGroups),
+    /// Resolve what a release's commits refer to.
+    #[serde(rename = "ResolveGroups.v1")]
+    ResolveGroups(ResolveGroups),
+    /// Find the release that groups were resolved in before it was there.
+    #[serde(rename = "ClearExpiredResolutions.v1")]
+    ClearExpiredResolutions(ClearExpiredResolutions),
     /// Tell of the updates that wait in a shard.
     #[serde(rename = "DrainUpdates.v1")]
     DrainUpdates(DrainUpdates),
@@ -88,19 +103,46 @@ pub enum Message {
     /// Forget what is remembered of a group's owners.
     #[serde(rename = "ClearOwnerCaches.v1")]
     ClearOwnerCaches(ClearOwnerCaches),
+    /// Ask the hosts of repositories for the commits that a release waits for.
+    #[serde(rename = "FetchCommits.v1")]
+    FetchCommits(FetchCommits),
+    /// Note what of a release is deployed where, now that its commits are known.
+    #[serde(rename = "RecordDeploys.v1")]
+    RecordDeploys(RecordDeploys),
+    /// Send a mail to each of its recipients.
+    #[serde(rename = "SendEmail.v1")]
+    SendEmail(SendEmail),
+    /// Tell of a deploy, if its release is known well enough.
+    #[serde(rename = "NotifyDeploy.v1")]
+    NotifyDeploy(NotifyDeploy),
 }
 
 impl Message {
+    /// Brings a facet of a linked issue in step.
+    pub fn push(facet: Facet, push: TrackerPush) -> Self {
+        match facet {
+            Facet::Assignee => Self::PushAssignee(push),
+            Facet::Status => Self::PushStatus(push),
+        }
+    }
+
     /// Where the message goes. Each queue has one consumer, of the same name.
     pub fn queue(&self) -> Queue {
         match self {
             Self::SyncIssue(_) => Queue::IssueSync,
             // Caches are for functions beside Redis, and removals are what makes them wrong.
             Self::Deassign(_) | Self::ClearOwnerCaches(_) => Queue::Deassign,
-            Self::PushAssignee(_) => Queue::OutboundSync,
-            Self::DrainUpdates(_) | Self::SweepDeletions(_) => Queue::Jobs,
+            Self::PushAssignee(_) | Self::PushStatus(_) => Queue::OutboundSync,
+            Self::DrainUpdates(_)
+            | Self::SweepDeletions(_)
+            | Self::LinkGroups(_)
+            | Self::ResolveGroups(_)
+            | Self::ClearExpiredResolutions(_)
+            | Self::NotifyDeploy(_) => Queue::Jobs,
             // An organization is mostly its projects.
             Self::DeleteProject(_) | Self::DeleteOrganization(_) => Queue::ProjectDelete,
+            Self::FetchCommits(_) | Self::RecordDeploys(_) => Queue::FetchCommits,
+            Self::SendEmail(_) => Queue::SendEmail,
         }
     }
 
@@ -110,11 +152,19 @@ impl Message {
             Self::SyncIssue(_) => "SyncIssue",
             Self::Deassign(_) => "Deassign",
             Self::PushAssignee(_) => "PushAssignee",
+            Self::PushStatus(_) => "PushStatus",
+            Self::LinkGroups(_) => "LinkGroups",
+            Self::ResolveGroups(_) => "ResolveGroups",
+            Self::ClearExpiredResolutions(_) => "ClearExpiredResolutions",
             Self::DrainUpdates(_) => "DrainUpdates",
             Self::DeleteProject(_) => "DeleteProject",
             Self::DeleteOrganization(_) => "DeleteOrganization",
             Self::SweepDeletions(_) => "SweepDeletions",
             Self::ClearOwnerCaches(_) => "ClearOwnerCaches",
+            Self::FetchCommits(_) => "FetchCommits",
+            Self::RecordDeploys(_) => "RecordDeploys",
+            Self::SendEmail(_) => "SendEmail",
+            Self::NotifyDeploy(_) => "NotifyDeploy",
         }
     }
 }
@@ -133,16 +183,22 @@ pub enum Queue {
     Jobs,
     /// Projects and organizations that are being deleted.
     ProjectDelete,
+    /// Commits that releases wait for.
+    FetchCommits,
+    /// Mails.
+    SendEmail,
 }
 
 impl Queue {
     /// Every queue.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::IssueSync,
         Self::Deassign,
         Self::OutboundSync,
         Self::Jobs,
         Self::ProjectDelete,
+        Self::FetchCommits,
+        Self::SendEmail,
     ];
 
     /// The queue's and the consumer's name.
@@ -153,6 +209,8 @@ impl Queue {
             Self::OutboundSync => "outbound-sync",
             Self::Jobs => "jobs",
             Self::ProjectDelete => "project-delete",
+            Self::FetchCommits => "fetch-commits",
+            Self::SendEmail => "send-email",
         }
     }
 
@@ -164,6 +222,8 @@ impl Queue {
             Self::OutboundSync => "OUTBOUND_SYNC_QUEUE_URL",
             Self::Jobs => "JOBS_QUEUE_URL",
             Self::ProjectDelete => "PROJECT_DELETE_QUEUE_URL",
+            Self::FetchCommits => "FETCH_COMMITS_QUEUE_URL",
+            Self::SendEmail => "SEND_EMAIL_QUEUE_URL",
         }
     }
 }
@@ -237,11 +297,85 @@ pub struct DeleteOrganization {
     pub step: u64,
 }
 
+/// "The texts of these have changed: look which groups they refer to now."
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkGroups {
+    /// Whose they are.
+    pub organization: OrganizationId,
+    /// Which.
+    pub changes: Vec<CodeChange>,
+}
+
+/// "A release has these commits now: resolve what they refer to."
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolveGroups {
+    /// The organization that owns the release.
+    pub organization: OrganizationId,
+    /// Which release.
+    pub release: ReleaseId,
+    /// Its version.
+    pub version: Version,
+    /// The lists that hold commits which refer to something. One that is not the release's any more is left
+    /// alone.
+    pub lists: BTreeMap<RepositoryId, Generation>,
+    /// How many such commits of the first list are done.
+    pub done: u32,
+}
+
+/// "A project has a new release: groups that wait for one have it."
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClearExpiredResolutions {
+    /// The organization that owns the release.
+    pub organization: OrganizationId,
+    /// Which release.
+    pub release: ReleaseId,
+    /// Its version.
+    pub version: Version,
+    /// Where to go on, when more groups wait than one message handles: projects before this one are done,
+    /// and of it the groups up to and including this one.
+    pub after: Option<(ProjectId, GroupId)>,
+}
+
 /// "Look which deletions nobody works on."
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SweepDeletions {
     /// Where to go on, when there are more than one message handles.
     pub after: Option<DeletionRef>,
+}
+
+/// "Fetch the commits that this request asked for."
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchCommits {
+    /// The organization that owns the release.
+    pub organization: OrganizationId,
+    /// The release's version.
+    pub version: Version,
+    /// The release, which may have been deleted and made again.
+    pub release: ReleaseId,
+    /// The request: what a newer one asked for is not this message's.
+    pub request: MessageId,
+    /// Which of its repositories; `None`: all that nobody has begun with.
+    pub of: Option<FetchStep>,
+}
+
+/// The commits of one repository, and how far their fetching was when a message was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchStep {
+    /// Which repository.
+    pub repository: RepositoryId,
+    /// The step: it is done, or somebody else's, if the release says another one.
+    pub step: u32,
+}
+
+/// "A release's commits are known as far as they will be for now."
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordDeploys {
+    /// The organization that owns the release.
+    pub organization: OrganizationId,
+    /// The release's version.
+    pub version: Version,
+    /// The release.
+    pub release: ReleaseId,
 }
 
 #[cfg(test)]

@@ -207,6 +207,28 @@ impl Default for OrganizationFlags {
     }
 }
 
+/// When the groups that a commit says it resolves are resolved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResolveCommitsOn {
+    /// When a release has the commit. Until then the groups know of it, no more.
+    #[default]
+    Released,
+    /// As soon as the commit is stored, and again when a release has it. A commit that no longer says so
+    /// opens them again.
+    Stored,
+}
+
+impl ResolveCommitsOn {
+    /// The name in settings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Released => "released",
+            Self::Stored => "stored",
+        }
+    }
+}
+
 /// The tenant: owns teams, projects and everything below them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Organization {
@@ -227,6 +249,9 @@ pub struct Organization {
     /// What is switched on and off.
     #[serde(flatten)]
     pub flags: OrganizationFlags,
+    /// When commits resolve what they refer to.
+    #[serde(default)]
+    pub resolve_commits_on: ResolveCommitsOn,
     /// When it was made.
     pub created: Timestamp,
 }
@@ -251,6 +276,7 @@ impl Organization {
             status: OrganizationStatus::default(),
             default_role: member(),
             flags: OrganizationFlags::default(),
+            resolve_commits_on: ResolveCommitsOn::default(),
             created,
         }
     }
@@ -276,6 +302,9 @@ pub struct User {
     pub username: String,
     /// A deactivated person is never assigned.
     pub active: bool,
+    /// Whether issues that nobody has become theirs when they resolve them.
+    #[serde(default)]
+    pub self_assign_issue: bool,
     /// When they were added.
     pub created: Timestamp,
 }

@@ -1,7 +1,7 @@
-//! What linked trackers are told, and what is known of them.
+//! What linked trackers are told, and what is known of them: for each facet by itself.
 //!
-//! A push names a link and is only a reason to look: what is sent is the assignee that the group has when
-//! the link's lease is taken. So pushes that come late, twice or in another order send nothing that is
+//! A push names a link and is only a reason to look: what is sent is the assignee or the status that the group
+//! has when the link's lease is taken. So pushes that come late, twice or in another order send nothing that is
 //! no longer so. What a tracker has is known from what it told last or took last; while a write is under
 //! way, or after its answer was lost, it is not known, and the same may be written once more.
 
@@ -10,9 +10,9 @@ use std::{cmp::Ordering, fmt};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Actor, Decision, ExternalKey, Facet, GroupId, GroupState, GroupWrite, IntegrationId, MessageId,
-    OrganizationId, Origin, Outcome, Position, PositionKey, Reason, Timestamp, TrackerOrigin,
-    UserId, assignment::claim,
+    Actor, Decision, ExternalKey, Facet, GroupId, GroupState, GroupStatus, GroupWrite,
+    IntegrationId, Message, MessageId, OrganizationId, Origin, Outcome, Position, PositionKey,
+    Reason, Timestamp, TrackerOrigin, UserId, assignment::claim,
 };
 
 /// A tracker's issue that a group is linked to: `<integration>/<external issue>`.
@@ -93,18 +93,91 @@ impl TryFrom<String> for TrackerAssignee {
     }
 }
 
+/// Whether an issue is done at its tracker, in our terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrackerStatus {
+    /// It is.
+    Resolved,
+    /// It is not.
+    Unresolved,
+}
+
+impl TrackerStatus {
+    /// The status of a group as trackers know one; they have none for a group that is put away.
+    pub fn of(status: GroupStatus) -> Option<Self> {
+        match status {
+            GroupStatus::Resolved => Some(Self::Resolved),
+            GroupStatus::Unresolved => Some(Self::Unresolved),
+            GroupStatus::Ignored => None,
+        }
+    }
+}
+
+/// What a tracker has of one facet of an issue: `nobody`, `user:71`, `resolved` or `unresolved`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TrackerValue {
+    /// Whether it is done.
+    Status(TrackerStatus),
+    /// Who works on it.
+    Assignee(TrackerAssignee),
+}
+
 /// What is known of one linked issue.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
 pub struct LinkState {
-    /// The group's version that `known` belongs to: decisions up to it need not be sent.
+    /// Of who works on it.
+    #[serde(flatten)]
+    pub assignee: FacetState,
+    /// Of whether it is done.
+    #[serde(default, skip_serializing_if = "FacetState::is_untold")]
+    pub status: FacetState,
+}
+
+impl LinkState {
+    /// What is known of one facet.
+    pub fn of(&self, facet: Facet) -> &FacetState {
+        match facet {
+            Facet::Assignee => &self.assignee,
+            Facet::Status => &self.status,
+        }
+    }
+
+    /// The same with one facet as it is known now.
+    pub fn with(self, facet: Facet, known: FacetState) -> Self {
+        match facet {
+            Facet::Assignee => Self {
+                assignee: known,
+                ..self
+            },
+            Facet::Status => Self {
+                status: known,
+                ..self
+            },
+        }
+    }
+}
+
+/// What is known of one facet of a linked issue.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FacetState {
+    /// The version that `known` belongs to: decisions up to it need not be sent.
     pub settled: u64,
-    /// Whom the tracker has; `None` while that is not known.
-    pub known: Option<TrackerAssignee>,
+    /// What the tracker has; `None` while that is not known.
+    pub known: Option<TrackerValue>,
     /// What is being written, or was when the answer was lost.
-    pub sending: Option<TrackerAssignee>,
+    pub sending: Option<TrackerValue>,
     /// Who writes.
     pub lease: Option<Lease>,
+}
+
+impl FacetState {
+    /// Whether nothing was ever told, in either direction.
+    fn is_untold(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The right to write to one linked issue, for a time.
@@ -116,16 +189,16 @@ pub struct Lease {
     pub until: Timestamp,
 }
 
-/// "The assignee changed: bring this tracker's issue in step."
+/// "A facet changed: bring this tracker's issue in step."
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PushAssignee {
+pub struct TrackerPush {
     /// The organization that owns the group.
     pub organization: OrganizationId,
     /// Which group.
     pub group: GroupId,
     /// Which of the linked issues.
     pub link: Link,
-    /// The group's version with the change.
+    /// The facet's version with the change.
     pub version: u64,
     /// What brought the change about.
     pub origin: Origin,
@@ -148,16 +221,20 @@ const PATIENCE: i64 = 24 * 60 * 60 * 1000;
 const FIRST_WAIT: i64 = 15_000;
 const LONGEST_WAIT: i64 = 60 * 60 * 1000;
 
-impl PushAssignee {
-    /// The same for a later attempt, and when that is: after `wait` if the tracker named one, else after
-    /// twice the wait before. `None`: it has failed for a day.
-    pub fn again(&self, now: Timestamp, wait: Option<i64>) -> Option<(Self, Timestamp)> {
-        let failing = match self.failing {
-            Some(before) => Failing {
+impl Failing {
+    /// One more failure, and when to try again: after `wait` milliseconds if the other side named a time,
+    /// else after twice the wait before. `None`: it has failed for a day.
+    pub fn again(
+        before: Option<Self>,
+        now: Timestamp,
+        wait: Option<i64>,
+    ) -> Option<(Self, Timestamp)> {
+        let failing = match before {
+            Some(before) => Self {
                 attempts: before.attempts + 1,
                 ..before
             },
-            None => Failing {
+            None => Self {
                 since: now,
                 attempts: 1,
             },
@@ -165,11 +242,19 @@ impl PushAssignee {
         let doubled = FIRST_WAIT << (failing.attempts - 1).min(16);
         let due = now.plus(wait.unwrap_or_else(|| doubled.min(LONGEST_WAIT)));
         let given_up = due.millis() - failing.since.millis() > PATIENCE;
+        (!given_up).then_some((failing, due))
+    }
+}
+
+impl TrackerPush {
+    /// The same for a later attempt, and when that is. `None`: it has failed for a day.
+    pub fn again(&self, now: Timestamp, wait: Option<i64>) -> Option<(Self, Timestamp)> {
+        let (failing, due) = Failing::again(self.failing, now, wait)?;
         let again = Self {
             failing: Some(failing),
             ..self.clone()
         };
-        (!given_up).then_some((again, due))
+        Some((again, due))
     }
 }
 
@@ -181,21 +266,49 @@ pub enum Push {
     /// Somebody else is writing, at most until then.
     Held(Timestamp),
     /// This is to be written.
-    Write(TrackerAssignee),
+    Write(TrackerValue),
+}
+
+/// One message for every linked issue but those of the installation that the change comes from, of which
+/// `facet` has come to `version`.
+pub(crate) fn pushes(
+    state: &GroupState,
+    facet: Facet,
+    version: u64,
+    origin: &Origin,
+) -> Vec<Message> {
+    let others = state
+        .links
+        .keys()
+        .filter(|link| Some(link.integration) != origin.integration());
+    let push = |link: &Link| {
+        Message::push(
+            facet,
+            TrackerPush {
+                organization: state.organization,
+                group: state.group,
+                link: link.clone(),
+                version,
+                origin: origin.clone(),
+                failing: None,
+            },
+        )
+    };
+    others.map(push).collect()
 }
 
 /// Decides what a link is to be told.
-pub fn push(state: &GroupState, push: &PushAssignee, now: Timestamp) -> Push {
-    let Some(at) = state.links.get(&push.link) else {
+pub fn push(state: &GroupState, facet: Facet, push: &TrackerPush, now: Timestamp) -> Push {
+    let Some(at) = state.links.get(&push.link).map(|link| link.of(facet)) else {
         return Push::Ended(Outcome::Suppressed(Reason::NotLinked));
     };
-    let wanted = match state.assignee {
-        None => TrackerAssignee::Nobody,
-        Some(Actor::User(user)) => TrackerAssignee::User(user),
-        Some(Actor::Team(_)) => return Push::Ended(Outcome::Suppressed(Reason::TeamAssigned)),
+    let wanted = match wanted(state, facet) {
+        Ok(wanted) => wanted,
+        Err(reason) => return Push::Ended(Outcome::Suppressed(reason)),
     };
-    if state.version <= at.settled || at.known == Some(wanted) {
-        return Push::Ended(match push.version < state.version {
+    let version = state.version_of(facet);
+    if version <= at.settled || at.known == Some(wanted) {
+        return Push::Ended(match push.version < version {
             true => Outcome::Superseded(Reason::NewerDecision),
             false => Outcome::Suppressed(Reason::AlreadySo),
         });
@@ -203,6 +316,20 @@ pub fn push(state: &GroupState, push: &PushAssignee, now: Timestamp) -> Push {
     match at.lease {
         Some(lease) if lease.until > now => Push::Held(lease.until),
         Some(_) | None => Push::Write(wanted),
+    }
+}
+
+fn wanted(state: &GroupState, facet: Facet) -> Result<TrackerValue, Reason> {
+    match (facet, state.assignee) {
+        (Facet::Assignee, None) => Ok(TrackerValue::Assignee(TrackerAssignee::Nobody)),
+        (Facet::Assignee, Some(Actor::User(user))) => {
+            Ok(TrackerValue::Assignee(TrackerAssignee::User(user)))
+        }
+        (Facet::Assignee, Some(Actor::Team(_))) => Err(Reason::TeamAssigned),
+        (Facet::Status, _) => {
+            let status = TrackerStatus::of(state.status);
+            status.map(TrackerValue::Status).ok_or(Reason::PutAway)
+        }
     }
 }
 
@@ -220,7 +347,7 @@ pub enum Sent {
 /// What is to be kept of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled {
-    /// What is known of the link from now on.
+    /// What is known of the link from now on, all facets of it.
     pub link: LinkState,
     /// The place of the write in the tracker's order, where that is the newest.
     pub position: Option<(PositionKey, Position)>,
@@ -232,42 +359,40 @@ pub struct Settled {
 pub fn settle(
     leased: &GroupState,
     state: &GroupState,
-    link: &Link,
+    (link, facet): (&Link, Facet),
     lease: Lease,
-    value: TrackerAssignee,
+    value: TrackerValue,
     sent: Sent,
 ) -> Option<Settled> {
-    let at = state
-        .links
-        .get(link)
-        .filter(|at| at.lease == Some(lease))?
-        .clone();
-    let before = leased.links.get(link).cloned().unwrap_or_default();
+    let whole = state.links.get(link)?;
+    let at = Some(whole.of(facet)).filter(|at| at.lease == Some(lease))?;
+    let before = leased.links.get(link).map(|link| link.of(facet).clone());
+    let before = before.unwrap_or_default();
     let told = at.known.is_some();
-    let free = LinkState { lease: None, ..at };
-    Some(match sent {
-        Sent::Unanswered => Settled {
-            link: free,
-            position: None,
-        },
-        Sent::Refused if told => Settled {
-            link: LinkState {
+    let free = FacetState {
+        lease: None,
+        ..at.clone()
+    };
+    let (known, position) = match sent {
+        Sent::Unanswered => (free, None),
+        Sent::Refused if told => (
+            FacetState {
                 sending: before.sending,
                 ..free
             },
-            position: None,
-        },
-        Sent::Refused => Settled {
-            link: LinkState {
+            None,
+        ),
+        Sent::Refused => (
+            FacetState {
                 sending: before.sending,
                 known: before.known,
                 ..free
             },
-            position: None,
-        },
+            None,
+        ),
         Sent::Taken(revision) => {
             let position = revision.map(|revision| {
-                let key = PositionKey::new(link.integration, &link.external_issue, Facet::Assignee);
+                let key = PositionKey::new(link.integration, &link.external_issue, facet);
                 (key, Position::revision(revision))
             });
             let newest = position.as_ref().map(|(key, _)| state.positions.get(key));
@@ -284,20 +409,24 @@ pub fn settle(
                 Some(Ordering::Less) | None => !told,
             };
             let position = position.filter(|_| order == Some(Ordering::Greater));
-            let link = match latest {
-                true => LinkState {
+            let known = match latest {
+                true => FacetState {
                     sending: None,
                     known: Some(value),
-                    settled: free.settled.max(leased.version),
+                    settled: free.settled.max(leased.version_of(facet)),
                     ..free
                 },
-                false => LinkState {
+                false => FacetState {
                     sending: None,
                     ..free
                 },
             };
-            Settled { link, position }
+            (known, position)
         }
+    };
+    Some(Settled {
+        link: whole.clone().with(facet, known),
+        position,
     })
 }
 
@@ -313,8 +442,8 @@ pub fn echo(
     ours: Option<bool>,
 ) -> Option<Decision> {
     let link = origin.link();
-    let sending = state.links.get(&link)?.sending?;
-    if sending != told || ours == Some(false) {
+    let sending = state.links.get(&link)?.assignee.sending?;
+    if sending != TrackerValue::Assignee(told) || ours == Some(false) {
         return None;
     }
     let position = claim(state, &Origin::Tracker(origin.clone()), Facet::Assignee).ok()?;
@@ -364,7 +493,7 @@ mod tests {
     fn a_failing_push_waits_longer_each_time_and_no_longer_than_a_day_in_all() {
         let start = Timestamp::from_millis(0);
         let id = MessageId::new(start, 0);
-        let mut push = PushAssignee {
+        let mut push = TrackerPush {
             organization: OrganizationId::new(1).unwrap(),
             group: GroupId::new(5).unwrap(),
             link: Link::try_from("9/31".to_owned()).unwrap(),

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Actor, Facet, GroupId, Link, OrganizationId, Origin, Provider, PushAssignee, Timestamp,
-    TrackerOrigin,
+    Actor, Facet, GroupId, Link, OrganizationId, Origin, Provider, Timestamp, TrackerOrigin,
+    TrackerPush, TrackerStatus,
 };
 
 /// How one change to one group ended.
@@ -97,6 +97,12 @@ pub enum Reason {
     NotLinked,
     /// A team is assigned, and trackers know people only.
     TeamAssigned,
+    /// The group is put away, and trackers have no status for that.
+    PutAway,
+    /// The organization has not said which states of the tracker's project stand for what.
+    StatusNotMapped,
+    /// From the state that the issue is in, the tracker knows no way to the one that is wanted.
+    NoTransition,
     /// The integration is gone or disabled.
     IntegrationOff,
     /// Nobody has let Picket write to the tracker.
@@ -138,6 +144,9 @@ impl Reason {
             Self::Echo => "echo",
             Self::NotLinked => "not_linked",
             Self::TeamAssigned => "team_assigned",
+            Self::PutAway => "put_away",
+            Self::StatusNotMapped => "status_not_mapped",
+            Self::NoTransition => "no_transition",
             Self::IntegrationOff => "integration_off",
             Self::NoIdentity => "no_identity",
             Self::InvalidIdentity => "invalid_identity",
@@ -188,6 +197,14 @@ impl Reason {
             Self::Echo => "The tracker told of what Picket had written itself.",
             Self::NotLinked => "The issue is not linked to this one of the tracker any more.",
             Self::TeamAssigned => "A team is assigned, and trackers know people only.",
+            Self::PutAway => "The issue is ignored, and trackers have no status for that.",
+            Self::StatusNotMapped => {
+                "Nobody has said which states of the tracker's project stand for resolved and \
+                 unresolved. set-sync does."
+            }
+            Self::NoTransition => {
+                "The tracker has no way from the issue's present state to the one that is wanted."
+            }
             Self::IntegrationOff => {
                 "The integration is gone or disabled. create-integration enables it."
             }
@@ -250,8 +267,8 @@ pub struct SyncRecord {
     pub outcome: Outcome,
     /// By which rule, where one was needed.
     pub rule: Option<Rule>,
-    /// What it did to the assignee.
-    pub change: Option<AssigneeMove>,
+    /// What it did.
+    pub change: Option<FacetMove>,
     /// The tracker's revision: of what it told, or of what it took.
     pub revision: Option<u64>,
     /// What the tracker said to it.
@@ -285,7 +302,8 @@ impl SyncRecord {
 
     /// How telling a tracker ended, without what a write adds.
     pub fn of_push(
-        push: &PushAssignee,
+        facet: Facet,
+        push: &TrackerPush,
         provider: Option<Provider>,
         outcome: Outcome,
         at: Timestamp,
@@ -297,7 +315,7 @@ impl SyncRecord {
             link: push.link.clone(),
             organization: Some(push.organization),
             group: Some(push.group),
-            facet: Facet::Assignee,
+            facet,
             at,
             outcome,
             rule: None,
@@ -328,11 +346,19 @@ impl Direction {
     }
 }
 
-/// From whom to whom.
+/// What a change did to its facet, as `from` and `to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AssigneeMove {
-    /// Before.
-    pub from: Option<Actor>,
-    /// After.
-    pub to: Option<Actor>,
+#[serde(untagged)]
+#[allow(missing_docs)]
+pub enum FacetMove {
+    /// From one status to another; `None`: it was not known.
+    Status {
+        from: Option<TrackerStatus>,
+        to: TrackerStatus,
+    },
+    /// From whom to whom; `None` is nobody.
+    Assignee {
+        from: Option<Actor>,
+        to: Option<Actor>,
+    },
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     AuditEvent, Feature, Organization, OrganizationFacts, OrganizationFlags, OrganizationStatus,
-    Role, Slug, Timestamp,
+    ResolveCommitsOn, Role, Slug, Timestamp,
 };
 
 /// What an option is set to.
@@ -273,6 +273,8 @@ pub struct OrganizationUpdate {
     pub slug: Option<Slug>,
     /// The role that somebody gets who is invited without one.
     pub default_role: Option<Role>,
+    /// When commits resolve what they refer to.
+    pub resolve_commits_on: Option<ResolveCommitsOn>,
     /// Whether it is not to be deleted after all.
     pub cancel_deletion: bool,
     /// Features with whether they are to be on.
@@ -350,6 +352,11 @@ impl OrganizationUpdate {
             let (old, new) = (target.default_role.as_str(), role.as_str());
             tell(&mut change.told, "default_role", &mut { old }, &new);
             target.default_role = *role;
+        }
+        if let Some(on) = self.resolve_commits_on {
+            let (old, new) = (target.resolve_commits_on.as_str(), on.as_str());
+            tell(&mut change.told, "resolve_commits_on", &mut { old }, &new);
+            target.resolve_commits_on = on;
         }
         if change.restored {
             target.status = OrganizationStatus::Active;

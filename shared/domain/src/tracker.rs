@@ -1,11 +1,12 @@
 //! Issue trackers as the domain sees them: installations, linked issues, and what changed at one.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Email, IntegrationId, Link, MessageId, OrganizationId, Position, PositionKey, Secret, UserId,
+    CodeChange, Email, IntegrationId, Link, MessageId, OrganizationId, Position, PositionKey,
+    Secret, TrackerStatus, UserId, Version,
 };
 
 /// A product that Picket talks to.
@@ -16,6 +17,8 @@ pub enum Provider {
     Vsts,
     /// Jira Server and Data Center.
     JiraServer,
+    /// GitHub, which is asked for commits.
+    Github,
 }
 
 impl Provider {
@@ -24,6 +27,7 @@ impl Provider {
         match self {
             Self::Vsts => "vsts",
             Self::JiraServer => "jira_server",
+            Self::Github => "github",
         }
     }
 }
@@ -72,6 +76,8 @@ pub enum Identity {
     Vsts(VstsIdentity),
     /// An OAuth 1.0a access token of Jira Server.
     JiraServer(JiraServerIdentity),
+    /// A token of GitHub.
+    Github(GithubIdentity),
 }
 
 impl Identity {
@@ -80,6 +86,7 @@ impl Identity {
         match self {
             Self::Vsts(_) => Provider::Vsts,
             Self::JiraServer(_) => Provider::JiraServer,
+            Self::Github(_) => Provider::Github,
         }
     }
 }
@@ -105,6 +112,14 @@ pub struct JiraServerIdentity {
     /// An RSA key in PEM, PKCS #1 or #8, without a passphrase.
     pub private_key: Secret,
     /// The token that somebody granted.
+    pub access_token: Secret,
+}
+
+/// A token of GitHub: a personal one, or any other that may read the repositories.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GithubIdentity {
+    /// Goes with every call.
     pub access_token: Secret,
 }
 
@@ -139,6 +154,30 @@ pub struct AttachedOrganization {
     /// Whom the tracker shows as the author of what Picket writes, where that is known.
     #[serde(default)]
     pub acts_as: Option<Email>,
+    /// Which states stand for resolved and unresolved, by the tracker's id of its project.
+    #[serde(default)]
+    pub states: BTreeMap<String, TrackerStates>,
+}
+
+/// The states of one project of a tracker that stand for our statuses: of Azure DevOps their names, of Jira
+/// their ids.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrackerStates {
+    /// Of an issue that is resolved here.
+    pub on_resolve: String,
+    /// Of one that is not.
+    pub on_unresolve: String,
+}
+
+impl TrackerStates {
+    /// The state that stands for a status.
+    pub fn of(&self, status: TrackerStatus) -> &str {
+        match status {
+            TrackerStatus::Resolved => &self.on_resolve,
+            TrackerStatus::Unresolved => &self.on_unresolve,
+        }
+    }
 }
 
 /// The tracker's own key of an issue: a work item's number, "OPS-12". Never empty, at most 256
@@ -230,6 +269,19 @@ pub enum Origin {
     Tracker(TrackerOrigin),
     /// A request to the API.
     Api(ApiOrigin),
+    /// A text that refers to the group.
+    Code(CodeOrigin),
+}
+
+/// The commit or pull request behind a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodeOrigin {
+    /// Which.
+    pub change: CodeChange,
+    /// The version of the release that has it, where that is what brings the change about.
+    pub release: Option<Version>,
+    /// Our id of it.
+    pub cause: MessageId,
 }
 
 /// The request behind a change.
@@ -272,6 +324,7 @@ impl Origin {
         match self {
             Self::Tracker(origin) => origin.delivery,
             Self::Api(origin) => origin.request,
+            Self::Code(origin) => origin.cause,
         }
     }
 
@@ -279,7 +332,7 @@ impl Origin {
     pub fn integration(&self) -> Option<IntegrationId> {
         match self {
             Self::Tracker(origin) => Some(origin.integration),
-            Self::Api(_) => None,
+            Self::Api(_) | Self::Code(_) => None,
         }
     }
 
@@ -292,7 +345,7 @@ impl Origin {
                 (key, Position::revision(revision))
             }),
             // Whoever asks last wins, as with any form.
-            Self::Api(_) => None,
+            Self::Api(_) | Self::Code(_) => None,
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -79,6 +79,23 @@ pub struct OutsideConfig {
     pub allowed_hosts: Vec<String>,
     /// How long and how much.
     pub limits: Limits,
+}
+
+impl OutsideConfig {
+    /// What a function's environment says: the stand-in, hosts separated by commas, and the time that a call
+    /// may take.
+    pub fn new(via: Option<&str>, allowed_hosts: &str, whole: Duration) -> Self {
+        let hosts = allowed_hosts.split(',').map(str::trim);
+        let hosts = hosts.filter(|host| !host.is_empty());
+        Self {
+            via: via.map(str::to_owned),
+            allowed_hosts: hosts.map(str::to_owned).collect(),
+            limits: Limits {
+                whole,
+                ..Limits::default()
+            },
+        }
+    }
 }
 
 /// How long a call may take, and how much it may bring.
@@ -316,18 +333,19 @@ impl Response {
         &self.body
     }
 
-    /// How long the tracker asks to wait. A date is measured from the answer's own: neither clock has
-    /// to be right.
+    /// How long the tracker asks to wait.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         let text = self.header("retry-after")?.trim();
-        let wait = match text.parse().map(Duration::from_secs) {
-            Ok(wait) => wait,
-            Err(_) => {
-                let until = httpdate::parse_http_date(text).ok()?;
-                let now = httpdate::parse_http_date(self.header("date")?).ok()?;
-                until.duration_since(now).unwrap_or_default()
-            }
-        };
+        match text.parse().map(Duration::from_secs) {
+            Ok(wait) => Some(wait.min(LONGEST_WAIT)),
+            Err(_) => self.until(httpdate::parse_http_date(text).ok()?),
+        }
+    }
+
+    /// How long it is until then. It is measured from the answer's own date: neither clock has to be right.
+    pub(crate) fn until(&self, moment: SystemTime) -> Option<Duration> {
+        let now = httpdate::parse_http_date(self.header("date")?).ok()?;
+        let wait = moment.duration_since(now).unwrap_or_default();
         Some(wait.min(LONGEST_WAIT))
     }
 

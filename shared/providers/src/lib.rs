@@ -5,7 +5,11 @@
 //! What calls out is behind the feature `client`: a function that only reads deliveries does not link it.
 
 #[cfg(feature = "client")]
+mod commits;
+#[cfg(feature = "client")]
 mod error;
+#[cfg(feature = "client")]
+pub mod github;
 #[cfg(feature = "client")]
 mod guard;
 #[cfg(feature = "client")]
@@ -14,6 +18,8 @@ mod http;
 pub mod jira_server;
 pub mod vsts;
 
+#[cfg(feature = "client")]
+pub use crate::commits::HostedCommit;
 #[cfg(feature = "client")]
 pub use crate::error::{CallError, Remedy};
 #[cfg(feature = "client")]

@@ -74,7 +74,7 @@ impl Aws {
             .http_client(SharedHttpClient::new(OneConnector(connector.clone())));
         config.set_sleep_impl(default_async_sleep());
         config.set_endpoint_url(reader.optional("AWS_ENDPOINT_URL"));
-        let services = ["DYNAMODB", "ELASTICACHE", "SQS"];
+        let services = ["DYNAMODB", "ELASTICACHE", "SES", "SQS"];
         let endpoint = |service| {
             Some((
                 service,
@@ -109,7 +109,12 @@ impl Aws {
                     true => "amazonaws.com.cn",
                     false => "amazonaws.com",
                 };
-                format!("https://{}.{region}.{suffix}", name.to_ascii_lowercase())
+                // All but one go by their own names.
+                let host = match name {
+                    "SES" => "email".to_owned(),
+                    _ => name.to_ascii_lowercase(),
+                };
+                format!("https://{host}.{region}.{suffix}")
             }
         };
         let Ok(request) = HttpRequest::get(format!("{}/ping", url.trim_end_matches('/'))) else {

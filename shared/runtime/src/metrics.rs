@@ -58,13 +58,28 @@ pub enum Metric {
         /// How long.
         milliseconds: u64,
     },
+    /// A mail to one recipient that is to be sent. `type`.
+    EmailQueued {
+        /// Its kind.
+        kind: &'static str,
+    },
+    /// A mail to one recipient that was taken over, or was given up. `success`.
+    EmailSent {
+        /// Whether it was taken over.
+        success: bool,
+    },
+    /// A group that something other than a person's wish resolved. `instance`.
+    GroupResolved {
+        /// What.
+        instance: &'static str,
+    },
     /// Redis neither answered nor could be reached anew.
     CacheUnreachable,
 }
 
 impl Metric {
     /// Every metric's name with its unit, in the order of the enum.
-    pub const NAMES: [(&'static str, &'static str); 10] = [
+    pub const NAMES: [(&'static str, &'static str); 13] = [
         ("DeliveryAccepted", "Count"),
         ("DeliveryIgnored", "Count"),
         ("DeliveryRefused", "Count"),
@@ -74,6 +89,9 @@ impl Metric {
         ("OutboxSent", "Count"),
         ("OutboxDelay", "Milliseconds"),
         ("OutboxAge", "Milliseconds"),
+        ("email.queued", "Count"),
+        ("email.sent", "Count"),
+        ("GroupResolved", "Count"),
         ("CacheUnreachable", "Count"),
     ];
 
@@ -138,7 +156,10 @@ impl Metric {
             Self::OutboxSent { count } => (6, count, Vec::new()),
             Self::OutboxDelay { milliseconds } => (7, milliseconds, Vec::new()),
             Self::OutboxAge { milliseconds } => (8, milliseconds, Vec::new()),
-            Self::CacheUnreachable => (9, 1, Vec::new()),
+            Self::EmailQueued { kind } => (9, 1, vec![("type", kind.into())]),
+            Self::EmailSent { success } => (10, 1, vec![("success", success.to_string())]),
+            Self::GroupResolved { instance } => (11, 1, vec![("instance", instance.into())]),
+            Self::CacheUnreachable => (12, 1, Vec::new()),
         }
     }
 }

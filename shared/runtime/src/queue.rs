@@ -227,10 +227,18 @@ mod tests {
                 Message::Deassign(message) => message.seen_version,
                 Message::SyncIssue(_)
                 | Message::PushAssignee(_)
+                | Message::PushStatus(_)
+                | Message::FetchCommits(_)
+                | Message::RecordDeploys(_)
+                | Message::LinkGroups(_)
+                | Message::ResolveGroups(_)
+                | Message::ClearExpiredResolutions(_)
                 | Message::DrainUpdates(_)
                 | Message::DeleteProject(_)
                 | Message::DeleteOrganization(_)
                 | Message::ClearOwnerCaches(_)
+                | Message::SendEmail(_)
+                | Message::NotifyDeploy(_)
                 | Message::SweepDeletions(_) => 0,
             };
             assert_ne!(version, 2, "panics when called");

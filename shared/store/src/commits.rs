@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
-    Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, Email, Generation,
-    GivenAuthor, ListedCommit, Listing, MOST_AUTHORS, Release, ReleaseId, Repository, RepositoryId,
-    RepositoryList, Timestamp, User, write_author, write_commit,
+    CodeChange, Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, Email,
+    Fetch, FetchCommits, Generation, GivenAuthor, LinkGroups, ListedCommit, Listing, MOST_AUTHORS,
+    Message, MessageId, OrganizationId, Release, ReleaseId, Repository, RepositoryId,
+    RepositoryList, ResolveGroups, Timestamp, TraceId, User, write_author, write_commit,
 };
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::StoreError,
     keys::{self, Key},
+    mentions::NamedGroups,
     releases::{AddressOwner, Found},
+    repositories::repositories_among,
     table::{
         ATTEMPTS, BATCHES_AT_ONCE, Item, Page, Store, attributes, read, step_aside, text, value,
         write,
@@ -29,6 +32,9 @@ use crate::{
 
 /// How many commits a page holds: far below an item's limit whatever they are named.
 const PAGE: usize = 500;
+
+/// How many commits that refer to groups are written at once: as large as they may be, they fit.
+const REFERRING_AT_ONCE: usize = 20;
 
 /// How old a list is that no writer can be about to make a release's any more.
 const ABANDONED_AFTER_MS: i64 = 60 * 60 * 1000;
@@ -40,6 +46,9 @@ pub(crate) struct CommitPage {
     /// For each commit its author, by their number above, the milliseconds of its date, its place and its
     /// name: as JSON, which is half of what the table's own lists take.
     commits: String,
+    /// Which of them refer to groups, by their number.
+    #[serde(default, skip_serializing_if = "HashSet::is_empty")]
+    refers: HashSet<usize>,
 }
 
 type PackedCommit = (Option<usize>, Option<i64>, u32, String);
@@ -64,6 +73,9 @@ impl CommitPage {
         Self {
             authors,
             commits: serde_json::to_string(&packed).expect("numbers and texts"),
+            refers: (0..commits.len())
+                .filter(|number| commits[*number].refers)
+                .collect(),
         }
     }
 
@@ -75,11 +87,13 @@ impl CommitPage {
         })?;
         let listed = packed
             .into_iter()
-            .map(|(author, date, place, sha)| ListedCommit {
+            .enumerate()
+            .map(|(number, (author, date, place, sha))| ListedCommit {
                 sha,
                 author: author.and_then(|author| self.authors.get(author).cloned()),
                 date: date.map(Timestamp::from_millis),
                 place,
+                refers: self.refers.contains(&number),
             });
         Ok(listed.collect())
     }
@@ -100,6 +114,19 @@ pub struct CommitView {
     pub repository: Option<Repository>,
 }
 
+/// What the hosts of repositories are to be asked for.
+#[derive(Debug)]
+pub struct NewFetches<'a> {
+    /// The request.
+    pub request: MessageId,
+    /// Of each repository.
+    pub fetches: BTreeMap<RepositoryId, Fetch>,
+    /// Follows it to its end.
+    pub trace: &'a TraceId,
+    /// When it was made.
+    pub now: Timestamp,
+}
+
 /// What has to be written of the commits of a list, and the list of each repository that it names.
 struct Prepared {
     lists: BTreeMap<RepositoryId, Listing>,
@@ -110,29 +137,53 @@ struct Prepared {
 impl Store {
     /// Makes a list the commits of a release, for the repositories that it names; those of others stay. A
     /// list never depends on what was there, so writers that meet need not wait for one another: of each
-    /// repository the last one counts. `None`: the release is gone.
+    /// repository the last one counts, and what was to be fetched of it is not waited for any more. `None`:
+    /// the release is gone.
     pub async fn set_commits(
         &self,
         release: &Release,
         list: &CommitList,
+        trace: &TraceId,
         now: Timestamp,
     ) -> Result<Option<Release>, StoreError> {
-        let names: Vec<_> = list.named.iter().cloned().collect();
-        let own = keys::release_id(release.id).pk;
-        let (pages, known) = tokio::try_join!(
-            self.keys_in(&own, keys::COMMIT_PAGES),
-            self.repositories_named(release.organization, &names),
-        )?;
-        let wanted: Vec<_> = list.repositories().into_iter().cloned().collect();
-        let repositories = self
-            .make_repositories(release.organization, &wanted, known, now)
-            .await?;
-        let mut prepared = self.prepare(release, list, &repositories).await?;
+        let written = self.write_lists(release, list, trace, now).await?;
+        let key = keys::release(release.organization, &release.version);
+        let change = written.lists.change(release.id)?;
+        let mut transaction = self.transaction().update(&key, change)?;
+        if let Some(resolve) = written.resolve {
+            transaction = transaction.send(resolve, trace, now, now)?;
+        }
+        if transaction.commit().await? != Committed::Done {
+            return Ok(None);
+        }
+        // What is left over is met again by a later list.
+        let _ = self.delete_all(written.superseded).await;
+        self.release_again(release).await
+    }
 
+    /// Writes the commits, authors and repositories of a list, and its pages beside those that the release
+    /// has: everything but the release itself.
+    pub(crate) async fn write_lists(
+        &self,
+        release: &Release,
+        list: &CommitList,
+        trace: &TraceId,
+        now: Timestamp,
+    ) -> Result<WrittenLists, StoreError> {
+        let own = keys::release_id(release.id).pk;
+        let (pages, prepared) = tokio::try_join!(
+            self.keys_in(&own, keys::COMMIT_PAGES),
+            self.prepare(release, list, now),
+        )?;
+        let mut prepared = prepared;
         let most_authors = (MOST_AUTHORS / prepared.lists.len().max(1)).max(1);
         let mut next = Lists::default();
+        let mut referring = BTreeMap::new();
         for (repository, listing) in &prepared.lists {
             let generation = Generation::new(now, rand::random());
+            if listing.commits.iter().any(|commit| commit.refers) {
+                referring.insert(*repository, generation);
+            }
             for (number, commits) in listing.commits.chunks(PAGE).enumerate() {
                 let key = keys::commit_page(release.id, generation, number);
                 prepared.puts.push(write(&key, &CommitPage::pack(commits))?);
@@ -140,25 +191,67 @@ impl Store {
             next.0
                 .push((*repository, listing.note(generation, most_authors)));
         }
-        self.put_all(prepared.puts).await?;
-        self.update_commits(prepared.updates, now).await?;
-        let key = keys::release(release.organization, &release.version);
-        let change = next.change(release.id)?;
-        if self.transaction().update(&key, change)?.commit().await? != Committed::Done {
-            return Ok(None);
-        }
-        // What is left over is met again by a later list.
-        let _ = self
-            .delete_all(superseded(release, &pages, &next, now))
-            .await;
-        self.release_again(release).await
+        self.write_commits(release, prepared.puts, prepared.updates, trace, now)
+            .await?;
+        let resolve = (!referring.is_empty()).then(|| {
+            Message::ResolveGroups(ResolveGroups {
+                organization: release.organization,
+                release: release.id,
+                version: release.version.clone(),
+                lists: referring,
+                done: 0,
+            })
+        });
+        Ok(WrittenLists {
+            superseded: superseded(release, &pages, &next, now),
+            lists: next,
+            resolve,
+        })
     }
 
-    /// Names the newest commits of repositories. `None`: the release is gone.
+    /// Stores what is known of commits, and their authors, whatever becomes of them.
+    pub async fn note_commits(
+        &self,
+        release: &Release,
+        list: &CommitList,
+        trace: &TraceId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let prepared = self.prepare(release, list, now).await?;
+        self.write_commits(release, prepared.puts, prepared.updates, trace, now)
+            .await
+    }
+
+    async fn write_commits(
+        &self,
+        release: &Release,
+        puts: Vec<Item>,
+        updates: Vec<(CommitRef, CommitFields)>,
+        trace: &TraceId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.put_all(puts).await?;
+        let (linking, plain): (Vec<_>, Vec<_>) = updates
+            .into_iter()
+            .partition(|(_, fields)| fields.groups.is_some());
+        self.update_commits(plain, now).await?;
+        self.update_referring(release.organization, &linking, trace, now)
+            .await
+    }
+
+    /// Those of the commits of which anything is known.
+    pub async fn known_commits(&self, commits: &[CommitRef]) -> Result<Vec<Commit>, StoreError> {
+        self.get_list(commits.iter().map(keys::commit).collect())
+            .await
+    }
+
+    /// Names the newest commits of repositories, and asks for those before them where `fetches` says so, in a
+    /// message of the same transaction. `None`: the release is gone.
     pub async fn set_heads(
         &self,
         release: &Release,
         heads: &[CommitRef],
+        fetches: Option<&NewFetches<'_>>,
     ) -> Result<Option<Release>, StoreError> {
         // Of several of one repository the last one counts.
         let heads: BTreeMap<_, _> = heads
@@ -183,9 +276,26 @@ impl Store {
                 .names
                 .push((format!("#r{n}"), repository.to_string()));
             change.values.insert(format!(":h{n}"), text(sha));
+            if let Some(fetch) = fetches.and_then(|new| new.fetches.get(&repository)) {
+                change
+                    .expression
+                    .push_str(&format!(", fetches.#r{n} = :f{n}"));
+                change.values.insert(format!(":f{n}"), value(fetch)?);
+            }
         }
         let key = keys::release(release.organization, &release.version);
-        match self.transaction().update(&key, change)?.commit().await? {
+        let mut transaction = self.transaction().update(&key, change)?;
+        if let Some(new) = fetches {
+            let message = Message::FetchCommits(FetchCommits {
+                organization: release.organization,
+                version: release.version.clone(),
+                release: release.id,
+                request: new.request,
+                of: None,
+            });
+            transaction = transaction.send(message, new.trace, new.now, new.now)?;
+        }
+        match transaction.commit().await? {
             Committed::Done => self.release_again(release).await,
             Committed::Refused(_) => Ok(None),
         }
@@ -194,7 +304,9 @@ impl Store {
     /// Takes all commits from a release. `None`: it is gone.
     pub async fn clear_commits(&self, release: &Release) -> Result<Option<Release>, StoreError> {
         let change = Change {
-            expression: "SET commit_seq = commit_seq + :one, lists = :none, heads = :none".into(),
+            expression:
+                "SET commit_seq = commit_seq + :one, lists = :none, heads = :none, fetches = :none"
+                    .into(),
             condition: "id = :id".into(),
             names: Vec::new(),
             values: [
@@ -219,13 +331,26 @@ impl Store {
         Ok(found.filter(|found| found.id == release.id))
     }
 
-    /// Compares a list with what is stored of its commits and authors.
+    /// Compares a list with what is stored of its commits and authors. Repositories that are not known are
+    /// made.
     async fn prepare(
         &self,
         release: &Release,
         list: &CommitList,
-        repositories: &HashMap<String, RepositoryId>,
+        now: Timestamp,
     ) -> Result<Prepared, StoreError> {
+        let names: Vec<_> = list.named.iter().cloned().collect();
+        // What messages refer to is read with what is read anyway.
+        let mut groups = NamedGroups::new(release.organization, list.references());
+        let name = |name| keys::repository_name(release.organization, name);
+        let wanted = names.iter().map(name).chain(groups.slugs()).collect();
+        let found = self.get_all(wanted).await?;
+        let known = repositories_among(&found, release.organization, &names)?;
+        groups.read_projects(&found)?;
+        let wanted: Vec<_> = list.repositories().into_iter().cloned().collect();
+        let repositories = self
+            .make_repositories(release.organization, &wanted, known, now)
+            .await?;
         let reference = |commit: &domain::GivenCommit| {
             let repository = *repositories.get(&commit.repository.folded())?;
             let sha = commit.sha.clone();
@@ -247,7 +372,16 @@ impl Store {
             .map(|(reference, _)| keys::commit(reference))
             .collect();
         wanted.extend(authors.keys().map(|email| author_key(email)));
+        wanted.extend(groups.short_ids());
         let found = self.get_all(wanted.into_iter().collect()).await?;
+        let mut stored: HashMap<CommitRef, Commit> = HashMap::new();
+        for (reference, _) in &given {
+            let key = keys::commit(reference);
+            if let Some(item) = found.get(&key) {
+                stored.insert(reference.clone(), read(&key, item.clone())?);
+            }
+        }
+        let groups = groups.groups(&found)?;
 
         let named = list.named.iter();
         let named = named.filter_map(|name| repositories.get(&name.folded()));
@@ -258,11 +392,10 @@ impl Store {
         };
         let mut once = HashSet::new();
         for (place, (reference, given)) in given.into_iter().enumerate() {
-            let key = keys::commit(&reference);
-            let stored: Option<Commit> = match found.get(&key) {
-                Some(item) => Some(read(&key, item.clone())?),
-                None => None,
-            };
+            let stored = stored.get(&reference);
+            let new = given.new_references(stored);
+            let new = new.iter().filter_map(|id| groups.get(id).copied());
+            let written = write_commit(stored, given, reference.repository, new.collect());
             let own = given
                 .author
                 .as_ref()
@@ -270,16 +403,21 @@ impl Store {
             let listing = prepared.lists.entry(reference.repository).or_default();
             listing.push(ListedCommit {
                 sha: given.sha.clone(),
-                author: own.or_else(|| stored.as_ref()?.author.clone()),
+                author: own.or_else(|| stored?.author.clone()),
                 date: given.date,
                 place: u32::try_from(place).unwrap_or(u32::MAX),
+                refers: written.refers(stored),
             });
             if !once.insert(reference.clone()) {
                 continue;
             }
-            match write_commit(stored.as_ref(), given, reference.repository) {
+            match written {
                 CommitWrite::None => {}
-                CommitWrite::Put(commit) => prepared.puts.push(write(&key, &commit)?),
+                CommitWrite::Put(commit) => {
+                    prepared
+                        .puts
+                        .push(write(&keys::commit(&reference), &commit)?);
+                }
                 CommitWrite::Update(fields) => prepared.updates.push((reference, fields)),
             }
         }
@@ -311,57 +449,51 @@ impl Store {
         Ok(())
     }
 
-    /// Sets the given fields of a commit, and makes it if it is not there. Made again it sets the same.
+    /// The same for commits that refer to groups, or did: what the groups are to know goes with it.
+    async fn update_referring(
+        &self,
+        organization: OrganizationId,
+        updates: &[(CommitRef, CommitFields)],
+        trace: &TraceId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let chunks: Vec<_> = updates.chunks(REFERRING_AT_ONCE).collect();
+        for wave in chunks.chunks(BATCHES_AT_ONCE) {
+            let wave = wave.iter().map(|chunk| async {
+                let mut transaction = self.transaction();
+                for (commit, fields) in *chunk {
+                    let change = commit_change(commit, fields, now)?;
+                    transaction = transaction.update(&keys::commit(commit), change)?;
+                }
+                let commits = chunk.iter().map(|(commit, _)| commit.clone());
+                let link = Message::LinkGroups(LinkGroups {
+                    organization,
+                    changes: commits.map(CodeChange::Commit).collect(),
+                });
+                match transaction.send(link, trace, now, now)?.commit().await? {
+                    Committed::Done => Ok(()),
+                    Committed::Refused(_) => Err(StoreError::Contended("the commits".into())),
+                }
+            });
+            try_join_all(wave).await?;
+        }
+        Ok(())
+    }
+
     async fn update_commit(
         &self,
         commit: &CommitRef,
         fields: &CommitFields,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        // "date" is a reserved word.
-        let mut sets = vec![
-            "repository = :repository, sha = :sha".to_owned(),
-            "message = if_not_exists(message, :none)".to_owned(),
-            "author = if_not_exists(author, :none)".to_owned(),
-            "#date = if_not_exists(#date, :now)".to_owned(),
-        ];
-        let mut values: Item = [
-            (":repository".into(), value(&commit.repository)?),
-            (":sha".into(), text(&commit.sha)),
-            (":none".into(), value(&None::<()>)?),
-            (":now".into(), value(&now)?),
-        ]
-        .into();
-        let mut set = |place: usize, name: &str, attribute: &str, value| {
-            sets[place] = format!("{attribute} = :{name}");
-            values.insert(format!(":{name}"), value);
-        };
-        if let Some(message) = &fields.message {
-            set(1, "message", "message", value(message)?);
-        }
-        if let Some(author) = &fields.author {
-            set(2, "author", "author", value(author)?);
-        }
-        if let Some(date) = fields.date {
-            set(3, "date", "#date", value(&date)?);
-        }
-        if let Some(files) = &fields.files {
-            sets.push("files = :files".into());
-            values.insert(":files".into(), value(files)?);
-        }
-        if !sets.iter().any(|set| set.contains(":none")) {
-            values.remove(":none");
-        }
-        if !sets.iter().any(|set| set.contains(":now")) {
-            values.remove(":now");
-        }
+        let change = commit_change(commit, fields, now)?;
         self.client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(attributes(&keys::commit(commit))))
-            .update_expression(format!("SET {}", sets.join(", ")))
-            .expression_attribute_names("#date", "date")
-            .set_expression_attribute_values(Some(values))
+            .update_expression(change.expression)
+            .set_expression_attribute_names(Some(change.names.into_iter().collect()))
+            .set_expression_attribute_values(Some(change.values))
             .send()
             .await
             .map_err(|e| StoreError::sdk("UpdateItem", e))?;
@@ -427,6 +559,32 @@ impl Store {
         Ok(Some(rows.collect()))
     }
 
+    /// The commits of one list of a release that refer to groups, themselves or by what was merged with them.
+    /// `None`: the list is not the release's any more.
+    pub async fn referring_commits(
+        &self,
+        release: &Release,
+        repository: RepositoryId,
+        generation: Generation,
+    ) -> Result<Option<Vec<ListedCommit>>, StoreError> {
+        let list = release.lists.get(&repository);
+        let Some(list) = list.filter(|list| list.generation == generation) else {
+            return Ok(None);
+        };
+        let pages: Vec<_> = pages_of(release, list).collect();
+        let mut found = self.get_all(pages.clone()).await?;
+        let mut referring = Vec::new();
+        for key in pages {
+            let Some(item) = found.remove(&key) else {
+                return Ok(None);
+            };
+            let page: CommitPage = read(&key, item)?;
+            let listed = page.unpack(&key)?.into_iter();
+            referring.extend(listed.filter(|commit| commit.refers));
+        }
+        Ok(Some(referring))
+    }
+
     async fn show_commits(
         &self,
         release: &Release,
@@ -477,15 +635,24 @@ impl Store {
     }
 }
 
+/// Lists that are written and not the release's yet.
+pub(crate) struct WrittenLists {
+    pub(crate) lists: Lists,
+    /// The pages that nobody needs once they are.
+    pub(crate) superseded: Vec<Key>,
+    /// What is to be done about the groups that the commits refer to, if they do.
+    pub(crate) resolve: Option<Message>,
+}
+
 /// The lists that a release gets; `None` takes the one of a repository away.
 #[derive(Default)]
-struct Lists(Vec<(RepositoryId, Option<RepositoryList>)>);
+pub(crate) struct Lists(Vec<(RepositoryId, Option<RepositoryList>)>);
 
 impl Lists {
     /// Makes them the release's, all at once. What refs named as newest stays, and what an earlier list
     /// began with. A transaction makes it, although it is one write: made again after its answer was lost,
     /// it is known for what it is.
-    fn change(&self, release: ReleaseId) -> Result<Change, StoreError> {
+    pub(crate) fn change(&self, release: ReleaseId) -> Result<Change, StoreError> {
         let mut change = Change {
             expression: "SET commit_seq = commit_seq + :one".into(),
             condition: "id = :id".into(),
@@ -501,6 +668,7 @@ impl Lists {
             change
                 .names
                 .push((format!("#r{n}"), repository.to_string()));
+            removed.push(format!("fetches.#r{n}"));
             let Some(list) = list else {
                 removed.push(format!("lists.#r{n}"));
                 continue;
@@ -517,6 +685,60 @@ impl Lists {
         }
         Ok(change)
     }
+}
+
+/// Sets the given fields of a commit, and makes it if it is not there. Made again it sets the same.
+pub(crate) fn commit_change(
+    commit: &CommitRef,
+    fields: &CommitFields,
+    now: Timestamp,
+) -> Result<Change, StoreError> {
+    // "date" and "groups" are reserved words.
+    let mut sets = vec![
+        "repository = :repository".to_owned(),
+        "sha = :sha".to_owned(),
+    ];
+    let mut names = vec![("#date".to_owned(), "date".to_owned())];
+    let mut values: Item = [
+        (":repository".into(), value(&commit.repository)?),
+        (":sha".into(), text(&commit.sha)),
+    ]
+    .into();
+    let none = || value(&None::<()>);
+    let mut set = |attribute: &str, name: &str, given: Option<AttributeValue>, other| {
+        sets.push(match &given {
+            Some(_) => format!("{attribute} = :{name}"),
+            None => format!("{attribute} = if_not_exists({attribute}, :{name})"),
+        });
+        values.insert(format!(":{name}"), given.unwrap_or(other));
+    };
+    let message = fields.message.as_ref().map(value).transpose()?;
+    set("message", "message", message, none()?);
+    let author = fields.author.as_ref().map(value).transpose()?;
+    set("author", "author", author, none()?);
+    let date = fields.date.as_ref().map(value).transpose()?;
+    set("#date", "date", date, value(&now)?);
+    if let Some(files) = &fields.files {
+        sets.push("files = :files".into());
+        values.insert(":files".into(), value(files)?);
+    }
+    let mut removed = "";
+    if let Some(groups) = &fields.groups {
+        names.push(("#groups".into(), "groups".into()));
+        match groups.is_empty() {
+            true => removed = " REMOVE #groups",
+            false => {
+                sets.push("#groups = :groups".into());
+                values.insert(":groups".into(), value(groups)?);
+            }
+        }
+    }
+    Ok(Change {
+        expression: format!("SET {}{removed}", sets.join(", ")),
+        condition: String::new(),
+        names,
+        values,
+    })
 }
 
 fn pages_of(release: &Release, list: &RepositoryList) -> impl Iterator<Item = Key> {

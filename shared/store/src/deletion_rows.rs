@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use domain::{
     ClientKey, CommitRef, DeletedRows, Deletion, DeletionRef, Group, GroupId, ListedCommit, Member,
-    OrganizationId, Release,
+    OrganizationId, Release, Timestamp, TraceId,
 };
 
 use crate::{
@@ -49,7 +49,7 @@ enum With {
 
 /// All that belongs to a project but itself, children before what leads to them. Whatever gets rows in a
 /// project's partition gets a line here.
-const OF_PROJECT: [Stage; 7] = [
+const OF_PROJECT: [Stage; 8] = [
     // First, so that no more events come in.
     Stage {
         name: "client-keys",
@@ -75,6 +75,11 @@ const OF_PROJECT: [Stage; 7] = [
     Stage {
         name: "activity",
         rows: keys::ACTIVITIES,
+        with: With::Nothing,
+    },
+    Stage {
+        name: "pending-resolutions",
+        rows: keys::PENDING_RESOLUTIONS,
         with: With::Nothing,
     },
     Stage {
@@ -318,6 +323,7 @@ impl Store {
         &self,
         deletion: &Deletion,
         budget: &mut Budget,
+        (trace, now): (&TraceId, Timestamp),
     ) -> Result<DeletedRows, StoreError> {
         let (mut plan, mut result) = (Plan::default(), DeletedRows::default());
         let mut all = stages(deletion.of).iter();
@@ -372,7 +378,9 @@ impl Store {
                     through
                 }
                 With::UsedRelease => {
-                    let deploys = self.leave_release(deletion.of, &key, row).await?;
+                    let deploys = self
+                        .leave_release(deletion.of, (&key, row), (trace, now))
+                        .await?;
                     budget.queries = budget.queries.saturating_sub(2);
                     plan.add(key.clone(), deploys);
                     true
@@ -447,8 +455,8 @@ impl Store {
     async fn leave_release(
         &self,
         of: DeletionRef,
-        key: &Key,
-        row: Item,
+        (key, row): (&Key, Item),
+        (trace, now): (&TraceId, Timestamp),
     ) -> Result<Vec<Key>, StoreError> {
         let pointer: Pointer = read(key, row)?;
         let (organization, version) = (of.organization, &pointer.version);
@@ -462,7 +470,8 @@ impl Store {
             release.projects.remove(&project);
             release
         };
-        self.change_release(&release, &[], leave).await?;
+        self.change_release(&release, &[], leave, trace, now)
+            .await?;
         let pk = keys::release_id(release.id).pk;
         self.keys_in(&pk, &keys::last_deploys_of(project)).await
     }

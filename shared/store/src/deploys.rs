@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use domain::{Deploy, DeployId, EnvironmentName, OrganizationId, ProjectId, Release};
+use domain::{
+    Deploy, DeployId, EnvironmentName, Message, NotifyDeploy, OrganizationId, ProjectId, Release,
+    ReleaseId, SendEmail, Timestamp, TraceId, Version,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::StoreError,
     keys,
-    releases::release_change,
-    table::{ATTEMPTS, Query, Store, step_aside},
-    transaction::Commit,
+    releases::{MAX_IDENT, release_change},
+    table::{ATTEMPTS, Query, Store, step_aside, value},
+    transaction::{Change, Commit},
 };
 
 /// How many projects of a deploy are written in one transaction.
@@ -27,12 +30,91 @@ struct Environment {
     name: EnvironmentName,
 }
 
+/// A line in the activity of a project.
+#[derive(Serialize)]
+struct DeployActivity {
+    kind: &'static str,
+    /// The beginning of the version, at most 64 characters.
+    ident: String,
+    version: Version,
+    deploy: DeployId,
+    environment: EnvironmentName,
+    at: Timestamp,
+}
+
 impl Store {
-    /// Adds a deploy to a release. Added again it is there once. `None`: the release is gone.
+    /// The deploy of a release with this id.
+    pub async fn deploy(
+        &self,
+        release: ReleaseId,
+        id: DeployId,
+    ) -> Result<Option<Deploy>, StoreError> {
+        self.get(&keys::deploy(release, id)).await
+    }
+
+    /// All deploys of a release.
+    pub async fn deploys(&self, release: ReleaseId) -> Result<Vec<Deploy>, StoreError> {
+        let pk = keys::release_id(release).pk;
+        self.query_all(Query::prefix(&pk, keys::DEPLOYS)).await
+    }
+
+    /// Tells of a deploy, once: a line in the activity of each project of its release, and mails, of which
+    /// there are as many as a transaction takes messages. `false`: somebody has told of it, or it is gone.
+    pub async fn tell_of_deploy(
+        &self,
+        release: &Release,
+        deploy: &Deploy,
+        mails: Vec<SendEmail>,
+        trace: &TraceId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let activity = DeployActivity {
+            kind: "deploy",
+            ident: release.version.as_str().chars().take(MAX_IDENT).collect(),
+            version: release.version.clone(),
+            deploy: deploy.id,
+            environment: deploy.environment.clone(),
+            at: deploy.finished,
+        };
+        let line = |project: &ProjectId| keys::deploy_activity(*project, deploy.id);
+        let projects: Vec<_> = release.projects.iter().copied().collect();
+        let mut chunks: Vec<_> = projects.chunks(PROJECTS_AT_ONCE).collect();
+        let last = chunks.pop().unwrap_or_default();
+        // Written again they are the same.
+        for chunk in chunks {
+            let transaction = chunk.iter().try_fold(self.transaction(), |all, project| {
+                all.put(&line(project), &activity)
+            })?;
+            let _ = transaction.commit().await?;
+        }
+        let told = Change {
+            expression: "SET notified = :told".into(),
+            condition:
+                "attribute_exists(PK) AND (attribute_not_exists(notified) OR notified <> :told)"
+                    .into(),
+            names: Vec::new(),
+            values: [(":told".into(), value(&true)?)].into(),
+        };
+        let transaction = self
+            .transaction()
+            .update(&keys::deploy(release.id, deploy.id), told)?;
+        let transaction = last.iter().try_fold(transaction, |all, project| {
+            all.put(&line(project), &activity)
+        })?;
+        let transaction = mails.into_iter().try_fold(transaction, |all, mail| {
+            all.send(Message::SendEmail(mail), trace, now, now)
+        })?;
+        Ok(transaction.commit().await? == Commit::Done)
+    }
+
+    /// Adds a deploy to a release, and sends for people to be told of it. Added again it is there once.
+    /// `None`: the release is gone.
     pub async fn create_deploy(
         &self,
         release: &Release,
         deploy: &Deploy,
+        trace: &TraceId,
+        now: Timestamp,
     ) -> Result<Option<Release>, StoreError> {
         let projects: Vec<_> = deploy.projects.iter().copied().collect();
         let mut chunks: Vec<_> = projects.chunks(PROJECTS_AT_ONCE).collect();
@@ -70,6 +152,14 @@ impl Store {
             let transaction = last.iter().try_fold(transaction, |all, project| {
                 all.put(&key(*project), &row(*project))
             })?;
+            let notify = Message::NotifyDeploy(NotifyDeploy {
+                organization: release.organization,
+                release: release.id,
+                version: release.version.clone(),
+                deploy: deploy.id,
+                fetch_complete: false,
+            });
+            let transaction = transaction.send(notify, trace, now, now)?;
             match transaction.commit().await? {
                 Commit::Done => return Ok(Some(new)),
                 // An earlier try whose answer was lost.

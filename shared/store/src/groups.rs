@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
     Activity, ActivityId, AssigneeWrite, Decision, ExternalKey, Group, GroupId, GroupState,
-    GroupStats, GroupStatus, GroupWrite, IntegrationId, Level, Link, LinkState, Member,
-    OrganizationId, PositionGuard, Project, ProjectId, ReleaseId, ShortId, Substatus, SyncRecord,
-    Timestamp, UserId,
+    GroupStats, GroupStatus, GroupWrite, InboxReason, IntegrationId, Level, Link, LinkState,
+    Member, OrganizationId, PositionGuard, Project, ProjectId, ReleaseId, Resolution, ShortId,
+    Substatus, Timestamp, TraceId, UserId,
 };
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -21,7 +21,7 @@ use crate::{
         ATTEMPTS, BATCHES_AT_ONCE, Created, Item, Page, Query, Sort, Store, key_of, read,
         step_aside, text, value,
     },
-    transaction::{Change, Commit, claim},
+    transaction::{Change, Commit, Transaction, claim},
 };
 
 /// Everything that shows a group.
@@ -125,6 +125,58 @@ struct Listed<'a> {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Counters {
     pub(crate) groups: u64,
+}
+
+impl Transaction<'_> {
+    /// Makes a change of a group that was decided on this state.
+    pub(crate) fn write_group(
+        self,
+        state: &GroupState,
+        write: &GroupWrite,
+        trace: &TraceId,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let key = keys::group_state(state.group);
+        let mut transaction = self.update(&key, state_change(state, write, now)?)?;
+        if let Some(status) = &write.status {
+            let waits = |it: &Option<Resolution>| it.as_ref().is_some_and(Resolution::is_pending);
+            let key = keys::pending_resolution(state.project, state.group);
+            transaction = match (waits(&state.resolution), waits(&status.resolution)) {
+                (false, true) => transaction.put(&key, &GroupRef { group: state.group })?,
+                (true, false) => transaction.delete(&key)?,
+                (false, false) | (true, true) => transaction,
+            };
+        }
+        if let Some((kind, user, origin)) = &write.activity {
+            let activity = Activity {
+                id: ActivityId::timed(now, rand::random()),
+                at: now,
+                kind: kind.clone(),
+                user: *user,
+                origin: origin.clone(),
+                opposite_at: match kind {
+                    domain::ActivityKind::Assigned { .. } => state.unassigned_at,
+                    domain::ActivityKind::Unassigned => state.assigned_at,
+                    domain::ActivityKind::ReferencedInCommit { .. }
+                    | domain::ActivityKind::SetResolved
+                    | domain::ActivityKind::SetResolvedInCommit { .. }
+                    | domain::ActivityKind::SetResolvedInPullRequest { .. }
+                    | domain::ActivityKind::SetResolvedInRelease { .. }
+                    | domain::ActivityKind::SetUnresolved
+                    | domain::ActivityKind::SetIgnored { .. } => None,
+                },
+            };
+            transaction =
+                transaction.put_new(&keys::activity(state.group, &activity), &activity)?;
+        }
+        for subscription in &write.subscriptions {
+            transaction = transaction.subscribe(state.group, *subscription, now)?;
+        }
+        for message in &write.messages {
+            transaction = transaction.send(message.clone(), trace, now, now)?;
+        }
+        Ok(transaction)
+    }
 }
 
 impl Store {
@@ -268,55 +320,19 @@ impl Store {
                 }
                 return Ok(Some(decision));
             };
-            let commit = self.commit_group(&state, write, record.as_ref(), cause);
-            if commit.await? == Commit::Done {
+            let transaction =
+                self.transaction()
+                    .write_group(&state, write, cause.trace, cause.now)?;
+            let transaction = match &record {
+                Some(record) => transaction.record(record)?,
+                None => transaction,
+            };
+            if transaction.commit().await? == Commit::Done {
                 return Ok(Some(decision));
             }
             loaded = self.group_state(state.group).await?;
         }
         Err(StoreError::Contended("the group".into()))
-    }
-
-    async fn commit_group(
-        &self,
-        state: &GroupState,
-        write: &GroupWrite,
-        record: Option<&SyncRecord>,
-        cause: &Cause<'_>,
-    ) -> Result<Commit, StoreError> {
-        let (trace, now) = (cause.trace, cause.now);
-        let key = keys::group_state(state.group);
-        let mut transaction = self
-            .transaction()
-            .update(&key, state_change(state, write, now)?)?;
-        if let Some((kind, user, origin)) = &write.activity {
-            let activity = Activity {
-                id: ActivityId::timed(now, rand::random()),
-                at: now,
-                kind: kind.clone(),
-                user: *user,
-                origin: origin.clone(),
-                opposite_at: match kind {
-                    domain::ActivityKind::Assigned { .. } => state.unassigned_at,
-                    domain::ActivityKind::Unassigned => state.assigned_at,
-                    domain::ActivityKind::SetResolved
-                    | domain::ActivityKind::SetUnresolved
-                    | domain::ActivityKind::SetIgnored { .. } => None,
-                },
-            };
-            transaction =
-                transaction.put_new(&keys::activity(state.group, &activity), &activity)?;
-        }
-        for subscription in &write.subscriptions {
-            transaction = transaction.subscribe(state.group, *subscription, now)?;
-        }
-        if let Some(record) = record {
-            transaction = transaction.record(record)?;
-        }
-        for message in &write.messages {
-            transaction = transaction.send(message.clone(), trace, now, now)?;
-        }
-        transaction.commit().await
     }
 
     /// The activity of a group, the newest first.
@@ -555,27 +571,39 @@ fn state_change(
             change.values.insert(":none".into(), none);
         }
     }
-    if let Some((status, substatus)) = write.status {
-        change
-            .expression
-            .push_str(", #status = :status, substatus = :substatus, resolved_at = :resolved");
+    if let Some(new) = &write.status {
+        change.expression.push_str(
+            ", #status = :status, substatus = :substatus, resolved_at = :resolved, \
+             resolution = :resolution, status_ver = :status_version",
+        );
         // A reserved word.
         change.names.push(("#status".into(), "status".into()));
-        let resolved = (status == GroupStatus::Resolved).then_some(now);
-        change.values.insert(":status".into(), value(&status)?);
-        change
-            .values
-            .insert(":substatus".into(), value(&substatus)?);
-        change.values.insert(":resolved".into(), value(&resolved)?);
         change
             .condition
-            .push_str(" AND #status = :before AND substatus = :finer");
-        change
-            .values
-            .insert(":before".into(), value(&state.status)?);
-        change
-            .values
-            .insert(":finer".into(), value(&state.substatus)?);
+            .push_str(" AND (status_ver = :status_seen OR attribute_not_exists(status_ver))");
+        let resolved = match (state.status, new.status) {
+            // It was before: when, does not change with by what.
+            (GroupStatus::Resolved, GroupStatus::Resolved) => state.resolved_at,
+            (_, GroupStatus::Resolved) => Some(now),
+            (_, GroupStatus::Unresolved | GroupStatus::Ignored) => None,
+        };
+        let values = [
+            (":status", value(&new.status)?),
+            (":substatus", value(&new.substatus)?),
+            (":resolved", value(&resolved)?),
+            (":resolution", value(&new.resolution)?),
+            (":status_version", value(&(state.status_version + 1))?),
+            (":status_seen", value(&state.status_version)?),
+        ];
+        let values = values.map(|(name, value)| (name.to_owned(), value));
+        change.values.extend(values);
+        // Somebody has looked at it.
+        if new.status != GroupStatus::Unresolved {
+            change.expression.push_str(", inbox = :looked");
+            change
+                .values
+                .insert(":looked".into(), AttributeValue::Null(true));
+        }
     }
     let (assignee, when) = match write.assignee {
         AssigneeWrite::Keep => return Ok(change),
@@ -629,7 +657,10 @@ fn new_view(project: &Project, new: &NewGroup, number: u64, now: Timestamp) -> G
             assigned_at: None,
             unassigned_at: None,
             resolved_at: None,
+            resolution: None,
+            inbox: Some(InboxReason::New),
             version: 0,
+            status_version: 0,
             positions: Default::default(),
             links: Default::default(),
         },

@@ -9,7 +9,7 @@ use crate::{
     keys,
     secrets::Sealed,
     table::{ATTEMPTS, Store, step_aside},
-    transaction::Commit,
+    transaction::{Commit, Transaction},
 };
 
 /// An identity, and which writing of it this is.
@@ -39,6 +39,14 @@ impl Row {
             identity: serde_json::from_str(text.reveal()).map_err(broken)?,
             version: self.version,
         })
+    }
+}
+
+impl Transaction<'_> {
+    /// Deletes the identity, if it still is the one that was read.
+    pub(crate) fn delete_identity(self, seen: &Row) -> Result<Self, StoreError> {
+        let key = keys::identity(seen.integration, seen.organization);
+        self.delete_over(&key, "version", &seen.version)
     }
 }
 
@@ -100,4 +108,41 @@ impl Store {
         };
         Ok(transaction.commit().await? == Commit::Done)
     }
+    /// What calls are to be made with, after `seen` was renewed: what came of that, unless somebody else has
+    /// renewed or set it since, or `seen` itself where it need not be renewed. It is kept before it is used: a
+    /// token that is exchanged is spent.
+    pub async fn keep_renewed<E>(
+        &self,
+        ring: &KeyRing,
+        integration: IntegrationId,
+        organization: OrganizationId,
+        seen: KnownIdentity,
+        renewed: Result<Option<Identity>, E>,
+    ) -> Result<Result<Identity, RenewalError<E>>, StoreError> {
+        let failed = match renewed {
+            Ok(None) => return Ok(Ok(seen.identity)),
+            Ok(Some(new)) => {
+                let kept = self.put_identity(ring, integration, organization, &new, seen.version);
+                if kept.await? {
+                    return Ok(Ok(new));
+                }
+                RenewalError::Contended
+            }
+            Err(error) => RenewalError::Refused(error),
+        };
+        let now = self.identity(ring, integration, organization).await?;
+        Ok(match now {
+            Some(Ok(now)) if now.version != seen.version => Ok(now.identity),
+            Some(_) | None => Err(failed),
+        })
+    }
+}
+
+/// Why there is no renewed identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RenewalError<E> {
+    /// It was not renewed.
+    Refused(E),
+    /// It was, while somebody took it away.
+    Contended,
 }

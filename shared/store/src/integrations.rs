@@ -1,8 +1,10 @@
 //! Integrations, the organizations they serve, and their shared secrets.
 
+use std::collections::BTreeMap;
+
 use domain::{
     AttachedOrganization, Email, Fault, Integration, IntegrationId, IntegrationStatus,
-    OrganizationId, Provider, Secret, SyncSwitches, Timestamp,
+    OrganizationId, Provider, Secret, SyncSwitches, Timestamp, TrackerStates,
 };
 use serde::{Deserialize, Serialize};
 
@@ -179,6 +181,7 @@ impl Store {
             organization,
             switches: SyncSwitches::default(),
             acts_as: None,
+            states: BTreeMap::new(),
         };
         let transaction = self.transaction().put_new(&key, &row)?.put(
             &keys::organization_integration(organization, integration),
@@ -224,6 +227,24 @@ impl Store {
             condition: "attribute_exists(switches)".into(),
             names: Vec::new(),
             values: [(":author".into(), value(&author)?)].into(),
+        };
+        Ok(self.transaction().update(&key, change)?.commit().await? == Commit::Done)
+    }
+
+    /// Sets which states of a tracker's projects stand for what. `false`: the integration does not serve the
+    /// organization.
+    pub async fn set_tracker_states(
+        &self,
+        integration: IntegrationId,
+        organization: OrganizationId,
+        states: &BTreeMap<String, TrackerStates>,
+    ) -> Result<bool, StoreError> {
+        let key = keys::attached_organization(integration, organization);
+        let change = Change {
+            expression: "SET #states = :states".into(),
+            condition: "attribute_exists(switches)".into(),
+            names: vec![("#states".into(), "states".into())],
+            values: [(":states".into(), value(states)?)].into(),
         };
         Ok(self.transaction().update(&key, change)?.commit().await? == Commit::Done)
     }

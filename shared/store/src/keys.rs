@@ -4,11 +4,11 @@
 //! partition. A test compares [`CHART`] with docs/table.md and with the items that the flows write.
 
 use domain::{
-    Activity, Actor, AlertRuleId, AuditEntry, CommitRef, DeletionRef, DeployId, Email,
-    EnvironmentName, ExternalKey, Facet, Generation, GroupId, IntegrationId, Link, MemberId,
-    MessageId, OrganizationCategory, OrganizationId, ProjectId, Provider, PublicKey, Release,
-    ReleaseId, RepositoryId, RepositoryName, ShortId, Slug, SubscriptionReason, TeamId, Timestamp,
-    TokenOwner, Update, UpdateShard, UserId, Version,
+    Activity, Actor, AlertRuleId, AuditEntry, CodeChange, CommitRef, DeletionRef, DeployId, Email,
+    EnvironmentName, ExternalKey, Facet, Generation, GroupId, IntegrationId, Link, MailKey,
+    MailThread, MemberId, MessageId, OrganizationCategory, OrganizationId, ProjectId, Provider,
+    PublicKey, PullRequestRef, Release, ReleaseId, RepositoryId, RepositoryName, ShortId, Slug,
+    SubscriptionReason, TeamId, Timestamp, TokenOwner, Update, UpdateShard, UserId, Version,
 };
 
 use serde::Serialize;
@@ -59,7 +59,7 @@ const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow
 }
 
 /// Every kind of item in the table.
-pub const CHART: [ChartRow; 68] = [
+pub const CHART: [ChartRow; 76] = [
     row("organization", "ORG#<organization>", "META"),
     row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
     row("organization's settings", "ORG#<organization>", "SETTINGS"),
@@ -117,6 +117,11 @@ pub const CHART: [ChartRow; 68] = [
     row("fingerprint", "PROJECT#<project>", "HASH#<sha-256>"),
     row("short id", "PROJECT#<project>", "SHORT_ID#<number>"),
     row(
+        "group that waits for a release",
+        "PROJECT#<project>",
+        "PENDING_RESOLUTION#<group>",
+    ),
+    row(
         "deletion of a project",
         "ORG#<organization>",
         "DELETION#<project>",
@@ -173,6 +178,11 @@ pub const CHART: [ChartRow; 68] = [
     ),
     row("subscription", "GROUP#<group>", "SUB#<actor>#<reason>"),
     row("choice to hear or not", "GROUP#<group>", "CHOICE#<user>"),
+    row(
+        "group that a release has resolved",
+        "GROUP#<group>",
+        "DONE#<release>#<change>",
+    ),
     row("delivery", "DELIVERY#<delivery>", "META"),
     row(
         "end of a change",
@@ -220,6 +230,11 @@ pub const CHART: [ChartRow; 68] = [
         "ACT#release#<release>",
     ),
     row(
+        "a project's activity about a deploy",
+        "PROJECT#<project>",
+        "ACT#deploy#<deploy>",
+    ),
+    row(
         "page of a release's commits",
         "RELEASE_ID#<release>",
         "COMMITS#<generation>#<page>",
@@ -242,8 +257,29 @@ pub const CHART: [ChartRow; 68] = [
         "ORG#<organization>",
         "REPOSITORY#<name>",
     ),
+    row(
+        "trouble with fetching a repository's commits",
+        "REPOSITORY#<repository>",
+        "FETCH_TROUBLE",
+    ),
+    row(
+        "what of a repository is deployed",
+        "REPOSITORY#<repository>",
+        "DEPLOYED#<environment>",
+    ),
     row("commit", "COMMIT#<repository>#<sha>", "META"),
+    row("pull request", "PULL_REQUEST#<repository>#<key>", "META"),
     row("commit author", "ORG#<organization>", "AUTHOR#<address>"),
+    row(
+        "mail to a recipient",
+        "MAIL#<organization>#<mail>",
+        "TO#<user>",
+    ),
+    row(
+        "first mail of a thread",
+        "MAIL_THREAD#<thread>",
+        "TO#<user>",
+    ),
 ];
 
 /// Every kind of item in the index.
@@ -601,6 +637,20 @@ pub(crate) fn subscription_choice(group: GroupId, user: UserId) -> Key {
     Key::new(format!("GROUP#{group}"), format!("CHOICE#{user}"))
 }
 
+/// What was done by a release for what referred to the group.
+pub(crate) fn resolved_by(group: GroupId, release: ReleaseId, change: &CodeChange) -> Key {
+    let sk = format!("DONE#{release}#{change}");
+    Key::new(format!("GROUP#{group}"), sk)
+}
+
+pub(crate) const PENDING_RESOLUTIONS: &str = "PENDING_RESOLUTION#";
+
+/// The groups of a project that its next release resolves.
+pub(crate) fn pending_resolution(project: ProjectId, group: GroupId) -> Key {
+    let sk = format!("{PENDING_RESOLUTIONS}{group}");
+    Key::new(format!("PROJECT#{project}"), sk)
+}
+
 pub(crate) fn outbox(message: MessageId, due: Timestamp) -> Key {
     let shard = message.shard(OUTBOX_SHARDS);
     Key::new(
@@ -675,6 +725,11 @@ pub(crate) fn release_activity(project: ProjectId, release: ReleaseId) -> Key {
     Key::new(format!("PROJECT#{project}"), sk)
 }
 
+pub(crate) fn deploy_activity(project: ProjectId, deploy: DeployId) -> Key {
+    let sk = format!("{ACTIVITIES}deploy#{deploy}");
+    Key::new(format!("PROJECT#{project}"), sk)
+}
+
 pub(crate) const COMMIT_PAGES: &str = "COMMITS#";
 
 pub(crate) fn commit_page(release: ReleaseId, generation: Generation, page: usize) -> Key {
@@ -733,6 +788,15 @@ pub(crate) fn repository(id: RepositoryId) -> Key {
     Key::new(format!("REPOSITORY#{id}"), META)
 }
 
+pub(crate) fn fetch_trouble(repository: RepositoryId) -> Key {
+    Key::new(format!("REPOSITORY#{repository}"), "FETCH_TROUBLE")
+}
+
+pub(crate) fn deployed_commit(repository: RepositoryId, environment: &EnvironmentName) -> Key {
+    let sk = format!("DEPLOYED#{environment}");
+    Key::new(format!("REPOSITORY#{repository}"), sk)
+}
+
 pub(crate) const REPOSITORY_NAMES: &str = "REPOSITORY#";
 
 pub(crate) fn repository_name(organization: OrganizationId, name: &RepositoryName) -> Key {
@@ -746,8 +810,28 @@ pub(crate) fn commit(commit: &CommitRef) -> Key {
 }
 
 pub(crate) const COMMIT_AUTHORS: &str = "AUTHOR#";
+/// The row of what refers to groups.
+pub(crate) fn code_change(change: &CodeChange) -> Key {
+    match change {
+        CodeChange::Commit(reference) => commit(reference),
+        CodeChange::PullRequest(reference) => pull_request(reference),
+    }
+}
+
+pub(crate) fn pull_request(pull_request: &PullRequestRef) -> Key {
+    let PullRequestRef { repository, key } = pull_request;
+    Key::new(format!("PULL_REQUEST#{repository}#{key}"), META)
+}
 
 pub(crate) fn commit_author(organization: OrganizationId, email: &str) -> Key {
     let sk = format!("{COMMIT_AUTHORS}{email}");
     Key::new(format!("ORG#{organization}"), sk)
+}
+
+pub(crate) fn mail(organization: OrganizationId, key: &MailKey, user: UserId) -> Key {
+    Key::new(format!("MAIL#{organization}#{key}"), format!("TO#{user}"))
+}
+
+pub(crate) fn mail_thread(thread: MailThread, user: UserId) -> Key {
+    Key::new(format!("MAIL_THREAD#{thread}"), format!("TO#{user}"))
 }

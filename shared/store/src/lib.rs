@@ -16,17 +16,21 @@ mod deletion_rows;
 mod deletions;
 mod deploys;
 mod error;
+mod fetches;
 mod groups;
 mod hash;
 mod identities;
 mod integrations;
 mod keys;
+mod mails;
+mod mentions;
 mod organizations;
 mod outbound;
 mod outbox;
 #[cfg(feature = "redis")]
 mod owner_caches;
 mod projects;
+mod pull_requests;
 mod releases;
 mod repositories;
 mod secrets;
@@ -45,17 +49,20 @@ pub use audit::AuditFilter;
 pub use cache::{Redis, RedisUrlError};
 pub use cache_endpoint::{CacheEndpoint, KnownCacheEndpoint};
 pub use change::Changed;
-pub use commits::CommitView;
+pub use commits::{CommitView, NewFetches};
 pub use deletion_rows::{Budget, PROJECTS_STAGE, deletion_stages};
 pub use deletions::{Deleting, NewDeletion, Undone};
 pub use error::StoreError;
+pub use fetches::{DeployedCommit, FetchEnding, FetchTrouble, FetchWork, ToldOf};
 pub use groups::{
     Assignables, GroupView, GroupsCursor, GroupsSeen, Linked, LinkedGroup, MOST_LINKS, NewGroup,
 };
 pub use hash::TokenHash;
-pub use identities::KnownIdentity;
+pub use identities::{KnownIdentity, RenewalError};
 pub use integrations::{IntegrationWithSecret, NewIntegration};
 pub use keys::{CHART, ChartRow, INDEX_CHART, Key, OUTBOX_SHARDS, PARTITION_KEY, SORT_KEY};
+pub use mails::{MailProgress, MailTo};
+pub use mentions::Step;
 pub use outbound::{Ending, Outbound};
 pub use outbox::{OutboxItem, Waiting, outbox_due_at};
 #[cfg(feature = "redis")]

@@ -35,6 +35,11 @@ fn swaps(seen: &Organization, new: &Organization) -> Result<Vec<Swap>, StoreErro
         Swap::of("features", &seen.features, &new.features)?,
         Swap::later("status", &seen.status, &new.status)?,
         Swap::later("default_role", &seen.default_role, &new.default_role)?,
+        Swap::later(
+            "resolve_commits_on",
+            &seen.resolve_commits_on,
+            &new.resolve_commits_on,
+        )?,
         later(
             "allow_joinleave",
             &old.allow_joinleave,

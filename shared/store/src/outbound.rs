@@ -3,20 +3,17 @@
 //! What is known of a link lies in the group's state and is replaced as a whole, where it still is as it
 //! was seen: whatever the tracker tells meanwhile makes the replacement decide again.
 
-use std::collections::HashMap;
-
 use domain::{
-    AttachedOrganization, GroupState, Integration, Lease, Link, LinkState, Message, Organization,
-    PushAssignee, Settled, SyncRecord, Timestamp, TraceId, TrackerAssignee,
+    AttachedOrganization, Facet, FacetState, GroupState, Integration, Lease, Link, LinkState,
+    Message, Organization, Settled, SyncRecord, Timestamp, TraceId, TrackerPush, TrackerValue,
 };
-use serde::de::DeserializeOwned;
 
 use crate::{
     KeyRing, KeyRingError, KnownIdentity,
     error::StoreError,
     identities::Row,
-    keys::{self, Key},
-    table::{Item, Store, read, value},
+    keys,
+    table::{Store, take, value},
     transaction::{Change, Commit, claim},
 };
 
@@ -43,7 +40,7 @@ impl Outbound {
 
 impl Store {
     /// Reads, in one batch, what decides about a push.
-    pub async fn outbound(&self, push: &PushAssignee) -> Result<Outbound, StoreError> {
+    pub async fn outbound(&self, push: &TrackerPush) -> Result<Outbound, StoreError> {
         let (organization, integration) = (push.organization, push.link.integration);
         let wanted = [
             keys::group_state(push.group),
@@ -69,20 +66,25 @@ impl Store {
         &self,
         state: &GroupState,
         link: &Link,
+        facet: Facet,
         lease: Lease,
-        sending: TrackerAssignee,
+        sending: TrackerValue,
     ) -> Result<Option<GroupState>, StoreError> {
-        let new = LinkState {
+        let seen = state.links.get(link).cloned().unwrap_or_default();
+        let known = FacetState {
             known: None,
             sending: Some(sending),
             lease: Some(lease),
-            ..state.links.get(link).cloned().unwrap_or_default()
+            ..seen.of(facet).clone()
         };
+        let new = seen.with(facet, known);
         let mut change = replace(state, link, &new)?;
-        change.condition.push_str(" AND ver = :version");
-        change
-            .values
-            .insert(":version".into(), value(&state.version)?);
+        change.condition.push_str(match facet {
+            Facet::Assignee => " AND ver = :version",
+            Facet::Status => " AND status_ver = :version",
+        });
+        let version = value(&state.version_of(facet))?;
+        change.values.insert(":version".into(), version);
         let transaction = self.transaction();
         let commit = transaction.update(&keys::group_state(state.group), change)?;
         let done = commit.commit().await? == Commit::Done;
@@ -112,8 +114,8 @@ impl Store {
         let transaction = match ending {
             Ending::None => transaction,
             Ending::Recorded(record) => transaction.record(record)?,
-            Ending::Again(push, trace, now, due) => {
-                transaction.send(Message::PushAssignee(push), trace, now, due)?
+            Ending::Again(message, trace, now, due) => {
+                transaction.send(message, trace, now, due)?
             }
         };
         Ok(transaction.commit().await? == Commit::Done)
@@ -128,7 +130,7 @@ pub enum Ending<'a> {
     /// How it ended.
     Recorded(&'a SyncRecord),
     /// The same once more: its trace, the time now, and when it is due.
-    Again(PushAssignee, &'a TraceId, Timestamp, Timestamp),
+    Again(Message, &'a TraceId, Timestamp, Timestamp),
 }
 
 /// The update that replaces what is known of a link, where it still is as it was seen.
@@ -143,12 +145,4 @@ fn replace(state: &GroupState, link: &Link, new: &LinkState) -> Result<Change, S
         ]
         .into(),
     })
-}
-
-/// Reads an item that may be missing.
-fn take<T: DeserializeOwned>(
-    found: &mut HashMap<Key, Item>,
-    key: &Key,
-) -> Result<Option<T>, StoreError> {
-    found.remove(key).map(|item| read(key, item)).transpose()
 }

@@ -12,8 +12,8 @@ use crate::{
 };
 
 #[derive(Serialize, Deserialize)]
-struct ProjectRef {
-    project: ProjectId,
+pub(crate) struct ProjectRef {
+    pub(crate) project: ProjectId,
 }
 
 impl Transaction<'_> {

@@ -11,8 +11,9 @@ use std::{
 };
 
 use domain::{
-    Commit, CommitAuthor, CommitRef, Deploy, DeployId, Email, Member, OrganizationId, Project,
-    ProjectId, Release, ReleaseId, ReleaseQuery, ReleaseStatus, Timestamp, User, UserId, Version,
+    ClearExpiredResolutions, Commit, CommitAuthor, CommitRef, Deploy, DeployId, Email, Member,
+    Message, OrganizationId, Project, ProjectId, Release, ReleaseId, ReleaseQuery, ReleaseStatus,
+    Timestamp, TraceId, User, UserId, Version,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -27,7 +28,7 @@ use crate::{
 const PROJECTS_AT_ONCE: usize = 20;
 
 /// Longest name of a line in an activity, in characters.
-const MAX_IDENT: usize = 64;
+pub(crate) const MAX_IDENT: usize = 64;
 
 /// How many pointers of a list are read at once, where most of them are wanted.
 const POINTERS: i32 = 250;
@@ -120,6 +121,8 @@ impl Store {
         &self,
         new: &Release,
         projects: &[Project],
+        trace: &TraceId,
+        now: Timestamp,
     ) -> Result<Option<Release>, StoreError> {
         let first = projects.iter().take(PROJECTS_AT_ONCE);
         let mut release = new.clone();
@@ -142,9 +145,12 @@ impl Store {
         for project in first {
             transaction = transaction.attach(&release, project)?;
         }
+        if !release.projects.is_empty() {
+            transaction = transaction.send(clear_expired(&release), trace, now, now)?;
+        }
         match transaction.commit().await? {
             Committed::Done if projects.len() <= PROJECTS_AT_ONCE => Ok(Some(release)),
-            Committed::Done => self.attach_projects(&release, projects).await,
+            Committed::Done => self.attach_projects(&release, projects, trace, now).await,
             Committed::Refused(writes) if writes.contains(&0) => {
                 self.release(new.organization, &new.version).await
             }
@@ -157,6 +163,8 @@ impl Store {
         &self,
         release: &Release,
         projects: &[Project],
+        trace: &TraceId,
+        now: Timestamp,
     ) -> Result<Option<Release>, StoreError> {
         let ids = projects.iter().map(|project| project.id);
         let attach = |seen: &Release| {
@@ -164,7 +172,8 @@ impl Store {
             new.projects.extend(ids.clone());
             new
         };
-        self.change_release(release, projects, attach).await
+        self.change_release(release, projects, attach, trace, now)
+            .await
     }
 
     /// Commits what `decide` makes of a release: status, ref, URL, date, projects. `projects` are those that
@@ -174,6 +183,8 @@ impl Store {
         seen: &Release,
         projects: &[Project],
         decide: impl Fn(&Release) -> Release,
+        trace: &TraceId,
+        now: Timestamp,
     ) -> Result<Option<Release>, StoreError> {
         let mut seen = seen.clone();
         for attempt in 0..ATTEMPTS {
@@ -183,7 +194,8 @@ impl Store {
                 return Ok(Some(seen));
             }
             new.rev = seen.rev + 1;
-            if self.commit_release(&seen, &new, projects).await? == Committed::Done {
+            let committed = self.commit_release(&seen, &new, projects, trace, now);
+            if committed.await? == Committed::Done {
                 return Ok(Some(new));
             }
             match self.release(seen.organization, &seen.version).await? {
@@ -201,6 +213,8 @@ impl Store {
         seen: &Release,
         new: &Release,
         projects: &[Project],
+        trace: &TraceId,
+        now: Timestamp,
     ) -> Result<Committed, StoreError> {
         let moved = seen.status != new.status || seen.released != new.released;
         let ids = new.projects.iter().copied();
@@ -226,6 +240,9 @@ impl Store {
         if moved {
             let key = keys::organization_release(new);
             transaction = transaction.put(&key, &Pointer::of(new))?;
+        }
+        if !new.projects.is_subset(&seen.projects) {
+            transaction = transaction.send(clear_expired(new), trace, now, now)?;
         }
         transaction.commit().await
     }
@@ -501,7 +518,7 @@ struct List<'a> {
 /// Whose primary address it is.
 #[derive(Deserialize)]
 pub(crate) struct AddressOwner {
-    user: UserId,
+    pub(crate) user: UserId,
 }
 
 /// Items that were read in one batch.
@@ -591,6 +608,16 @@ impl Transaction<'_> {
             }
         })
     }
+}
+
+/// What follows when a project has a new release: by then it is attached.
+fn clear_expired(release: &Release) -> Message {
+    Message::ClearExpiredResolutions(ClearExpiredResolutions {
+        organization: release.organization,
+        release: release.id,
+        version: release.version.clone(),
+        after: None,
+    })
 }
 
 /// The update of a release: what its commits are is left alone.

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::StoreError,
-    keys,
-    table::{ATTEMPTS, Created, Filter, Page, Query, Store, read, step_aside, value},
+    keys::{self, Key},
+    table::{ATTEMPTS, Created, Filter, Item, Page, Query, Store, read, step_aside, value},
     transaction::{Commit, Transaction},
 };
 
@@ -30,6 +30,23 @@ impl RepositoryRef {
             listed: repository.provider.is_some() && repository.url.is_some(),
         }
     }
+}
+
+/// Those of the repositories that are among the items, by folded name.
+pub(crate) fn repositories_among(
+    found: &HashMap<Key, Item>,
+    organization: OrganizationId,
+    names: &[RepositoryName],
+) -> Result<HashMap<String, RepositoryId>, StoreError> {
+    let mut ids = HashMap::new();
+    for name in names {
+        let key = keys::repository_name(organization, name);
+        if let Some(item) = found.get(&key) {
+            let found: RepositoryRef = read(&key, item.clone())?;
+            ids.insert(name.folded(), found.repository);
+        }
+    }
+    Ok(ids)
 }
 
 impl Transaction<'_> {
@@ -55,15 +72,7 @@ impl Store {
     ) -> Result<HashMap<String, RepositoryId>, StoreError> {
         let key = |name: &RepositoryName| keys::repository_name(organization, name);
         let found = self.get_all(names.iter().map(key).collect()).await?;
-        let mut ids = HashMap::new();
-        for name in names {
-            let key = key(name);
-            if let Some(item) = found.get(&key) {
-                let found: RepositoryRef = read(&key, item.clone())?;
-                ids.insert(name.folded(), found.repository);
-            }
-        }
-        Ok(ids)
+        repositories_among(&found, organization, names)
     }
 
     /// The repositories of an organization that have a provider and a URL, by name.
@@ -109,6 +118,8 @@ impl Store {
                 .ok_or_else(|| StoreError::Contended("the repository".into()))?;
             repository.provider = new.provider;
             repository.url = new.url.clone();
+            repository.integration = new.integration.or(repository.integration);
+            repository.external_id = new.external_id.clone().or(repository.external_id);
             let reference = RepositoryRef::of(&repository);
             let commit = self
                 .transaction()
@@ -149,6 +160,8 @@ impl Store {
                     provider: None,
                     url: None,
                     created: now,
+                    integration: None,
+                    external_id: None,
                 });
                 let new: Vec<_> = new.collect();
                 let transaction = new.iter().try_fold(self.transaction(), |all, repository| {

@@ -5,7 +5,7 @@
 //! that comes again does not hide how it ended.
 
 use domain::{
-    AssigneeMove, AssigneeWrite, Decision, Direction, ExternalKey, Facet, GroupId, GroupState,
+    AssigneeWrite, Decision, Direction, ExternalKey, Facet, FacetMove, GroupId, GroupState,
     IntegrationId, Link, MessageId, OrganizationId, Origin, Outcome, Rule, SyncRecord, Timestamp,
     TraceId, TrackerOrigin,
 };
@@ -212,7 +212,7 @@ impl Cause<'_> {
             group: Some(state.group),
             outcome: decision.outcome,
             rule: self.rule,
-            change: to.map(|to| AssigneeMove {
+            change: to.map(|to| FacetMove::Assignee {
                 from: state.assignee,
                 to,
             }),

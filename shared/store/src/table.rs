@@ -554,6 +554,14 @@ pub(crate) fn read<T: DeserializeOwned>(key: &Key, item: Item) -> Result<T, Stor
     })
 }
 
+/// Reads an item of a batch that may be missing.
+pub(crate) fn take<T: DeserializeOwned>(
+    found: &mut HashMap<Key, Item>,
+    key: &Key,
+) -> Result<Option<T>, StoreError> {
+    found.remove(key).map(|item| read(key, item)).transpose()
+}
+
 pub(crate) fn write(key: &Key, entity: &impl Serialize) -> Result<Item, StoreError> {
     let mut item: Item = serde_dynamo::to_item(entity).map_err(|e| unavailable("encoding", e))?;
     item.extend(attributes(key));

@@ -117,6 +117,23 @@ impl<'a> Transaction<'a> {
         })
     }
 
+    /// Writes an item where there is none, or over one whose number `attribute` is at `most` this.
+    pub(crate) fn put_newest(
+        self,
+        key: &Key,
+        entity: &impl Serialize,
+        attribute: &str,
+        most: &impl Serialize,
+    ) -> Result<Self, StoreError> {
+        let most = value(most)?;
+        self.put_where(key, entity, |put| {
+            put.condition_expression("attribute_not_exists(#pk) OR #attribute <= :most")
+                .expression_attribute_names("#pk", PARTITION_KEY)
+                .expression_attribute_names("#attribute", attribute)
+                .expression_attribute_values(":most", most)
+        })
+    }
+
     fn put_where(
         mut self,
         key: &Key,
@@ -143,7 +160,7 @@ impl<'a> Transaction<'a> {
             .table_name(&self.store.table)
             .set_key(Some(attributes(key)))
             .update_expression(change.expression)
-            .condition_expression(change.condition)
+            .set_condition_expression((!change.condition.is_empty()).then_some(change.condition))
             .set_expression_attribute_names(names)
             .set_expression_attribute_values(Some(change.values))
             .build()

@@ -29,6 +29,8 @@ pub struct UserFields {
     pub verified: Option<bool>,
     /// Whether the user takes part; a new user does.
     pub active: Option<bool>,
+    /// Whether issues that nobody has become theirs when they resolve them; a new user's do not.
+    pub self_assign_issue: Option<bool>,
 }
 
 /// Who has an address, with what makes it count: kept beside the address, written with the user.
@@ -114,6 +116,7 @@ impl Store {
                 name: String::new(),
                 username: fields.email.as_str().to_owned(),
                 active: true,
+                self_assign_issue: false,
                 created: now,
             });
             let user = User {
@@ -121,6 +124,7 @@ impl Store {
                 username: fields.username.clone().unwrap_or(known.username),
                 verified: fields.verified.unwrap_or(known.verified),
                 active: fields.active.unwrap_or(known.active),
+                self_assign_issue: fields.self_assign_issue.unwrap_or(known.self_assign_issue),
                 ..known
             };
             if self.write_user(found.as_ref(), &user).await? == Commit::Done {
@@ -171,13 +175,17 @@ impl Store {
                 .put_new(&key, user)?
                 .put_new(&keys::email_owner(&user.email), &Owner { user: user.id })?,
             Some(seen) => {
-                let swaps = [
+                let mut swaps = vec![
                     Swap::of("name", &seen.name, &user.name)?,
                     Swap::of("username", &seen.username, &user.username)?,
                     Swap::of("verified", &seen.verified, &user.verified)?,
                     Swap::of("active", &seen.active, &user.active)?,
                 ];
-                transaction.swap(&key, swaps.into())?
+                let (before, after) = (seen.self_assign_issue, user.self_assign_issue);
+                if before != after {
+                    swaps.push(Swap::of("self_assign_issue", &before, &after)?);
+                }
+                transaction.swap(&key, swaps)?
             }
         };
         transaction.commit().await

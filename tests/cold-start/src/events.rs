@@ -12,6 +12,8 @@ const REQUEST: &str = include_str!("../../../events/api.json");
 const MESSAGE: &str = include_str!("../../../events/issue-sync.json");
 const JOB: &str = include_str!("../../../events/jobs.json");
 const DELETION: &str = include_str!("../../../events/project-delete.json");
+const MAIL: &str = include_str!("../../../events/send-email.json");
+const FETCH: &str = include_str!("../../../events/fetch-commits.json");
 const SWEEP: &str = include_str!("../../../events/outbox-relay.sweep.json");
 
 const RECEIVED_AT_ONCE: usize = 10;
@@ -38,6 +40,10 @@ pub(crate) enum Sample {
     Job,
     /// A message about a deletion that is over.
     Deletion,
+    /// A message about commits that nobody waits for any more.
+    Fetch,
+    /// A message about a mail to one person.
+    Mail,
     /// A request for an issue.
     Api,
     /// A command that finds what is there.
@@ -55,6 +61,8 @@ impl Sample {
             "outbox-relay" => &[Self::RelayStream, Self::RelaySweep],
             "jobs" => &[Self::Job],
             "project-delete" => &[Self::Deletion],
+            "fetch-commits" => &[Self::Fetch],
+            "send-email" => &[Self::Mail],
             "api" => &[Self::Api],
             "operator" => &[Self::Operator],
             other => bail!("no event for the function {other}: add one to {}", file!()),
@@ -72,7 +80,8 @@ impl Sample {
             Self::RelayStream => "a record",
             Self::RelaySweep => "the sweep",
             Self::Job => "a job",
-            Self::Deletion => "a late message",
+            Self::Deletion | Self::Fetch => "a late message",
+            Self::Mail => "a mail",
             Self::Api => "GET an issue",
             Self::Operator => "a find",
         }
@@ -89,7 +98,9 @@ impl Sample {
             | Self::OutboundSync
             | Self::RelayStream
             | Self::Job
-            | Self::Deletion => json["batchItemFailures"] == json!([]),
+            | Self::Deletion
+            | Self::Fetch
+            | Self::Mail => json["batchItemFailures"] == json!([]),
             Self::Operator => json["created"] == false,
         };
         ensure!(good, "{} was answered {answer}", self.name());
@@ -105,10 +116,12 @@ impl Sample {
                 line["SyncOutcome"] == 1 && line["outcome"] == "applied"
             }
             Self::RelayStream => line["OutboxSent"] == 1,
+            Self::Mail => line["email.sent"] == 1 && line["success"] == "true",
             Self::Hello
             | Self::RelaySweep
             | Self::Job
             | Self::Deletion
+            | Self::Fetch
             | Self::Api
             | Self::Operator => false,
         };
@@ -121,11 +134,13 @@ impl Sample {
             | Self::IssueSync
             | Self::Deassign
             | Self::OutboundSync
-            | Self::RelayStream => times,
+            | Self::RelayStream
+            | Self::Mail => times,
             Self::Hello
             | Self::RelaySweep
             | Self::Job
             | Self::Deletion
+            | Self::Fetch
             | Self::Api
             | Self::Operator => 0,
         };
@@ -205,12 +220,30 @@ impl Events {
             }
             Sample::Job => serde_json::from_str(JOB)?,
             Sample::Deletion => serde_json::from_str(DELETION)?,
+            Sample::Fetch => serde_json::from_str(FETCH)?,
+            Sample::Mail => self.mail()?,
             Sample::Api => self.request()?,
             Sample::Operator => {
                 json!({ "command": "create-organization", "slug": self.ready.org, "name": "Acme" })
             }
         };
         Ok(event.to_string())
+    }
+
+    /// A mail that was not sent yet, to the owner of the seeded organization.
+    fn mail(&mut self) -> anyhow::Result<Value> {
+        self.revision += 1;
+        let items = self.stack.dynamodb().items()?;
+        let mut partitions = items.iter().filter_map(|item| item["PK"]["S"].as_str());
+        let organization = partitions.find_map(|key| key.strip_prefix("ORG#"));
+        let mut event: Value = serde_json::from_str(MAIL)?;
+        let record = &mut event["Records"][0];
+        let mut body: Value = serde_json::from_str(record["body"].as_str().unwrap_or_default())?;
+        body["message"]["organization"] = organization.context("an organization")?.into();
+        body["message"]["key"] = format!("cold-start/{}", self.revision).into();
+        body["message"]["to"] = "owners".into();
+        record["body"] = body.to_string().into();
+        Ok(event)
     }
 
     /// A delivery that assigns somebody else than the last one that was carried out.

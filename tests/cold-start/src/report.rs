@@ -74,10 +74,11 @@ impl Line {
             return Vec::new();
         }
         let cpu = self.start(cpu).median / hello.start(cpu).median;
-        let [binary, zip, resident] = match self.sample == Sample::OutboundSync {
-            true => SIZES_WITH_CLIENT,
-            false => SIZES,
-        };
+        let [binary, zip, resident] =
+            match matches!(self.sample, Sample::OutboundSync | Sample::Fetch) {
+                true => SIZES_WITH_CLIENT,
+                false => SIZES,
+            };
         let first = self.first(wall).median / self.warm(wall).median;
         let most = |what: &str, found: f64, gate: f64| {
             (found > gate).then(|| format!("{what} {found:.2} > {gate}"))

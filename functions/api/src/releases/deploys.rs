@@ -6,8 +6,8 @@ use axum::{
     extract::{Path, Query, Request, State},
     http::{HeaderMap, StatusCode, Uri},
 };
-use domain::{ClientFault, Deploy, DeployId, Fault, Project, ProjectId};
-use runtime::{Answer, json};
+use domain::{ClientFault, Deploy, DeployId, Fault, Project, ProjectId, TraceId};
+use runtime::{Answer, json, trace_of};
 
 use super::{
     Incoming, Place, ProjectName, RELEASE_READ, RELEASE_WRITE, Segments,
@@ -59,13 +59,20 @@ pub(super) async fn create(
     Path(segments): Path<Segments>,
     request: Request,
 ) -> Answer {
+    let trace = trace_of(&request);
     let request = Incoming::read(request).await?;
     // Carried out again, it is the same deploy.
     let id = DeployId::timed(context.clock.now(), rand::random());
-    patiently(|| add(&context, &segments, &request, id)).await
+    patiently(|| add(&context, &segments, &request, id, &trace)).await
 }
 
-async fn add(context: &Context, segments: &Segments, request: &Incoming, id: DeployId) -> Answer {
+async fn add(
+    context: &Context,
+    segments: &Segments,
+    request: &Incoming,
+    id: DeployId,
+    trace: &TraceId,
+) -> Answer {
     let place = Place::find(context, request.place(), segments, &RELEASE_WRITE).await?;
     let (release, projects) = place.release(context, segments).await?;
     let new = NewDeploy::parse(request.fields()?)?;
@@ -81,9 +88,11 @@ async fn add(context: &Context, segments: &Segments, request: &Incoming, id: Dep
         started: new.started,
         finished: new.finished.unwrap_or_else(|| context.clock.now()),
         projects: chosen,
+        notified: false,
     };
-    let added = context.store.create_deploy(&release, &deploy).await?;
-    added.ok_or_else(Fault::not_found)?;
+    let now = context.clock.now();
+    let added = context.store.create_deploy(&release, &deploy, trace, now);
+    added.await?.ok_or_else(Fault::not_found)?;
     Ok(json(StatusCode::CREATED, &show::deploy(&deploy)))
 }
 

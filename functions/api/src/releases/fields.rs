@@ -17,10 +17,6 @@ const MAX_AUTHOR_NAME: usize = 128;
 const MAX_AUTHOR_EMAIL: usize = 200;
 const MAX_PATH: usize = 510;
 const MAX_DEPLOY_NAME: usize = 64;
-/// A commit is one item of the table: of a longer message the beginning is kept, in bytes.
-const KEPT_MESSAGE: usize = 64 * 1024;
-/// And of more files the first, by the length of their paths in bytes.
-const KEPT_PATHS: usize = 100 * 1024;
 /// How many repositories one list may name: each is looked up and noted in the release.
 const MAX_REPOSITORIES: usize = 100;
 
@@ -195,37 +191,48 @@ fn refs(fields: &mut Fields) -> Option<Vec<Ref>> {
     let given = fields.objects("refs", |item| {
         let commit = item.required("commit", 2 * Ref::MAX_COMMIT + 2);
         let repository = item.required("repository", RepositoryName::MAX);
-        item.optional("previousCommit", Ref::MAX_COMMIT);
-        new_ref(item, "commit", commit?, repository?)
+        new_ref(item, ("commit", commit?), "previousCommit", repository?)
     });
     let heads = fields.objects("headCommits", |item| {
         let commit = item.required("currentId", Ref::MAX_COMMIT);
         let repository = item.required("repository", MAX_REPOSITORY);
-        item.optional("previousId", Ref::MAX_COMMIT);
-        new_ref(item, "currentId", commit?, repository?)
+        new_ref(item, ("currentId", commit?), "previousId", repository?)
     });
-    // Old clients say the same in other words.
-    match (given, heads) {
+    let refs = match (given, heads) {
+        // Old clients say the same in other words.
         (Some(given), Some(heads)) if given.is_empty() => Some(heads),
         (None, heads) => heads.filter(|heads| !heads.is_empty()),
         (given, _) => given,
+    };
+    let mut names: Vec<_> = refs.iter().flatten().map(|it| &it.repository).collect();
+    names.sort();
+    names.dedup();
+    if names.len() > MAX_REPOSITORIES {
+        let message = format!("A list may name at most {MAX_REPOSITORIES} repositories.");
+        fields.refuse("refs", message);
     }
+    refs
 }
 
-fn new_ref(item: &mut Fields, field: &str, commit: String, repository: String) -> Option<Ref> {
-    match Ref::end(&commit) {
-        Some(end) => Some(Ref {
-            repository: RepositoryName::new(&repository)?,
-            commit: end.to_owned(),
-        }),
-        None => {
-            item.refuse(
-                field,
-                "Not a commit of at most 64 characters, nor a range like start..end of two.",
-            );
-            None
-        }
+fn new_ref(
+    item: &mut Fields,
+    (field, commit): (&str, String),
+    before: &str,
+    repository: String,
+) -> Option<Ref> {
+    let previous = item.optional(before, Ref::MAX_COMMIT);
+    if !previous.as_deref().is_none_or(Ref::is_commit) {
+        item.refuse(before, "Not a commit.");
     }
+    let repository = RepositoryName::new(&repository)?;
+    let new = Ref::new(repository, &commit, previous.as_deref());
+    if new.is_none() {
+        item.refuse(
+            field,
+            "Not a commit of at most 64 characters, nor a range like start..end of two.",
+        );
+    }
+    new
 }
 
 fn commits(fields: &mut Fields, organization: OrganizationId) -> Vec<GivenCommit> {
@@ -245,7 +252,7 @@ fn commit(item: &mut Fields, organization: OrganizationId) -> Option<GivenCommit
     let sha = item.required("id", Ref::MAX_COMMIT);
     let repository = item.optional("repository", MAX_REPOSITORY);
     let message = item.verbatim("message");
-    let message = message.map(|text| text.map(|text| beginning(&text, KEPT_MESSAGE)));
+    let message = message.map(|text| text.map(|text| GivenCommit::kept_message(&text)));
     let name = item.optional("author_name", MAX_AUTHOR_NAME);
     let email = match item.text("author_email", MAX_AUTHOR_EMAIL) {
         Text::Given(text) => Some(text),
@@ -280,23 +287,5 @@ fn files(item: &mut Fields) -> BTreeMap<String, FileChange> {
         });
         Some((path?, change?))
     });
-    let mut bytes = 0;
-    let given = given.unwrap_or_default().into_iter();
-    let kept = given.take_while(|(path, _)| {
-        bytes += path.len();
-        bytes <= KEPT_PATHS
-    });
-    // The first change of a path is the one that counts.
-    let mut files = BTreeMap::new();
-    for (path, change) in kept {
-        files.entry(path).or_insert(change);
-    }
-    files
-}
-
-/// At most so many bytes, and no half of a character.
-fn beginning(text: &str, most: usize) -> String {
-    let end = (0..=most.min(text.len())).rev();
-    let end = end.into_iter().find(|end| text.is_char_boundary(*end));
-    text[..end.unwrap_or(0)].to_owned()
+    GivenCommit::kept_files(given.unwrap_or_default())
 }

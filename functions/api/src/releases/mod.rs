@@ -20,8 +20,8 @@ use axum::{
     http::{HeaderMap, Uri, header},
     routing::get,
 };
-use domain::{Fault, Project, ProjectId, Release, Scope, Slug, Version};
-use runtime::{Answer, HttpFault};
+use domain::{Fault, Project, ProjectId, Release, Scope, Slug, TraceId, Version};
+use runtime::{Answer, HttpFault, trace_of};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
@@ -106,13 +106,16 @@ struct Incoming {
     headers: HeaderMap,
     uri: Uri,
     body: Bytes,
+    trace: TraceId,
 }
 
 impl Incoming {
     async fn read(request: Request) -> Result<Self, Fault> {
+        let trace = trace_of(&request);
         let (parts, body) = request.into_parts();
         let body = body::bytes(&parts.headers, body, MAX_BODY).await?;
         Ok(Self {
+            trace,
             headers: parts.headers,
             uri: parts.uri,
             body,

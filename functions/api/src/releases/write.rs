@@ -3,7 +3,7 @@
 //! The whole request is read and checked before anything of it is written. Making a release again finds
 //! it, so a request that is sent twice does the same.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     extract::{Path, Request, State},
@@ -11,11 +11,11 @@ use axum::{
     response::IntoResponse,
 };
 use domain::{
-    CommitList, CommitRef, Fault, GivenCommit, Project, Ref, Release, ReleaseId, ShortId,
-    Timestamp, User, UserId,
+    CommitList, CommitRef, Fault, Fetch, FetchStart, GivenCommit, MessageId, Project, Ref, Release,
+    ReleaseId, ShortId, Timestamp, TraceId, User, UserId,
 };
 use runtime::{Answer, json};
-use store::Page;
+use store::{NewFetches, Page};
 
 use super::{
     Incoming, Place, RELEASE_DELETE, RELEASE_WRITE, Segments,
@@ -27,14 +27,32 @@ use crate::{Context, auth::Seat};
 /// More members than an organization has.
 const ALL_MEMBERS: usize = 10_000;
 
-/// Of how many repositories a release may have commits: it notes each of them.
-const MOST_LISTS: usize = 300;
-
 /// What stays the same however often a request is carried out.
 #[derive(Clone, Copy)]
 struct Attempt {
     now: Timestamp,
     random: u32,
+    request: MessageId,
+}
+
+impl Attempt {
+    fn new(context: &Context) -> Self {
+        let now = context.clock.now();
+        Self {
+            now,
+            random: rand::random(),
+            request: MessageId::new(now, rand::random()),
+        }
+    }
+}
+
+/// A request that names newest commits.
+struct Asked<'a> {
+    fields: &'a ReleaseFields,
+    user: Option<UserId>,
+    request: MessageId,
+    trace: &'a TraceId,
+    now: Timestamp,
 }
 
 /// `POST .../releases/`
@@ -44,10 +62,7 @@ pub(super) async fn create(
     request: Request,
 ) -> Answer {
     let request = Incoming::read(request).await?;
-    let attempt = Attempt {
-        now: context.clock.now(),
-        random: rand::random(),
-    };
+    let attempt = Attempt::new(&context);
     patiently(|| make(&context, &segments, &request, attempt)).await
 }
 
@@ -83,7 +98,10 @@ async fn make(
             release.status = new.fields.status.unwrap_or_default();
             release.owner = owner;
             release.user_agent = request.user_agent();
-            let made = context.store.create_release(&release, &projects).await?;
+            let made = context
+                .store
+                .create_release(&release, &projects, &request.trace, attempt.now)
+                .await?;
             // Another id next time, which comes at once.
             made.ok_or_else(|| Fault::Retry("the release's id is taken".into()))?
         }
@@ -104,11 +122,19 @@ async fn make(
     };
     let changed = context
         .store
-        .change_release(&release, &projects, decide)
+        .change_release(&release, &projects, decide, &request.trace, attempt.now)
         .await?;
     let mut release = changed.ok_or_else(|| Fault::Retry("the release went away".into()))?;
-    release = set_commits(context, release, &new.fields.commits, attempt.now).await?;
-    release = set_refs(context, release, refs?).await?;
+    let (commits, trace) = (&new.fields.commits, &request.trace);
+    release = set_commits(context, release, commits, trace, attempt.now).await?;
+    let asked = Asked {
+        fields: &new.fields,
+        user: place.seat.user(),
+        request: attempt.request,
+        trace: &request.trace,
+        now: attempt.now,
+    };
+    release = set_refs(context, release, refs?, &asked).await?;
     let status = match created || newly {
         true => StatusCode::CREATED,
         false => StatusCode::ALREADY_REPORTED,
@@ -228,32 +254,91 @@ async fn set_commits(
     context: &Context,
     release: Release,
     commits: &[GivenCommit],
+    trace: &TraceId,
     now: Timestamp,
 ) -> Result<Release, Fault> {
     if commits.is_empty() {
         return Ok(release);
     }
     let list = CommitList::new(commits.to_vec());
-    if release.lists.len() + list.named.len() > MOST_LISTS {
+    if !list.fits(&release) {
         let message = "The release has commits of too many repositories.";
         return Err(Fault::field("commits", message));
     }
-    let set = context.store.set_commits(&release, &list, now).await?;
+    let set = context
+        .store
+        .set_commits(&release, &list, trace, now)
+        .await?;
     set.ok_or_else(|| Fault::Retry("the release went away".into()))
 }
 
-/// Notes the newest commits that refs name. The commits before them are not known yet: they would have to
-/// be asked of the repository's host.
+/// Notes the newest commits that refs name, and sends for those before them, unless the request brings
+/// commits itself.
 async fn set_refs(
     context: &Context,
     release: Release,
     heads: Vec<CommitRef>,
+    asked: &Asked<'_>,
 ) -> Result<Release, Fault> {
     if heads.is_empty() {
         return Ok(release);
     }
-    let set = context.store.set_heads(&release, &heads).await?;
+    let fetches = match asked.fields.commits.is_empty() {
+        true => Some(fetches(context, &release, &heads, asked).await?),
+        false => None,
+    };
+    let set = context
+        .store
+        .set_heads(&release, &heads, fetches.as_ref())
+        .await?;
     set.ok_or_else(|| Fault::Retry("the release went away".into()))
+}
+
+/// What the hosts of the repositories are to be asked for. Where a ref does not say after which commit the
+/// release begins, it is the newest one of the release before.
+async fn fetches<'a>(
+    context: &Context,
+    release: &Release,
+    heads: &[CommitRef],
+    asked: &Asked<'a>,
+) -> Result<NewFetches<'a>, Fault> {
+    let refs = asked.fields.refs.iter().flatten();
+    let named: Vec<_> = heads.iter().zip(refs).collect();
+    let unsaid = named.iter().any(|(_, it)| it.previous.is_none());
+    let before = match unsaid {
+        true => previous_release(context, release).await?,
+        false => None,
+    };
+    let mut fetches = BTreeMap::new();
+    // Of several of one repository the last one counts.
+    for (head, it) in named {
+        let previous = || before.as_ref()?.heads.get(&head.repository).cloned();
+        let start = match &it.previous {
+            Some(commit) => Some(FetchStart::Named(commit.clone())),
+            None => previous().map(FetchStart::Previous),
+        };
+        let fetch = Fetch::new(asked.request, head.sha.clone(), start, asked.user);
+        fetches.insert(head.repository, fetch);
+    }
+    Ok(NewFetches {
+        request: asked.request,
+        fetches,
+        trace: asked.trace,
+        now: asked.now,
+    })
+}
+
+/// The newest other release in one of the projects, by when they were released or became known. It may be
+/// newer than this one, where this one bears an old date.
+async fn previous_release(context: &Context, release: &Release) -> Result<Option<Release>, Fault> {
+    let ids: Vec<_> = release.projects.iter().copied().collect();
+    let mut newest: Option<Release> = None;
+    for project in context.store.projects_by_id(&ids).await? {
+        let other = |found: &Release| found.id != release.id;
+        let found = context.store.newest_release(&project, other).await?;
+        newest = newest.into_iter().chain(found).max_by_key(Release::date);
+    }
+    Ok(newest)
 }
 
 async fn answer(context: &Context, place: &Place, release: &Release, status: StatusCode) -> Answer {
@@ -269,15 +354,15 @@ pub(super) async fn update(
     request: Request,
 ) -> Answer {
     let request = Incoming::read(request).await?;
-    let now = context.clock.now();
-    patiently(|| change(&context, &segments, &request, now)).await
+    let attempt = Attempt::new(&context);
+    patiently(|| change(&context, &segments, &request, attempt)).await
 }
 
 async fn change(
     context: &Context,
     segments: &Segments,
     request: &Incoming,
-    now: Timestamp,
+    attempt: Attempt,
 ) -> Answer {
     let place = Place::find(context, request.place(), segments, &RELEASE_WRITE).await?;
     let (release, projects) = place.release(context, segments).await?;
@@ -295,16 +380,26 @@ async fn change(
     };
     let changed = context
         .store
-        .change_release(&release, &projects, decide)
+        .change_release(&release, &projects, decide, &request.trace, attempt.now)
         .await?;
     let mut release = changed.ok_or_else(Fault::not_found)?;
-    release = set_commits(context, release, &fields.commits, now).await?;
+    let (commits, trace) = (&fields.commits, &request.trace);
+    release = set_commits(context, release, commits, trace, attempt.now).await?;
     release = match &fields.refs {
         Some(refs) if refs.is_empty() && fields.commits.is_empty() => {
             let cleared = context.store.clear_commits(&release).await?;
             cleared.ok_or_else(Fault::not_found)?
         }
-        Some(_) | None => set_refs(context, release, heads?).await?,
+        Some(_) | None => {
+            let asked = Asked {
+                fields: &fields,
+                user: place.seat.user(),
+                request: attempt.request,
+                trace: &request.trace,
+                now: attempt.now,
+            };
+            set_refs(context, release, heads?, &asked).await?
+        }
     };
     answer(context, &place, &release, StatusCode::OK).await
 }

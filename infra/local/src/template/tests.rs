@@ -85,12 +85,14 @@ fn the_real_template_names_its_functions_like_their_crates() {
     let expected = [
         ("api", 25, true),
         ("deassign", 30, true),
+        ("fetch-commits", 90, false),
         ("issue-sync", 30, false),
         ("jobs", 60, false),
         ("operator", 60, true),
         ("outbound-sync", 90, false),
         ("outbox-relay", 60, false),
         ("project-delete", 60, false),
+        ("send-email", 60, false),
         ("webhook-ingest", 25, false),
     ];
     assert_eq!(names, expected.map(|(a, b, c)| (a.to_owned(), b, c)));
@@ -116,6 +118,8 @@ fn the_real_queues_wait_six_times_the_function_and_have_a_dead_letter_queue() {
         [
             "deassign-dlq",
             "deassign",
+            "fetch-commits-dlq",
+            "fetch-commits",
             "issue-sync-dlq",
             "issue-sync",
             "jobs-dlq",
@@ -124,7 +128,9 @@ fn the_real_queues_wait_six_times_the_function_and_have_a_dead_letter_queue() {
             "outbound-sync",
             "outbox-relay-dlq",
             "project-delete-dlq",
-            "project-delete"
+            "project-delete",
+            "send-email-dlq",
+            "send-email"
         ]
     );
     for mapping in &template.queue_mappings {
@@ -153,10 +159,12 @@ fn the_real_triggers_are_read() {
         template.queue_mappings,
         [
             mapping("deassign", 10),
+            mapping("fetch-commits", 1),
             mapping("issue-sync", 10),
             mapping("jobs", 1),
             mapping("outbound-sync", 1),
-            mapping("project-delete", 1)
+            mapping("project-delete", 1),
+            mapping("send-email", 1)
         ]
     );
     let stream = StreamMapping {

@@ -1,7 +1,8 @@
-//! Azure DevOps as far as the bundle calls it: work items and who has them, the users of an account, and
-//! the tokens that calls are made with.
+//! Azure DevOps as far as the bundle calls it: work items and who has them, the users of an account, the
+//! commits of a repository, and the tokens that calls are made with.
 
 mod hooks;
+mod repositories;
 mod tokens;
 
 use std::collections::BTreeMap;
@@ -14,10 +15,12 @@ use serde_json::{Value, json};
 
 use self::hooks::{Change, Hooks};
 use self::tokens::Tokens;
+use super::git::Git;
 use super::people::{self, Person};
 use super::wire::{Answer, Asked};
 
 pub(super) use self::hooks::Hook;
+pub use self::repositories::AZURE_REPOSITORY;
 pub use self::tokens::AzureIdentity;
 
 const ACCOUNT: &str = "acme";
@@ -28,6 +31,12 @@ const VERSION: &str = "application/json; api-version=4.1";
 const PREVIEW: &str = "application/json; api-version=4.1-preview.1";
 const JSON_PATCH: &str = "application/json-patch+json";
 const ASSIGNED_TO: &str = "/fields/System.AssignedTo";
+const STATE: &str = "/fields/System.State";
+
+/// The states of a work item, the first one of new ones.
+const STATES: [&str; 4] = ["Active", "New", "Resolved", "Closed"];
+/// The one project.
+const PROJECT: (&str, &str) = ("5c1e1d4e-8a55-4f0b-9d61-0d2b5a3c7e21", "web");
 
 const PAGE: usize = 2;
 /// Every work item below this number exists.
@@ -40,6 +49,8 @@ pub struct WorkItem {
     pub rev: u64,
     /// The assignee's address as Azure DevOps spells it; `None`: nobody.
     pub assignee: Option<String>,
+    /// The name of its state.
+    pub state: &'static str,
 }
 
 /// The account "acme".
@@ -55,6 +66,7 @@ pub(super) struct AzureDevOps {
 struct Item {
     revision: u64,
     assignee: Option<&'static Person>,
+    state: &'static str,
     changed_by: &'static Person,
 }
 
@@ -63,6 +75,7 @@ impl Default for Item {
         Self {
             revision: 1,
             assignee: None,
+            state: STATES[0],
             changed_by: people::USER,
         }
     }
@@ -85,7 +98,13 @@ impl AzureDevOps {
         }
     }
 
-    pub(super) fn answer(&mut self, asked: &Asked, clock: &Clock) -> Result<Answer, Answer> {
+    /// `git` is `None` while no commit is known.
+    pub(super) fn answer(
+        &mut self,
+        asked: &Asked,
+        git: Option<&Git>,
+        clock: &Clock,
+    ) -> Result<Answer, Answer> {
         match (asked.method(), &asked.segments()[..]) {
             ("POST", [TOKENS_HOST, "oauth2", "token"]) => self.tokens.refresh(asked, clock),
             ("GET", [USERS_HOST, "_apis", "graph", "users"]) => {
@@ -97,10 +116,29 @@ impl AzureDevOps {
                 check_version(asked, VERSION)?;
                 Ok(self.shown(existing(id)?))
             }
+            ("GET", ["dev.azure.com", ACCOUNT, "_apis", "projects"]) => {
+                self.tokens.check(asked, clock)?;
+                check_version(asked, VERSION)?;
+                Ok(projects(asked))
+            }
             ("PATCH", ["dev.azure.com", ACCOUNT, "_apis", "wit", "workitems", id]) => {
                 self.tokens.check(asked, clock)?;
                 check_version(asked, VERSION)?;
                 self.patch(existing(id)?, asked, clock)
+            }
+            (
+                _,
+                [
+                    "dev.azure.com",
+                    ACCOUNT,
+                    "_apis",
+                    "git",
+                    "repositories",
+                    resource @ ..,
+                ],
+            ) => {
+                self.tokens.check(asked, clock)?;
+                repositories::answer(asked, resource, git)
             }
             _ => Err(Answer::not_emulated(asked)),
         }
@@ -116,30 +154,27 @@ impl AzureDevOps {
         let operations: Vec<Operation> = serde_json::from_slice(asked.body()).map_err(|_| {
             bad_request("You must pass a valid patch document in the body of the request.")
         })?;
-        let mut assignee = self.item(id).assignee;
+        let mut after = self.item(id);
         for operation in &operations {
-            assignee = assigned(operation)?;
+            match operation.path.as_str() {
+                STATE => after.state = state(operation)?,
+                _ => after.assignee = assigned(operation)?,
+            }
         }
-        self.assign(id, assignee, &people::SERVICE, clock);
+        self.change(id, after, &people::SERVICE, clock);
         Ok(self.shown(id))
     }
 
     /// A change that changes nothing makes no revision, and nobody hears of it.
-    fn assign(
-        &mut self,
-        id: u64,
-        assignee: Option<&'static Person>,
-        by: &'static Person,
-        clock: &Clock,
-    ) {
+    fn change(&mut self, id: u64, after: Item, by: &'static Person, clock: &Clock) {
         let before = self.item(id);
-        if before.assignee == assignee {
+        if (before.assignee, before.state) == (after.assignee, after.state) {
             return;
         }
         let after = Item {
             revision: before.revision + 1,
-            assignee,
             changed_by: by,
+            ..after
         };
         self.items.insert(id, after);
         self.hooks.add(&Change { id, before, after }, clock);
@@ -151,7 +186,11 @@ impl AzureDevOps {
     /// When there is no such work item.
     pub(super) fn change_as_user(&mut self, key: &str, to: Option<&'static Person>, clock: &Clock) {
         let id = work_item_id(key).unwrap_or_else(|| panic!("there is no work item {key:?}"));
-        self.assign(id, to, people::USER, clock);
+        let after = Item {
+            assignee: to,
+            ..self.item(id)
+        };
+        self.change(id, after, people::USER, clock);
     }
 
     /// What work item there is.
@@ -164,6 +203,7 @@ impl AzureDevOps {
         WorkItem {
             rev: item.revision,
             assignee: item.assignee.map(|person| person.unique_name().to_owned()),
+            state: item.state,
         }
     }
 
@@ -175,9 +215,9 @@ impl AzureDevOps {
         let item = self.item(id);
         let mut fields = json!({
             "System.Id": id,
-            "System.TeamProject": "web",
+            "System.TeamProject": PROJECT.1,
             "System.WorkItemType": "Bug",
-            "System.State": "Active",
+            "System.State": item.state,
             "System.Title": format!("Work item {id}"),
             "System.ChangedBy": identity(item.changed_by),
         });
@@ -221,6 +261,29 @@ fn assigned(operation: &Operation) -> Result<Option<&'static Person>, Answer> {
             "cargo local does not emulate {op} of {path} with this value"
         ))),
     }
+}
+
+fn state(operation: &Operation) -> Result<&'static str, Answer> {
+    let value = operation.value.as_str().unwrap_or_default();
+    let known = STATES.into_iter().find(|state| *state == value);
+    match (operation.op.as_str(), known) {
+        ("add" | "replace", Some(state)) => Ok(state),
+        _ => Err(bad_request(&format!(
+            "The field 'State' contains the value '{value}' that is not in the list of supported values"
+        ))),
+    }
+}
+
+/// One project, on the first page.
+fn projects(asked: &Asked) -> Answer {
+    let first = asked.parameter("$skip").is_none_or(|skip| skip == "0");
+    let (id, name) = PROJECT;
+    let all = [json!({ "id": id, "name": name, "state": "wellFormed" })];
+    let page = &all[..usize::from(first)];
+    Answer::json(
+        StatusCode::OK,
+        &json!({ "count": page.len(), "value": page }),
+    )
 }
 
 fn users(asked: &Asked) -> Result<Answer, Answer> {

@@ -1,4 +1,4 @@
-//! Jira Server as far as the bundle calls it: issues of one project, who has them, and who can.
+//! Jira Server as far as the bundle calls it: issues of one project, who has them, who can, and their statuses.
 //!
 //! No webhook is sent: the front has no route for one yet.
 
@@ -17,6 +17,11 @@ use super::wire::{Answer, Asked};
 
 const HOST: &str = "jira.acme.example";
 const PROJECT: &str = "WEB";
+const PROJECT_ID: &str = "10000";
+
+/// The statuses of an issue, the first one of new ones, each by id and name. A transition leads from each to
+/// each other one.
+const STATUSES: [(&str, &str); 3] = [("1", "Open"), ("3", "In Progress"), ("5", "Resolved")];
 
 /// What an application link to the simulated Jira is set up with. For this machine only: the key is in the
 /// repository.
@@ -36,6 +41,8 @@ pub(super) struct JiraServer {
     door: Door,
     /// Those that were ever assigned.
     assignees: BTreeMap<u64, Option<&'static Person>>,
+    /// The statuses of those that were ever moved, by their place in [`STATUSES`].
+    statuses: BTreeMap<u64, usize>,
 }
 
 impl JiraServer {
@@ -43,6 +50,7 @@ impl JiraServer {
         Ok(Self {
             door: Door::new()?,
             assignees: BTreeMap::new(),
+            statuses: BTreeMap::new(),
         })
     }
 
@@ -59,6 +67,11 @@ impl JiraServer {
         let fields = asked.parameter("fields");
         match (asked.method(), resource) {
             ("GET", ["issue", key]) if fields.as_deref() == Some("assignee") => self.issue(key),
+            ("GET", ["issue", key]) if fields.as_deref() == Some("status,project") => {
+                self.placed(key)
+            }
+            ("GET", ["issue", key, "transitions"]) => self.transitions(key),
+            ("POST", ["issue", key, "transitions"]) => self.make_transition(key, asked),
             ("PUT", ["issue", key, "assignee"]) => self.put_assignee(key, asked),
             ("GET", ["user", "assignable", "search"]) => assignable(asked),
             _ => Err(Answer::not_emulated(asked)),
@@ -75,6 +88,66 @@ impl JiraServer {
             "fields": { "assignee": assignee },
         });
         Ok(Answer::json(StatusCode::OK, &body))
+    }
+
+    fn placed(&self, key: &str) -> Result<Answer, Answer> {
+        let number = existing(key)?;
+        let (id, name) = STATUSES[self.status(number)];
+        let body = json!({
+            "id": (10_000 + number).to_string(),
+            "key": key,
+            "fields": {
+                "status": { "id": id, "name": name },
+                "project": { "id": PROJECT_ID, "key": PROJECT },
+            },
+        });
+        Ok(Answer::json(StatusCode::OK, &body))
+    }
+
+    fn transitions(&self, key: &str) -> Result<Answer, Answer> {
+        let present = self.status(existing(key)?);
+        let others = STATUSES
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| *place != present);
+        let shown = others.map(|(place, (id, name))| {
+            json!({ "id": transition(place), "name": name, "to": { "id": id, "name": name } })
+        });
+        let shown: Vec<_> = shown.collect();
+        Ok(Answer::json(
+            StatusCode::OK,
+            &json!({ "expand": "transitions", "transitions": shown }),
+        ))
+    }
+
+    fn make_transition(&mut self, key: &str, asked: &Asked) -> Result<Answer, Answer> {
+        let number = existing(key)?;
+        let body: Value = serde_json::from_slice(asked.body()).unwrap_or_default();
+        let id = body["transition"]["id"].as_str().unwrap_or_default();
+        let places = 0..STATUSES.len();
+        let found = places
+            .filter(|place| *place != self.status(number))
+            .find(|place| transition(*place) == id);
+        let Some(place) = found else {
+            let message = format!(
+                "It seems that you have tried to perform an illegal workflow operation: {id}"
+            );
+            return Err(refusal(StatusCode::BAD_REQUEST, &message));
+        };
+        self.statuses.insert(number, place);
+        Ok(Answer::empty(StatusCode::NO_CONTENT))
+    }
+
+    fn status(&self, number: u64) -> usize {
+        self.statuses.get(&number).copied().unwrap_or_default()
+    }
+
+    /// The name of an issue's status.
+    ///
+    /// # Panics
+    /// When there is no such issue.
+    pub(super) fn issue_status(&self, key: &str) -> &'static str {
+        STATUSES[self.status(known(key))].1
     }
 
     fn put_assignee(&mut self, key: &str, asked: &Asked) -> Result<Answer, Answer> {
@@ -114,6 +187,11 @@ impl JiraServer {
     fn assignee(&self, number: u64) -> Option<&'static Person> {
         self.assignees.get(&number).copied().flatten()
     }
+}
+
+/// The id of the transition that leads to a status, by its place.
+fn transition(place: usize) -> String {
+    format!("{}1", place + 1)
 }
 
 /// Any issue of the one project exists.

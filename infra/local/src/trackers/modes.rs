@@ -18,6 +18,8 @@ pub enum Mode {
     },
     /// 500.
     Failing,
+    /// Repositories are there, and none of their commits.
+    UnknownCommit,
     /// Nothing is ever answered, and nothing carried out.
     Hang,
     /// A right answer, a byte each 100 ms.

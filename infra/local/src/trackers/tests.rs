@@ -21,9 +21,14 @@ use crate::client::{Answer as Reply, request};
 /// Nobody listens at port 0.
 const NO_FRONT: &str = "http://127.0.0.1:0";
 
+/// The project's own.
+const CLONE: &str = env!("CARGO_MANIFEST_DIR");
+
 async fn start() -> (Trackers, Clock) {
     let clock = Clock::default();
-    let trackers = Trackers::start(clock.clone(), NO_FRONT).await.unwrap();
+    let trackers = Trackers::start(clock.clone(), NO_FRONT, Path::new(CLONE))
+        .await
+        .unwrap();
     (trackers, clock)
 }
 
@@ -110,5 +115,9 @@ fn addresses(texts: &[&str]) -> Vec<Email> {
 
 fn item(rev: u64, assignee: Option<&str>) -> WorkItem {
     let assignee = assignee.map(str::to_owned);
-    WorkItem { rev, assignee }
+    WorkItem {
+        rev,
+        assignee,
+        state: "Active",
+    }
 }

@@ -129,6 +129,7 @@ impl Answer {
             Mode::Failing => refusal(StatusCode::INTERNAL_SERVER_ERROR, "it is broken"),
             Mode::RefusedToken => refusal(StatusCode::UNAUTHORIZED, "the token is refused"),
             Mode::Ok
+            | Mode::UnknownCommit
             | Mode::Hang
             | Mode::SlowDrip
             | Mode::HugeBody
@@ -208,7 +209,7 @@ async fn answer(world: Arc<World>, request: Request<Incoming>) -> io::Result<Res
         return std::future::pending().await;
     }
     let refusal = provider.and_then(|provider| Answer::refusal(provider, mode));
-    let answer = refusal.unwrap_or_else(|| world.carry_out(provider, &asked));
+    let answer = refusal.unwrap_or_else(|| world.carry_out(provider, &asked, mode));
     if mode == Mode::LostAnswer {
         return Err(io::ErrorKind::ConnectionAborted.into());
     }

@@ -8,17 +8,25 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Generation, RepositoryName};
-use crate::{OrganizationId, RepositoryId, Timestamp};
+use super::{Generation, Release, RepositoryName};
+use crate::{GroupId, Mention, OrganizationId, RepositoryId, ShortId, Timestamp, references};
 
 /// A commit whose message holds it is left out.
 const SKIP: &str = "#skipsentry";
+
+/// A commit is one item of the table: of a longer message the beginning is kept, in bytes.
+const KEPT_MESSAGE: usize = 64 * 1024;
+/// And of more files the first, by the length of their paths in bytes.
+const KEPT_PATHS: usize = 100 * 1024;
 
 /// Longest address of an author; a longer one is cut, and ends in dots.
 const MAX_AUTHOR: usize = 75;
 
 /// How many authors a release names of one list.
 pub const MOST_AUTHORS: usize = 200;
+
+/// Of how many repositories a release may have commits: it notes each of them.
+const MOST_LISTS: usize = 300;
 
 /// Which commit. A hash is known in one repository only: two may hold equal ones.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -56,6 +64,12 @@ pub struct Commit {
     /// The files that it changed.
     #[serde(default)]
     pub files: BTreeMap<String, FileChange>,
+    /// The groups that its message refers to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupId>,
+    /// What was merged with it, by the key of the pull request.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub merged: BTreeMap<String, Mention>,
 }
 
 impl Commit {
@@ -135,6 +149,40 @@ pub struct GivenCommit {
 }
 
 impl GivenCommit {
+    /// As much of a message as is kept, and no half of a character.
+    pub fn kept_message(text: &str) -> String {
+        text[..text.floor_char_boundary(KEPT_MESSAGE)].to_owned()
+    }
+
+    /// As many of the files as are kept. The first change of a path is the one that counts.
+    pub fn kept_files(
+        given: impl IntoIterator<Item = (String, FileChange)>,
+    ) -> BTreeMap<String, FileChange> {
+        let (mut files, mut bytes) = (BTreeMap::new(), 0);
+        for (path, change) in given {
+            bytes += path.len();
+            if bytes > KEPT_PATHS {
+                break;
+            }
+            files.entry(path).or_insert(change);
+        }
+        files
+    }
+
+    /// The issues that its message refers to; none where the message is the stored one, or not given.
+    pub fn new_references(&self, stored: Option<&Commit>) -> BTreeSet<ShortId> {
+        match self.new_message(stored) {
+            Some(Some(message)) => references(message),
+            Some(None) | None => BTreeSet::new(),
+        }
+    }
+
+    fn new_message(&self, stored: Option<&Commit>) -> Option<&Option<String>> {
+        let given = self.message.as_ref()?;
+        let same = stored.is_some_and(|stored| stored.message == *given);
+        (!same).then_some(given)
+    }
+
     /// The repository of commits that name none.
     pub fn default_repository(organization: OrganizationId) -> RepositoryName {
         RepositoryName::new(&format!("organization-{organization}")).expect("a short name")
@@ -168,6 +216,19 @@ impl CommitList {
         }
     }
 
+    /// The issues that the messages in it refer to.
+    pub fn references(&self) -> BTreeSet<ShortId> {
+        let commits = self.commits.iter();
+        commits
+            .flat_map(|commit| commit.new_references(None))
+            .collect()
+    }
+
+    /// Whether the release can note all repositories that it would have commits of.
+    pub fn fits(&self, release: &Release) -> bool {
+        release.lists.len() + self.named.len() <= MOST_LISTS
+    }
+
     /// The repositories that have commits in it.
     pub fn repositories(&self) -> BTreeSet<&RepositoryName> {
         self.commits
@@ -182,10 +243,27 @@ impl CommitList {
 pub enum CommitWrite {
     /// Nothing: nothing is known of it but its hash, or nothing that is not stored.
     None,
-    /// All of it: it is not stored, and message, author and date are given.
+    /// All of it: it is not stored, message, author and date are given, and it refers to nothing.
     Put(Commit),
     /// These fields, and what else there is stays.
     Update(CommitFields),
+}
+
+impl CommitWrite {
+    /// Whether the commit refers to groups once it is written, or what was merged with it does.
+    pub fn refers(&self, stored: Option<&Commit>) -> bool {
+        let stored_does = stored.is_some_and(|stored| !stored.groups.is_empty());
+        let merged = stored.is_some_and(|stored| !stored.merged.is_empty());
+        let own = match self {
+            Self::None => stored_does,
+            Self::Put(commit) => !commit.groups.is_empty(),
+            Self::Update(fields) => match &fields.groups {
+                Some(groups) => !groups.is_empty(),
+                None => stored_does,
+            },
+        };
+        own || merged
+    }
 }
 
 /// Fields of a commit; `None` stays as it is.
@@ -196,18 +274,25 @@ pub struct CommitFields {
     pub author: Option<String>,
     pub date: Option<Timestamp>,
     pub files: Option<BTreeMap<String, FileChange>>,
+    pub groups: Option<Vec<GroupId>>,
 }
 
-/// Compares what is given with what is stored. Files are only ever added.
+/// Compares what is given with what is stored. Files are only ever added. `groups` are those that a new
+/// message refers to.
 pub fn write_commit(
     stored: Option<&Commit>,
     given: &GivenCommit,
     repository: RepositoryId,
+    groups: Vec<GroupId>,
 ) -> CommitWrite {
     let author = given.author.as_ref().map(|author| author.email.clone());
-    if let (None, Some(message), Some(_), Some(date)) =
-        (stored, &given.message, &author, given.date)
-    {
+    if let (None, Some(message), Some(_), Some(date), true) = (
+        stored,
+        &given.message,
+        &author,
+        given.date,
+        groups.is_empty(),
+    ) {
         return CommitWrite::Put(Commit {
             repository,
             sha: given.sha.clone(),
@@ -215,6 +300,8 @@ pub fn write_commit(
             author,
             date,
             files: given.files.clone(),
+            groups,
+            merged: BTreeMap::new(),
         });
     }
     let known = stored.map(|commit| &commit.files);
@@ -223,11 +310,11 @@ pub fn write_commit(
         files.entry(path.clone()).or_insert(*change);
     }
     let differs = |stored: Option<bool>| stored.unwrap_or(true);
+    let message = given.new_message(stored).cloned();
+    let referred = stored.map_or(&[][..], |stored| &stored.groups);
     let fields = CommitFields {
-        message: given
-            .message
-            .clone()
-            .filter(|message| differs(stored.map(|stored| stored.message != *message))),
+        groups: (message.is_some() && referred != groups).then_some(groups),
+        message,
         author: author
             .filter(|author| differs(stored.map(|stored| stored.author.as_ref() != Some(author)))),
         date: given
@@ -264,6 +351,8 @@ pub struct ListedCommit {
     pub date: Option<Timestamp>,
     /// Its place in the list that it was given in: the order of commits that have no date or the same.
     pub place: u32,
+    /// Whether it, or what was merged with it, refers to groups.
+    pub refers: bool,
 }
 
 impl ListedCommit {
@@ -342,24 +431,39 @@ pub struct Ref {
     pub repository: RepositoryName,
     /// The newest commit.
     pub commit: String,
+    /// After which commit those of the release begin, where the client says so.
+    pub previous: Option<String>,
 }
 
-impl Ref {
-    /// The commit of a ref: of a range `start..end` its end. `None`: not a single commit, and no range.
-    pub fn end(commit: &str) -> Option<&str> {
-        let sides: Vec<_> = commit.split("..").collect();
-        let valid = |side: &&str| {
-            !side.is_empty() && !side.starts_with('.') && side.chars().count() <= Self::MAX_COMMIT
-        };
-        match sides.as_slice() {
-            [commit] => Some(*commit).filter(valid),
-            [start, end] if valid(start) => Some(*end).filter(valid),
-            _ => None,
-        }
-    }
+/// Texts that a script sends where it has no commit: no commit is called so.
+const NO_COMMITS: [&str; 3] = ["null", "undefined", "None"];
 
+impl Ref {
     /// Longest name of a commit, in characters.
     pub const MAX_COMMIT: usize = 64;
+
+    /// Reads a commit, or a range `start..end`, whose start counts instead of the `previous` commit that is
+    /// given beside it. `None`: neither a commit nor a range.
+    pub fn new(repository: RepositoryName, commit: &str, previous: Option<&str>) -> Option<Self> {
+        let sides: Vec<_> = commit.split("..").collect();
+        let (previous, commit) = match sides.as_slice() {
+            [commit] => (previous, *commit),
+            [start, end] => (Some(*start), *end),
+            _ => return None,
+        };
+        let valid = previous.is_none_or(Self::is_commit) && Self::is_commit(commit);
+        valid.then(|| Self {
+            repository,
+            commit: commit.to_owned(),
+            previous: previous.map(str::to_owned),
+        })
+    }
+
+    /// Whether a commit can be called so.
+    pub fn is_commit(text: &str) -> bool {
+        let length = (1..=Self::MAX_COMMIT).contains(&text.chars().count());
+        length && !text.starts_with('.') && !NO_COMMITS.contains(&text)
+    }
 }
 
 #[cfg(test)]
@@ -433,16 +537,18 @@ mod tests {
     #[test]
     fn only_what_differs_is_written() {
         let mut new = given("a", Some(1), "m");
-        let CommitWrite::Put(stored) = write_commit(None, &new, repository(1)) else {
+        let CommitWrite::Put(stored) = write_commit(None, &new, repository(1), Vec::new()) else {
             panic!("a complete commit is put");
         };
         assert_eq!(
-            write_commit(Some(&stored), &new, repository(1)),
+            write_commit(Some(&stored), &new, repository(1), Vec::new()),
             CommitWrite::None
         );
         new.message = Some(Some("other".into()));
         new.files = [("b.txt".to_owned(), FileChange::Added)].into();
-        let CommitWrite::Update(fields) = write_commit(Some(&stored), &new, repository(1)) else {
+        let CommitWrite::Update(fields) =
+            write_commit(Some(&stored), &new, repository(1), Vec::new())
+        else {
             panic!("a differing commit is updated");
         };
         assert_eq!(fields.message, Some(Some("other".into())));
@@ -454,9 +560,13 @@ mod tests {
     fn a_bare_hash_is_not_stored_and_a_partial_commit_fills_in() {
         let mut bare = given("a", None, "");
         (bare.message, bare.author) = (None, None);
-        assert_eq!(write_commit(None, &bare, repository(1)), CommitWrite::None);
+        assert_eq!(
+            write_commit(None, &bare, repository(1), Vec::new()),
+            CommitWrite::None
+        );
         bare.author = GivenAuthor::new(Some("a@b.c"), None);
-        let CommitWrite::Update(fields) = write_commit(None, &bare, repository(1)) else {
+        let CommitWrite::Update(fields) = write_commit(None, &bare, repository(1), Vec::new())
+        else {
             panic!("a partial commit is updated");
         };
         assert_eq!(
@@ -469,12 +579,12 @@ mod tests {
     fn a_file_that_is_known_keeps_its_change() {
         let mut new = given("a", Some(1), "m");
         new.files = [("b".to_owned(), FileChange::Added)].into();
-        let CommitWrite::Put(stored) = write_commit(None, &new, repository(1)) else {
+        let CommitWrite::Put(stored) = write_commit(None, &new, repository(1), Vec::new()) else {
             panic!("a complete commit is put");
         };
         new.files.insert("b".into(), FileChange::Deleted);
         assert_eq!(
-            write_commit(Some(&stored), &new, repository(1)),
+            write_commit(Some(&stored), &new, repository(1), Vec::new()),
             CommitWrite::None
         );
     }
@@ -493,6 +603,7 @@ mod tests {
                 author: Some(author.into()),
                 date: None,
                 place: u32::try_from(place).unwrap(),
+                refers: false,
             });
         }
         listing.close();
@@ -502,15 +613,21 @@ mod tests {
         assert_eq!(listing.note(generation, 1).unwrap().authors, ["x@y"]);
     }
 
+    fn read(commit: &str, previous: Option<&str>) -> Option<(String, Option<String>)> {
+        let it = Ref::new(RepositoryName::new("web").unwrap(), commit, previous)?;
+        Some((it.commit, it.previous))
+    }
+
     #[test]
-    fn a_range_names_its_end_and_nothing_else_has_dots_in_a_row() {
-        assert_eq!(Ref::end("abc"), Some("abc"));
-        assert_eq!(Ref::end("HEAD~2..HEAD"), Some("HEAD"));
-        assert_eq!(Ref::end("v1.0..v1.1"), Some("v1.1"));
-        assert_eq!(
-            Ref::end(&format!("{0}..{0}", "a".repeat(64))).map(str::len),
-            Some(64)
-        );
+    fn a_range_names_both_its_ends_and_nothing_else_has_dots_in_a_row() {
+        let both = |commit: &str, previous: &str| Some((commit.into(), Some(previous.into())));
+        assert_eq!(read("abc", None), Some(("abc".into(), None)));
+        assert_eq!(read("abc", Some("x")), both("abc", "x"));
+        assert_eq!(read("HEAD~2..HEAD", None), both("HEAD", "HEAD~2"));
+        assert_eq!(read("v1.0..v1.1", Some("x")), both("v1.1", "v1.0"));
+        let longest = "a".repeat(64);
+        let range = format!("{longest}..{longest}");
+        assert_eq!(read(&range, None), both(&longest, &longest));
         let long = "a".repeat(65);
         for bad in [
             "",
@@ -519,10 +636,13 @@ mod tests {
             "..",
             "a..b..c",
             "a...b",
+            "null",
+            "undefined..abc",
             &long,
             &format!("a..{long}"),
         ] {
-            assert_eq!(Ref::end(bad), None, "{bad}");
+            assert_eq!(read(bad, None), None, "{bad}");
         }
+        assert_eq!(read("abc", Some("null")), None);
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeployId, ProjectId, Timestamp};
+use crate::{DeployId, ProjectId, Release, Timestamp};
 
 /// The name of an environment, like `production`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -66,11 +66,73 @@ pub struct Deploy {
     pub finished: Timestamp,
     /// The projects that it was of.
     pub projects: BTreeSet<ProjectId>,
+    /// Whether people were told of it.
+    #[serde(default)]
+    pub notified: bool,
+}
+
+/// Whether people can be told of a deploy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// They were told.
+    Told,
+    /// The release is in no project, so there is nobody to tell.
+    Nobody,
+    /// The commits of the release are to come, and with them whom it concerns.
+    Waiting,
+    /// They can be told.
+    Ready,
+}
+
+impl Deploy {
+    /// Decides whether people can be told of this deploy of `release`. `fetch_complete`: nobody fetches its
+    /// commits any more, with whatever result.
+    pub fn readiness(&self, release: &Release, fetch_complete: bool) -> Readiness {
+        let to_come = release.commit_count() == 0 && !release.heads.is_empty();
+        if self.notified {
+            Readiness::Told
+        } else if release.projects.is_empty() {
+            Readiness::Nobody
+        } else if to_come && !fetch_complete {
+            Readiness::Waiting
+        } else {
+            Readiness::Ready
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{OrganizationId, ReleaseId, RepositoryId};
+
+    #[test]
+    fn people_are_told_once_of_a_deploy_whose_commits_are_known_or_will_never_be() {
+        let id = |n| ReleaseId::new(n).unwrap();
+        let moment = Timestamp::from_millis(0);
+        let organization = OrganizationId::new(1).unwrap();
+        let mut release = Release::new(id(1), organization, "1".parse().unwrap(), moment);
+        let mut deploy = Deploy {
+            id: DeployId::new(1).unwrap(),
+            environment: "qa".parse().unwrap(),
+            name: None,
+            url: None,
+            started: None,
+            finished: moment,
+            projects: BTreeSet::new(),
+            notified: false,
+        };
+        assert_eq!(deploy.readiness(&release, true), Readiness::Nobody);
+        release.projects.insert(ProjectId::new(1).unwrap());
+        assert_eq!(deploy.readiness(&release, false), Readiness::Ready);
+        release
+            .heads
+            .insert(RepositoryId::new(1).unwrap(), "abc".into());
+        assert_eq!(deploy.readiness(&release, false), Readiness::Waiting);
+        assert_eq!(deploy.readiness(&release, true), Readiness::Ready);
+        deploy.notified = true;
+        assert_eq!(deploy.readiness(&release, true), Readiness::Told);
+    }
 
     #[test]
     fn an_environment_is_any_short_text_without_slashes_and_line_breaks() {

@@ -1,7 +1,10 @@
 //! Releases: a version of an organization's software, in the projects that use it.
 
+mod code_change;
 mod commits;
 mod deploy;
+mod fetch;
+mod pull_request;
 mod query;
 mod repository;
 mod version;
@@ -18,12 +21,15 @@ use ulid::Ulid;
 
 use crate::{DeployId, OrganizationId, ProjectId, ReleaseId, RepositoryId, Timestamp, UserId};
 
+pub use code_change::{CodeChange, PullRequestRef};
 pub use commits::{
     Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, FileChange,
     GivenAuthor, GivenCommit, ListedCommit, Listing, MOST_AUTHORS, Ref, RepositoryList,
     write_author, write_commit,
 };
-pub use deploy::{Deploy, EnvironmentName};
+pub use deploy::{Deploy, EnvironmentName, Readiness};
+pub use fetch::{Fetch, FetchAnswer, FetchCause, FetchEnd, FetchStart, end_fetch};
+pub use pull_request::PullRequest;
 pub use query::{InvalidQuery, ReleaseQuery};
 pub use repository::{Repository, RepositoryName, RepositoryProvider};
 pub use version::{InvalidVersion, Semver, Version};
@@ -147,6 +153,8 @@ pub struct Release {
     /// The newest commit of each repository: the one that a ref named, else the one that its first list
     /// began with.
     pub heads: BTreeMap<RepositoryId, String>,
+    /// The commits that it waits for, by repository.
+    pub fetches: BTreeMap<RepositoryId, Fetch>,
 }
 
 impl Release {
@@ -176,6 +184,7 @@ impl Release {
             commit_seq: 0,
             lists: BTreeMap::new(),
             heads: BTreeMap::new(),
+            fetches: BTreeMap::new(),
         }
     }
 

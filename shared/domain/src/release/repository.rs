@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{OrganizationId, RepositoryId, Timestamp};
+use crate::{IntegrationId, OrganizationId, RepositoryId, Timestamp};
 
 /// The name of a repository as its host shows it, like `acme/web`. Names that differ in case alone name the
 /// same one: clients spell it as they like.
@@ -134,6 +134,12 @@ pub struct Repository {
     pub url: Option<String>,
     /// When it became known.
     pub created: Timestamp,
+    /// The integration through which its host is asked for commits.
+    #[serde(default)]
+    pub integration: Option<IntegrationId>,
+    /// What its host calls it for good; Azure DevOps is asked by it.
+    #[serde(default)]
+    pub external_id: Option<String>,
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Calls to Jira Server: whom an issue can be assigned to, who has it, and somebody else from now on.
+//! Calls to Jira Server: whom an issue can be assigned to, who has it and in which status it is, and somebody
+//! else or another status from now on.
 
 use std::fmt;
 
@@ -43,6 +44,15 @@ impl fmt::Debug for AssigneeRef {
         assignee.field("name", &self.name);
         assignee.field("email", &email).finish()
     }
+}
+
+/// The status of an issue, and the project that decides what it means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusRef {
+    /// The project's id.
+    pub project: String,
+    /// The status' id.
+    pub status: String,
 }
 
 impl Client {
@@ -110,6 +120,45 @@ impl Client {
         Ok(())
     }
 
+    /// In which status the issue is.
+    pub async fn status(&self, issue: &ExternalKey) -> Result<StatusRef, CallError> {
+        let path = format!("issue/{}?fields=status,project", segment(issue.as_str())?);
+        let found: Placed = self.send(self.call(Method::GET, &path)).await?.json()?;
+        Ok(StatusRef {
+            project: found.fields.project.id,
+            status: found.fields.status.id,
+        })
+    }
+
+    /// The first transition that leads from the issue's present status to another one, by id. `None`: there is
+    /// none.
+    pub async fn transition_to(
+        &self,
+        issue: &ExternalKey,
+        status: &str,
+    ) -> Result<Option<String>, CallError> {
+        let path = format!("issue/{}/transitions", segment(issue.as_str())?);
+        let found: Transitions = self.send(self.call(Method::GET, &path)).await?.json()?;
+        let mut found = found.transitions.into_iter();
+        let found = found.find(|transition| transition.to.id == status);
+        Ok(found.map(|transition| transition.id))
+    }
+
+    /// Brings the issue into another status by one of its transitions.
+    pub async fn make_transition(
+        &self,
+        issue: &ExternalKey,
+        transition: &str,
+    ) -> Result<(), CallError> {
+        let path = format!("issue/{}/transitions", segment(issue.as_str())?);
+        let call = self
+            .call(Method::POST, &path)
+            .header(header::CONTENT_TYPE, JSON)
+            .json(&json!({ "transition": { "id": transition } }));
+        self.send(call).await?.accepted()?;
+        Ok(())
+    }
+
     async fn assignable(
         &self,
         issue: &ExternalKey,
@@ -157,6 +206,33 @@ struct User {
     name: String,
     #[serde(default)]
     email_address: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Placed {
+    fields: Place,
+}
+
+#[derive(Deserialize)]
+struct Place {
+    project: Named,
+    status: Named,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Transitions {
+    transitions: Vec<Transition>,
+}
+
+#[derive(Deserialize)]
+struct Transition {
+    id: String,
+    to: Named,
 }
 
 #[derive(Deserialize)]

@@ -1,4 +1,5 @@
-//! Calls to Azure DevOps: who has an account, who works on a work item, and somebody else from now on.
+//! Calls to Azure DevOps: who has an account, who works on a work item and in which state it is, and somebody
+//! else or another state from now on.
 
 use std::{fmt, str::FromStr};
 
@@ -15,7 +16,7 @@ use crate::{
 
 const JSON: &str = "application/json";
 const JSON_PATCH: &str = "application/json-patch+json";
-const VERSION: &str = "application/json; api-version=4.1";
+pub(super) const VERSION: &str = "application/json; api-version=4.1";
 const PREVIEW: &str = "application/json; api-version=4.1-preview.1";
 
 const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
@@ -23,6 +24,11 @@ const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-overr
 const FED_AUTH_REDIRECT: HeaderName = HeaderName::from_static("x-tfs-fedauthredirect");
 
 const ASSIGNED_TO: &str = "/fields/System.AssignedTo";
+const STATE: &str = "/fields/System.State";
+
+/// Projects are found on one page after another.
+const PROJECTS_A_PAGE: usize = 100;
+const MAX_PROJECT_PAGES: usize = 10;
 
 /// Where the users of an account are found on one page after another. A page has some hundreds.
 const CONTINUATION: &str = "x-ms-continuationtoken";
@@ -81,6 +87,10 @@ pub struct WorkItem {
     pub revision: u64,
     /// The assignee's address in lower case, or their name where no address is shown; `None`: nobody.
     pub assignee: Option<String>,
+    /// The name of its project.
+    pub project: String,
+    /// The name of its state.
+    pub state: String,
 }
 
 impl fmt::Debug for WorkItem {
@@ -89,7 +99,9 @@ impl fmt::Debug for WorkItem {
         let assignee = self.assignee.as_ref().map(|_| "[e-mail]");
         let mut item = f.debug_struct("WorkItem");
         item.field("revision", &self.revision);
-        item.field("assignee", &assignee).finish()
+        item.field("assignee", &assignee);
+        item.field("project", &self.project);
+        item.field("state", &self.state).finish()
     }
 }
 
@@ -158,7 +170,32 @@ impl Client {
         Ok(WorkItem {
             revision: item.rev,
             assignee: item.fields.assigned_to.as_ref().and_then(shown),
+            project: item.fields.project,
+            state: item.fields.state,
         })
+    }
+
+    /// The id of the project with this name. `None`: there is none, as far as 1,000 projects tell.
+    pub async fn project_id(&self, name: &str) -> Result<Option<String>, CallError> {
+        for page in 0..MAX_PROJECT_PAGES {
+            let skip = page * PROJECTS_A_PAGE;
+            let url = format!(
+                "{}_apis/projects?stateFilter=WellFormed&$skip={skip}&$top={PROJECTS_A_PAGE}",
+                self.instance
+            );
+            let projects: Projects = self
+                .send(self.call(Method::GET, url, VERSION))
+                .await?
+                .json()?;
+            let last = projects.value.len() < PROJECTS_A_PAGE;
+            let mut named = projects.value.into_iter();
+            match named.find(|project| project.name == name) {
+                Some(project) => return Ok(Some(project.id)),
+                None if last => break,
+                None => {}
+            }
+        }
+        Ok(None)
     }
 
     /// Gives a work item to a user, by Azure's spelling of their address, or takes it from whoever has it.
@@ -171,9 +208,25 @@ impl Client {
             Some(address) => json!({ "op": "replace", "path": ASSIGNED_TO, "value": address }),
             None => json!({ "op": "remove", "path": ASSIGNED_TO }),
         };
+        self.patch(key, operation, assignee.unwrap_or_default())
+            .await
+    }
+
+    /// Brings a work item into a state, by its name.
+    pub async fn set_state(&self, key: &ExternalKey, state: &str) -> Result<Written, CallError> {
+        let operation = json!({ "op": "replace", "path": STATE, "value": state });
+        self.patch(key, operation, "").await
+    }
+
+    async fn patch(
+        &self,
+        key: &ExternalKey,
+        operation: Value,
+        hidden: &str,
+    ) -> Result<Written, CallError> {
         let call = self
             .call(Method::PATCH, self.work_item_url(key)?, VERSION)
-            .hiding(assignee.unwrap_or_default())
+            .hiding(hidden)
             .json(&[operation]);
         let answer = self.send(call).await?.accepted()?;
         Ok(Written {
@@ -182,7 +235,7 @@ impl Client {
     }
 
     /// Azure may answer a token that it does not take with 203 and a page to sign in, which is no success.
-    async fn send(&self, call: Call) -> Result<Response, CallError> {
+    pub(super) async fn send(&self, call: Call) -> Result<Response, CallError> {
         let answer = self.outside.send(call).await?;
         match answer.status() {
             StatusCode::NON_AUTHORITATIVE_INFORMATION => Err(CallError::Unauthorized),
@@ -195,9 +248,15 @@ impl Client {
         Ok(format!("{}_apis/wit/workitems/{id}", self.instance))
     }
 
-    fn call(&self, method: Method, url: String, accept: &'static str) -> Call {
+    /// The base URL of the collection, with a slash at its end.
+    pub(super) fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    pub(super) fn call(&self, method: Method, url: String, accept: &'static str) -> Call {
         let (name, content) = match method {
             Method::PATCH => ("PATCH", JSON_PATCH),
+            Method::POST => ("POST", JSON),
             _ => ("GET", JSON),
         };
         Call::new(method, url)
@@ -254,6 +313,21 @@ struct Item {
 struct Fields {
     #[serde(rename = "System.AssignedTo", default)]
     assigned_to: Option<Value>,
+    #[serde(rename = "System.TeamProject", default)]
+    project: String,
+    #[serde(rename = "System.State", default)]
+    state: String,
+}
+
+#[derive(Deserialize)]
+struct Projects {
+    value: Vec<Project>,
+}
+
+#[derive(Deserialize)]
+struct Project {
+    id: String,
+    name: String,
 }
 
 #[cfg(test)]

@@ -3,5 +3,7 @@
 #[cfg(feature = "client")]
 pub mod client;
 #[cfg(feature = "client")]
+pub mod commits;
+#[cfg(feature = "client")]
 pub mod tokens;
 pub mod webhook;

@@ -1,6 +1,6 @@
 //! Tokens of Azure DevOps: short-lived, exchanged for new ones with a refresh token that is spent by it.
 
-use domain::{Secret, Timestamp};
+use domain::{Secret, Timestamp, VstsIdentity};
 use form_urlencoded::Serializer;
 use http::{Method, StatusCode, header};
 use serde::Deserialize;
@@ -57,13 +57,6 @@ pub struct Tokens {
     pub expires: i64,
 }
 
-impl Tokens {
-    /// Whether they must be refreshed before the next call.
-    pub fn expired(&self, now: Timestamp) -> bool {
-        self.expires <= now.seconds()
-    }
-}
-
 /// Why there are no new tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RefreshError {
@@ -86,6 +79,62 @@ impl RefreshError {
                 remedy @ (Remedy::Later(_) | Remedy::InvalidIdentity) => remedy,
             },
         }
+    }
+}
+
+/// What Azure DevOps knows an installation by.
+#[derive(Debug, Clone)]
+pub struct Application {
+    endpoint: TokenEndpoint,
+    client_secret: Option<Secret>,
+    redirect_uri: String,
+}
+
+impl Application {
+    /// Without a client id it is one of Azure DevOps itself; without a secret it renews no tokens.
+    pub fn new(client_id: Option<&str>, client_secret: Option<&str>, public_url: &str) -> Self {
+        let redirect_uri = format!(
+            "{}/extensions/vsts/setup/",
+            public_url.trim_end_matches('/')
+        );
+        let entra = |id: &str| TokenEndpoint::Entra {
+            client_id: id.to_owned(),
+        };
+        Self {
+            endpoint: client_id.map_or(TokenEndpoint::AzureDevOps, entra),
+            client_secret: client_secret.map(Secret::new),
+            redirect_uri,
+        }
+    }
+
+    /// New tokens in the place of those that have ended; `None` while they have not. Keep them before they
+    /// are used: a refresh token is spent by its exchange.
+    pub async fn renew(
+        &self,
+        outside: &Outside,
+        identity: &VstsIdentity,
+        now: Timestamp,
+    ) -> Result<Option<VstsIdentity>, RefreshError> {
+        if now.seconds() < identity.expires {
+            return Ok(None);
+        }
+        let (Some(refresh_token), Some(client_secret)) =
+            (&identity.refresh_token, &self.client_secret)
+        else {
+            return Err(RefreshError::InvalidIdentity);
+        };
+        let request = RefreshRequest {
+            endpoint: self.endpoint.clone(),
+            client_secret: client_secret.clone(),
+            refresh_token: refresh_token.clone(),
+            redirect_uri: self.redirect_uri.clone(),
+        };
+        let tokens = refresh(outside, &request, now).await?;
+        Ok(Some(VstsIdentity {
+            access_token: tokens.access_token,
+            refresh_token: Some(tokens.refresh_token),
+            expires: tokens.expires,
+        }))
     }
 }
 
@@ -176,16 +225,25 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn tokens_end_with_the_second_that_they_expire_in() {
-        let tokens = Tokens {
+    fn outside() -> Outside {
+        Outside::new(crate::OutsideConfig::default()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn tokens_end_with_the_second_that_they_expire_in() {
+        let application = Application::new(None, None, "https://picket.test/");
+        let identity = VstsIdentity {
             access_token: Secret::new("a"),
-            refresh_token: Secret::new("r"),
+            refresh_token: None,
             expires: 100,
         };
-        assert!(!tokens.expired(Timestamp::from_millis(99_999)));
-        assert!(tokens.expired(Timestamp::from_millis(100_000)));
-        assert!(tokens.expired(Timestamp::from_millis(100_001)));
+        let at = async |millis| {
+            let now = Timestamp::from_millis(millis);
+            application.renew(&outside(), &identity, now).await
+        };
+        assert_eq!(at(99_999).await, Ok(None));
+        assert_eq!(at(100_000).await, Err(RefreshError::InvalidIdentity));
+        assert_eq!(at(100_001).await, Err(RefreshError::InvalidIdentity));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use domain::{Email, ExternalKey, Secret, Timestamp};
 use providers::{
     CallError, Limits, Remedy,
     jira_server::{
-        client::{AssigneeRef, Client},
+        client::{AssigneeRef, Client, StatusRef},
         oauth::{Credentials, SigningKey},
     },
 };
@@ -248,4 +248,48 @@ async fn what_jira_says_is_joined_without_the_token() {
         !shown.contains("tok-1") && !shown.contains("MII"),
         "{shown}"
     );
+}
+
+#[tokio::test]
+async fn a_status_is_reached_by_the_first_transition_that_leads_there() {
+    let transitions = json!({ "transitions": [
+        { "id": "11", "name": "Start", "to": { "id": "3" } },
+        { "id": "21", "name": "Done", "to": { "id": "5" } },
+        { "id": "31", "name": "Also done", "to": { "id": "5" } },
+    ] })
+    .to_string();
+    let placed = r#"{"fields":{"status":{"id":"1","name":"Open"},"project":{"id":"10000"}}}"#;
+    let server = Server::start([
+        reply(200, placed),
+        reply(200, &transitions),
+        reply(200, &transitions),
+        reply(204, ""),
+    ])
+    .await;
+    let client = client(&server);
+    let at = StatusRef {
+        project: "10000".into(),
+        status: "1".into(),
+    };
+    assert_eq!(client.status(&issue()).await, Ok(at));
+    let found = client.transition_to(&issue(), "5").await;
+    assert_eq!(found, Ok(Some("21".into())));
+    assert_eq!(client.transition_to(&issue(), "6").await, Ok(None));
+    assert_eq!(client.make_transition(&issue(), "21").await, Ok(()));
+    let asked = server.finish();
+    let calls: Vec<_> = asked
+        .iter()
+        .map(|asked| format!("{} {}", asked.method, asked.target))
+        .collect();
+    let path = "/jira.acme.test:8443/ctx/rest/api/2/issue/OPS-12";
+    assert_eq!(
+        calls,
+        [
+            format!("GET {path}?fields=status,project"),
+            format!("GET {path}/transitions"),
+            format!("GET {path}/transitions"),
+            format!("POST {path}/transitions"),
+        ]
+    );
+    assert_eq!(asked[3].body, r#"{"transition":{"id":"21"}}"#);
 }

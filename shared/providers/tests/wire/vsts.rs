@@ -127,7 +127,9 @@ async fn a_search_that_fails_half_way_is_an_error() {
 #[tokio::test]
 async fn a_work_item_is_read_with_its_revision_and_its_assignee() {
     let item = |assigned_to: Value| {
-        let fields = json!({ "System.AssignedTo": assigned_to, "System.State": "Active" });
+        let fields = json!({
+            "System.AssignedTo": assigned_to, "System.State": "Active", "System.TeamProject": "Web",
+        });
         reply(
             200,
             &json!({ "id": 412, "rev": 9, "fields": fields }).to_string(),
@@ -143,8 +145,16 @@ async fn a_work_item_is_read_with_its_revision_and_its_assignee() {
     .await;
     let (client, key) = (client(&server), key("412"));
     let expected = |revision, assignee: Option<&str>| {
-        let assignee = assignee.map(str::to_owned);
-        Ok(WorkItem { revision, assignee })
+        let named = |name: &str| match revision {
+            9 => name.to_owned(),
+            _ => String::new(),
+        };
+        Ok(WorkItem {
+            revision,
+            assignee: assignee.map(str::to_owned),
+            project: named("Web"),
+            state: named("Active"),
+        })
     };
     let bo = expected(9, Some("bo@acme.test"));
     assert_eq!(client.work_item(&key).await, bo);
@@ -191,6 +201,44 @@ async fn an_assignee_is_replaced_by_address() {
         asked.body,
         r#"[{"op":"replace","path":"/fields/System.AssignedTo","value":"Bo.Li@Acme.test"}]"#
     );
+}
+
+#[tokio::test]
+async fn a_state_is_replaced_by_name() {
+    let server = Server::start([reply(200, r#"{"id":412,"rev":11}"#)]).await;
+    let written = client(&server).set_state(&key("412"), "Closed").await;
+    let revision = Some(11);
+    assert_eq!(written, Ok(Written { revision }));
+    let [asked] = &server.finish()[..] else {
+        panic!("one call")
+    };
+    assert_eq!(asked.method, "PATCH");
+    assert_eq!(
+        asked.body,
+        r#"[{"op":"replace","path":"/fields/System.State","value":"Closed"}]"#
+    );
+}
+
+#[tokio::test]
+async fn a_project_is_found_by_its_name_on_pages_of_a_hundred() {
+    let page = |from: usize, count: usize| {
+        let named = |n| json!({ "id": format!("id-{n}"), "name": format!("Project {n}") });
+        let value: Vec<_> = (from..from + count).map(named).collect();
+        reply(200, &json!({ "count": count, "value": value }).to_string())
+    };
+    let server = Server::start([page(0, 100), page(100, 20), page(0, 100), page(100, 20)]).await;
+    let client = client(&server);
+    let found = client.project_id("Project 107").await;
+    assert_eq!(found, Ok(Some("id-107".into())));
+    assert_eq!(client.project_id("project 107").await, Ok(None));
+    let asked = server.finish();
+    let targets: Vec<_> = asked.iter().map(|asked| asked.target.as_str()).collect();
+    let target = |skip| {
+        format!(
+            "/acme.visualstudio.com/_apis/projects?stateFilter=WellFormed&$skip={skip}&$top=100"
+        )
+    };
+    assert_eq!(targets, [target(0), target(100), target(0), target(100)]);
 }
 
 #[tokio::test]

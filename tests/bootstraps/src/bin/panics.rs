@@ -20,10 +20,18 @@ async fn function(_: Env) -> Result<Function, StartError> {
             }
             Message::SyncIssue(_)
             | Message::PushAssignee(_)
+            | Message::PushStatus(_)
+            | Message::LinkGroups(_)
+            | Message::ResolveGroups(_)
+            | Message::ClearExpiredResolutions(_)
             | Message::DrainUpdates(_)
+            | Message::FetchCommits(_)
+            | Message::RecordDeploys(_)
             | Message::DeleteProject(_)
             | Message::DeleteOrganization(_)
             | Message::ClearOwnerCaches(_)
+            | Message::SendEmail(_)
+            | Message::NotifyDeploy(_)
             | Message::SweepDeletions(_) => {}
         }
         Ok(())

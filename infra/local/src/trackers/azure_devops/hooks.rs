@@ -4,14 +4,13 @@
 use runtime::Clock;
 use serde_json::{Value, json};
 
-use super::{ACCOUNT, Item, identity};
+use super::{ACCOUNT, Item, PROJECT, identity};
 use crate::trackers::people::Person;
 
 /// Azure DevOps gives up as well.
 const MOST_TRIES: u32 = 8;
 
 const SUBSCRIPTION: &str = "9f00c2a4-6f0e-4b0c-8d0b-1b8f6a7f2c11";
-const PROJECT: &str = "5c1e1d4e-8a55-4f0b-9d61-0d2b5a3c7e21";
 
 /// A change of a work item.
 pub(super) struct Change {
@@ -93,12 +92,19 @@ fn body(number: u64, collection: &str, change: &Change, clock: &Clock) -> Value 
     let changed_by = label(Some(after.changed_by));
     let mut fields = json!({
         "System.Rev": { "oldValue": before.revision, "newValue": after.revision },
-        "System.AssignedTo": difference(label(before.assignee), label(after.assignee)),
     });
+    if before.assignee != after.assignee {
+        let (before, after) = (label(before.assignee), label(after.assignee));
+        fields["System.AssignedTo"] = difference(before, after);
+    }
+    if before.state != after.state {
+        let [before, after] = [before, after].map(|item| Some(item.state.to_owned()));
+        fields["System.State"] = difference(before, after);
+    }
     if before.changed_by != after.changed_by {
         fields["System.ChangedBy"] = difference(label(Some(before.changed_by)), changed_by.clone());
     }
-    let mut current = json!({ "System.State": "Active", "System.ChangedBy": changed_by });
+    let mut current = json!({ "System.State": after.state, "System.ChangedBy": changed_by });
     if let Some(person) = after.assignee {
         current["System.AssignedTo"] = person.labelled().into();
     }
@@ -125,7 +131,7 @@ fn body(number: u64, collection: &str, change: &Change, clock: &Clock) -> Value 
         "resourceContainers": {
             "collection": { "id": collection },
             "account": { "id": collection },
-            "project": { "id": PROJECT },
+            "project": { "id": PROJECT.0 },
         },
         "createdDate": clock.now().to_string(),
     })

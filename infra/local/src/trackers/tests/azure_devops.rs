@@ -37,7 +37,12 @@ async fn a_work_item_goes_to_whom_the_account_knows_and_only_changes_make_revisi
     let (client, key) = (azure(&trackers), key("31"));
     let held = |revision, assignee: Option<&str>| {
         let assignee = assignee.map(str::to_owned);
-        Ok(client::WorkItem { revision, assignee })
+        Ok(client::WorkItem {
+            revision,
+            assignee,
+            project: "web".into(),
+            state: "Active".into(),
+        })
     };
     assert_eq!(client.work_item(&key).await, held(1, None));
 

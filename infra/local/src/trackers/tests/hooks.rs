@@ -29,7 +29,9 @@ impl Front {
         let router = Router::new().route(path, axum::routing::post(take));
         tokio::spawn(axum::serve(listener, router.with_state(self)).into_future());
         let clock = Clock::default();
-        let trackers = Trackers::start(clock.clone(), &url).await.unwrap();
+        let trackers = Trackers::start(clock.clone(), &url, Path::new(CLONE))
+            .await
+            .unwrap();
         (trackers, clock)
     }
 

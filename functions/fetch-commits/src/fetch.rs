@@ -1,0 +1,189 @@
+//! One step of fetching the commits of one repository: load, ask the host, decide, commit.
+
+use std::collections::HashMap;
+
+use domain::{
+    CommitList, CommitRef, Fault, FetchAnswer, FetchCommits, FetchStep, GivenCommit, TraceId,
+};
+use providers::HostedCommit;
+use store::{FetchEnding, FetchWork};
+use tracing::Span;
+
+use crate::{
+    Context,
+    host::{Host, Stop},
+    tell::tell,
+};
+
+/// For how many details one message asks, and for how long, in milliseconds: the rest is another message's.
+const MOST_DETAILS: usize = 100;
+const LONGEST: i64 = 50_000;
+
+/// How often a host is asked again when others changed meanwhile what follows.
+const ROUNDS: u32 = 8;
+
+/// What a host's answer comes to.
+pub(crate) struct Asked {
+    pub(crate) answer: FetchAnswer,
+    /// The commits, newest first as the host has it; those that are not wanted are left out of the list.
+    commits: Vec<GivenCommit>,
+    /// What was said, for people to read.
+    pub(crate) detail: Option<String>,
+}
+
+pub(crate) async fn fetch(
+    context: &Context,
+    message: &FetchCommits,
+    trace: &TraceId,
+) -> Result<(), Fault> {
+    Span::current().record("org.id", message.organization.number());
+    for _ in 0..ROUNDS {
+        let Some(work) = load(context, message, trace).await? else {
+            return Ok(());
+        };
+        let asked = match ask(context, &work, trace).await {
+            Ok(asked) => asked,
+            Err(Stop::Answer(answer, detail)) => Asked {
+                answer,
+                commits: Vec::new(),
+                detail,
+            },
+            Err(Stop::Fault(fault)) => return Err(fault),
+        };
+        if end(context, message, &work, &asked, trace).await? {
+            return Ok(());
+        }
+    }
+    Err(Fault::Retry("what is to be fetched kept changing".into()))
+}
+
+/// What the message is about. `None`: nothing, or not any more, or of several repositories each has a message
+/// of its own now.
+async fn load(
+    context: &Context,
+    message: &FetchCommits,
+    trace: &TraceId,
+) -> Result<Option<FetchWork>, Fault> {
+    let store = &context.store;
+    let found = store
+        .release(message.organization, &message.version)
+        .await?;
+    let Some(release) = found.filter(|found| found.id == message.release) else {
+        return Ok(None);
+    };
+    let new = release
+        .fetches
+        .iter()
+        .filter(|(_, fetch)| fetch.request == message.request && fetch.step == 0);
+    let new: Vec<_> = new.map(|(repository, _)| *repository).collect();
+    let place = match (message.of, &new[..]) {
+        (Some(place), _) => place,
+        (None, [repository]) => FetchStep {
+            repository: *repository,
+            step: 0,
+        },
+        (None, _) => {
+            let now = context.clock.now();
+            store.spread_fetches(message, &new, trace, now).await?;
+            return Ok(None);
+        }
+    };
+    Ok(store.fetch_work(&release, message, place).await?)
+}
+
+/// Asks the host for the commits and for what each of them changed. What is stored of a commit with its files
+/// is whole, whoever brought it, and not asked for again.
+async fn ask(context: &Context, work: &FetchWork, trace: &TraceId) -> Result<Asked, Stop> {
+    let started = context.clock.now();
+    let host = Host::open(context, work).await?;
+    let mut hosted = host.commits(&work.fetch).await?;
+    let reference = |hosted: &HostedCommit| CommitRef {
+        repository: work.repository_id,
+        sha: hosted.commit.sha.clone(),
+    };
+    let references: Vec<_> = hosted.iter().map(reference).collect();
+    let known = context.store.known_commits(&references).await?;
+    let known: HashMap<_, _> = known.iter().map(|known| (&*known.sha, known)).collect();
+    let done = work.fetch.done as usize;
+    let (mut asked, mut stopped) = (0, None);
+    for (number, it) in hosted.iter_mut().enumerate() {
+        let stored = known.get(&*it.commit.sha);
+        let whole = number < done || stored.is_some_and(|stored| !stored.files.is_empty());
+        if whole || number >= host.most_details() {
+            if it.truncated && stored.is_some_and(|stored| stored.message.is_some()) {
+                it.commit.message = None;
+            }
+            continue;
+        }
+        let late = context.clock.now().millis() - started.millis() > LONGEST;
+        if asked == MOST_DETAILS || late {
+            let number = u32::try_from(number).unwrap_or(u32::MAX);
+            stopped = Some((number, Stop::Answer(FetchAnswer::Partly(number), None)));
+            break;
+        }
+        asked += 1;
+        if let Err(stop) = complete(&host, it).await {
+            stopped = Some((u32::try_from(number).unwrap_or(u32::MAX), stop));
+            break;
+        }
+    }
+    let commits = hosted.into_iter().map(|hosted| hosted.commit);
+    let Some((number, stop)) = stopped else {
+        return Ok(Asked {
+            answer: FetchAnswer::Commits,
+            commits: commits.collect(),
+            detail: None,
+        });
+    };
+    // What has come is kept, whatever becomes of the rest.
+    let come = commits.take(number as usize).skip(done).collect();
+    let (list, now) = (CommitList::new(come), context.clock.now());
+    context
+        .store
+        .note_commits(&work.release, &list, trace, now)
+        .await?;
+    Err(stop)
+}
+
+/// Adds what the host's list does not say of a commit.
+async fn complete(host: &Host, hosted: &mut HostedCommit) -> Result<(), Stop> {
+    let sha = &hosted.commit.sha;
+    let files = host.changes(sha).await?;
+    if hosted.truncated
+        && let Some(message) = host.message(sha).await?
+    {
+        hosted.commit.message = Some(Some(message));
+    }
+    hosted.commit.files = files;
+    Ok(())
+}
+
+/// Commits what follows. `false`: others have changed what it was decided on, like who has been told.
+async fn end(
+    context: &Context,
+    message: &FetchCommits,
+    work: &FetchWork,
+    asked: &Asked,
+    trace: &TraceId,
+) -> Result<bool, Fault> {
+    let now = context.clock.now();
+    let end = domain::end_fetch(&work.fetch, &asked.answer, now);
+    tracing::info!(
+        repository = work.repository_id.to_string(),
+        answer = format!("{:?}", asked.answer),
+        detail = asked.detail,
+        "a host was asked for commits"
+    );
+    let list = (!asked.commits.is_empty()).then(|| CommitList::new(asked.commits.clone()));
+    let list = list.filter(|list| list.fits(&work.release));
+    let told = tell(context, work, asked, &end, now).await?;
+    let ending = FetchEnding {
+        end: &end,
+        list: list.as_ref(),
+        told: told.told,
+        mail: told.mail,
+        forget_identity: told.forget_identity,
+    };
+    let ended = context.store.end_fetch(work, message, ending, trace, now);
+    Ok(ended.await?)
+}

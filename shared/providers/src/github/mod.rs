@@ -1,0 +1,3 @@
+//! GitHub and GitHub Enterprise, whose provider key is `github`.
+
+pub mod client;
