@@ -50,7 +50,6 @@ pub(crate) async fn delete(
     for _ in 0..TRIES {
         let now = context.clock.now();
         let (organization, id) = (seat.organization.id, project.id);
-        let before = context.store.deletion(organization, id).await?;
         let deletion = Deletion::requested(
             &project,
             seat.user(),
@@ -58,7 +57,6 @@ pub(crate) async fn delete(
             now,
             rand::random(),
         );
-        let deletion = deletion.over(before.as_ref());
         let removal = ProjectRemoval {
             project: ProjectFacts::of(&project),
             transaction_id: deletion.guid.clone(),
@@ -71,7 +69,6 @@ pub(crate) async fn delete(
         let audit = caller.audit(&context, organization, event);
         let new = NewDeletion {
             project: &project,
-            before: before.as_ref(),
             deletion: &deletion,
             hidden: Slug::hidden(rand::random()),
             audit: &audit,

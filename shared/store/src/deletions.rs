@@ -15,7 +15,7 @@ use crate::{
     groups::{Counters, GroupRef},
     keys::{self, Key},
     sync_trail::LinkedIssue,
-    table::{BATCH_WRITES, Item, Page, Query, Sort, Store, attributes, key_of, read, text, value},
+    table::{Item, Page, Query, Sort, Store, attributes, key_of, read, text, value},
     transaction::{Change, Commit, Transaction},
 };
 
@@ -170,8 +170,6 @@ impl Plan {
 pub struct NewDeletion<'a> {
     /// The project, which is active.
     pub project: &'a Project,
-    /// What is known of an earlier deletion of the same.
-    pub before: Option<&'a Deletion>,
     /// The deletion.
     pub deletion: &'a Deletion,
     /// The slug that the project has from now on.
@@ -307,11 +305,9 @@ impl Store {
             organization: project.organization,
             project: project.id,
         };
-        let transaction = match new.before {
-            None => self.transaction().put_new(&key(deletion), deletion)?,
-            Some(before) => self.transaction().replace(before, deletion)?,
-        };
-        let commit = transaction
+        let commit = self
+            .transaction()
+            .put_new(&key(deletion), deletion)?
             .swap(&keys::project(project.id), swaps.into())?
             .put(&keys::unfinished_deletion(project.id), &listed)?
             .delete_project_slug(project)?
@@ -525,7 +521,8 @@ impl Store {
                     let before = plan.len();
                     let partition = partition(&key, &row)?;
                     let through = self.plan_partition(&partition, &mut plan, budget).await?;
-                    if through && plan.len() == before {
+                    // Found empty a moment after it was emptied, it does not count yet.
+                    if through && plan.len() == before && deletion.pass > 1 {
                         plan.add(key.clone(), Vec::new());
                     }
                     through
@@ -582,15 +579,11 @@ impl Store {
         }
     }
 
-    /// In full batches, but that none holds an item together with what leads to it.
+    /// Batches are written many at once, so what leads elsewhere is deleted when the others are through.
     async fn delete_planned(&self, plan: Plan) -> Result<(), StoreError> {
-        let apart = plan.elsewhere.len().div_ceil(BATCH_WRITES);
-        let mut keys = [plan.elsewhere, plan.here].concat();
-        if keys.len() / BATCH_WRITES < apart {
-            self.delete_all(std::mem::take(&mut keys)).await?;
-        }
-        keys.extend(plan.leading);
-        self.delete_all(keys).await
+        let first = [plan.elsewhere, plan.here].concat();
+        self.delete_all(first).await?;
+        self.delete_all(plan.leading).await
     }
 }
 

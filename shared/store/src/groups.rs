@@ -385,7 +385,8 @@ impl Store {
                 group: &view.group,
                 index: keys::group_by_last_seen(project.id, view.stats.last_seen, id),
             };
-            let short_id = keys::short_id(project.id, &view.group.short_id);
+            let short_id = view.group.short_id(&project.slug);
+            let short_id = keys::short_id(project.id, &short_id);
             let commit = self
                 .transaction()
                 .update(&keys::project_counters(project.id), count(seen)?)?
@@ -566,7 +567,7 @@ fn new_view(project: &Project, new: &NewGroup, number: u64, now: Timestamp) -> G
     GroupView {
         group: Group {
             id,
-            short_id: ShortId::new(&project.slug, number),
+            number,
             title: new.title.clone(),
             culprit: new.culprit.clone(),
             level: new.level,
