@@ -132,6 +132,15 @@ class Acme:
         }
         return self.bundle.request("PUT", url, headers, json.dumps(change))
 
+    def post_json(self, path: str, body: Json) -> Answer:
+        """Posts to the API."""
+        headers = {
+            "Authorization": f"Bearer {self.token}",
+            "Content-Type": "application/json",
+        }
+        url = self.bundle.outputs["ApiUrl"] + path
+        return self.bundle.request("POST", url, headers, json.dumps(body))
+
     def told(self) -> list[str]:
         """How telling the trackers ended, in words, oldest first."""
         rows = self.get(f"/api/0/issues/{self.group}/sync/")

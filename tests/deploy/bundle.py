@@ -204,6 +204,15 @@ class Bundle:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return self.request("GET", self.outputs["ApiUrl"] + path, headers)
 
+    def mails(self, to: str) -> list[Json]:
+        """The mails that SES was given for an address, as ministack shows them."""
+        connection = http.client.HTTPConnection(self.address, timeout=PATIENCE)
+        connection.request("GET", "/_ministack/ses/messages")
+        found = json.load(connection.getresponse())
+        connection.close()
+        all_mails = [it for account in found["messages"].values() for it in account]
+        return [it for it in all_mails if any(to in one for one in it["To"])]
+
     # Queues ---------------------------------------------------------------------------
 
     def queue_states(self) -> dict[str, Json]:

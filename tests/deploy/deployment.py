@@ -24,6 +24,11 @@ from samtranslator.yaml_helper import yaml_parse
 
 ROOT = Path(__file__).parents[2]
 BUCKET = "picket-test-code"
+PARAMETERS = {
+    "Architecture": "x86_64",
+    "MailFrom": "picket@mail.example",
+    "MailIdentity": "mail.example",
+}
 
 
 def bootstrap(package: str) -> bytes:
@@ -76,6 +81,7 @@ def deploy(endpoint: str) -> Bundle:
 
     storage, cloudformation = client("s3"), client("cloudformation")
     storage.create_bucket(Bucket=BUCKET)
+    client("ses").verify_domain_identity(Domain=PARAMETERS["MailIdentity"])
     body = template()
     for function in functions(body).values():
         # What `sam package` does.
@@ -88,7 +94,10 @@ def deploy(endpoint: str) -> Bundle:
     cloudformation.create_stack(
         StackName=STACK,
         TemplateURL=f"{endpoint}/{BUCKET}/template.json",
-        Parameters=[{"ParameterKey": "Architecture", "ParameterValue": "x86_64"}],
+        Parameters=[
+            {"ParameterKey": name, "ParameterValue": value}
+            for name, value in PARAMETERS.items()
+        ],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
 

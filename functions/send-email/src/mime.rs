@@ -83,3 +83,35 @@ fn one_line(text: &str) -> String {
     let line = text.split(['\r', '\n']).next().unwrap_or_default();
     line.chars().filter(|c| !c.is_control()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_a_line_break_is_no_part_of_a_header() {
+        for (text, line) in [
+            ("Foo\r\nBar", "Foo"),
+            ("Foo\nBcc: x@y.example", "Foo"),
+            ("\r\nBar", ""),
+            ("a\u{0}\u{7f}b\t", "ab"),
+            ("Grüße", "Grüße"),
+        ] {
+            assert_eq!(one_line(text), line, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_named_by_time_process_and_chance_under_the_domain_it_is_from() {
+        let sender = Sender {
+            from: "picket@mail.example".parse().unwrap(),
+            list_namespace: String::new(),
+            enable_replies: false,
+            ses_domain: String::new(),
+        };
+        let now = Timestamp::from_millis(1_795_247_323_120);
+        let process = std::process::id();
+        let name = format!("20261121074843.{process}.7@mail.example");
+        assert_eq!(message_id(&sender, now, 300_007), name);
+    }
+}

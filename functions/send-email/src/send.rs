@@ -156,6 +156,7 @@ impl Job<'_> {
                 message_type = kind,
                 message_id,
                 message_to = to,
+                key = message.key.to_string(),
                 "mail.queued"
             );
         }
@@ -171,6 +172,7 @@ impl Job<'_> {
                     message_type = kind,
                     message_id,
                     message_to = to,
+                    key = message.key.to_string(),
                     size,
                     ses.id = id,
                     "mail.sent"
@@ -201,6 +203,7 @@ impl Job<'_> {
             message_type = kind,
             message_id,
             message_to = to,
+            key = message.key.to_string(),
             reason = reason.as_str(),
             code = failure.code,
             "mail.sent.failure"
