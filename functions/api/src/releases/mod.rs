@@ -174,6 +174,18 @@ impl Place {
         }
     }
 
+    /// Where a request was sent that names a release, with the release and its projects.
+    async fn release_at(
+        context: &Context,
+        at: (&HeaderMap, &Uri),
+        segments: &Segments,
+        scopes: &[Scope],
+    ) -> Result<(Self, Release, Vec<Project>), Fault> {
+        let place = Self::find(context, at, segments, scopes).await?;
+        let (release, projects) = place.release(context, segments).await?;
+        Ok((place, release, projects))
+    }
+
     /// The release that the path names, with its projects. One that is in none that the caller may use does
     /// not exist.
     async fn release(
