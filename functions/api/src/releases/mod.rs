@@ -135,7 +135,7 @@ impl Incoming {
 }
 
 /// Carries out a request, again while only time is what it lacks.
-async fn patiently<F: Future<Output = Answer>>(work: impl Fn() -> F) -> Answer {
+pub(crate) async fn patiently<F: Future<Output = Answer>>(work: impl Fn() -> F) -> Answer {
     let started = Instant::now();
     let mut most = FIRST_PAUSE_MS;
     loop {
