@@ -102,18 +102,21 @@ pub(crate) async fn list(
     uri: Uri,
 ) -> Answer {
     let named = (organization.as_str(), project.as_str());
-    let found = project_at(&context, &headers, named, &uri, &ISSUE_READ).await?;
-    let query = parameter(&uri, "query");
-    let wanted = Wanted::parse(query.as_deref().unwrap_or("is:unresolved"))?;
-    let paging = Paging::of(&uri)?;
-    let views = seen_last(&context, &found.project, &wanted).await?;
-    let more = views.len() > paging.skip + paging.limit;
-    let page = views.iter().skip(paging.skip).take(paging.limit);
-    let mut rows = Vec::new();
-    for view in page {
-        rows.push(issues::in_list(&context, &found.seat, view, &found.project).await?);
-    }
-    Ok(paging.link(&context, more, json(StatusCode::OK, &rows)))
+    patiently(|| async {
+        let found = project_at(&context, &headers, named, &uri, &ISSUE_READ).await?;
+        let query = parameter(&uri, "query");
+        let wanted = Wanted::parse(query.as_deref().unwrap_or("is:unresolved"))?;
+        let paging = Paging::of(&uri)?;
+        let views = seen_last(&context, &found.project, &wanted).await?;
+        let more = views.len() > paging.skip + paging.limit;
+        let page = views.iter().skip(paging.skip).take(paging.limit);
+        let mut rows = Vec::new();
+        for view in page {
+            rows.push(issues::in_list(&context, &found.seat, view, &found.project).await?);
+        }
+        Ok(paging.link(&context, more, json(StatusCode::OK, &rows)))
+    })
+    .await
 }
 
 /// `PUT /projects/{organization}/{project}/issues/`: the status of those that `id` names, or that are of a `status`, or

@@ -316,7 +316,7 @@ pub(super) async fn previous_with_commits(
             !other.lists.is_empty() && (other.created, other.id) < (release.created, release.id)
         };
         let mut newest: Option<Release> = None;
-        for project in projects.iter().filter(|it| may_use(&place.seat, it)) {
+        for project in projects.iter().filter(|it| place.uses(it)) {
             let found = context.store.newest_release(project, before).await?;
             newest = newest
                 .into_iter()

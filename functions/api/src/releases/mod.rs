@@ -165,13 +165,20 @@ impl Place {
         let named = (segments.organization.as_str(), project.as_str());
         let ProjectSeat { seat, project, .. } =
             project_at(context, headers, named, uri, scopes).await?;
-        match may_use(&seat, &project) {
+        // As with all that is a project's: who reaches every project need not be in a team of it.
+        match seat.reaches(&project.teams) {
             true => Ok(Self {
                 seat,
                 project: Some(project),
             }),
             false => Err(Fault::not_found()),
         }
+    }
+
+    /// Whether the caller may use a project from here: the one that the path names, or through the organization.
+    fn uses(&self, project: &Project) -> bool {
+        let named = self.project.as_ref().map(|named| named.id);
+        named == Some(project.id) || may_use(&self.seat, project)
     }
 
     /// Where a request was sent that names a release, with the release and its projects.
@@ -213,11 +220,13 @@ impl Place {
     }
 }
 
-/// Whether the caller may use a project: one that they could change as well, if their token allows it.
+/// Whether the caller may use a project through its organization: a person through a team, whatever their role
+/// is, an organization's token every active one.
 fn may_use(seat: &Seat, project: &Project) -> bool {
+    let belongs = |member| project.admits(member);
     project.organization == seat.organization.id
         && project.is_active()
-        && seat.reaches(&project.teams)
+        && seat.member.as_ref().is_none_or(belongs)
 }
 
 /// How clients name a project.
