@@ -286,7 +286,7 @@ pub(super) async fn commits(
 ) -> Answer {
     patiently(|| async {
         let at = (&headers, &uri);
-        let (place, release, _) = Place::release_at(&context, at, &segments, &RELEASE_READ).await?;
+        let (_, release, _) = Place::release_at(&context, at, &segments, &RELEASE_READ).await?;
         let paging = Paging::of(&uri)?;
         let page = context
             .store
