@@ -90,7 +90,8 @@ async fn a_release_that_issues_were_first_seen_in_stays_while_they_do() {
         let answer = world.delete(&path, "").await;
         assert_eq!(answer.status.as_u16(), 400, "{}", answer.text());
         let detail = answer.json()["detail"].to_string();
-        for part in ["OLD-1", "OLD-3", "and others", "archived"] {
+        assert_eq!(detail.matches("OLD-").count(), 3, "{detail}");
+        for part in ["and others", "archived"] {
             assert!(detail.contains(part), "{part}: {detail}");
         }
     }
