@@ -48,7 +48,8 @@ impl Paging {
         let (value, page) = place(cursor).ok_or_else(|| {
             Fault::detail("Invalid cursor parameter: expected three integers, value:offset:is_prev")
         })?;
-        let skip = value.checked_mul(page).filter(|skip| *skip <= FARTHEST);
+        let skip = value.checked_mul(page);
+        let skip = skip.filter(|skip| *skip <= FARTHEST && page <= FARTHEST);
         let skip = skip.ok_or_else(|| Fault::detail("Invalid cursor parameter: too far"))?;
         Ok(Self {
             skip,
@@ -166,6 +167,7 @@ mod tests {
             "cursor=1:2:3:4",
             "cursor=100:-1:1",
             "cursor=100:99999999999:0",
+            "cursor=0:18446744073709551615:0",
             "per_page=0",
             "per_page=101",
             "per_page=x",

@@ -203,7 +203,7 @@ fn issue(
     let (url, slug) = (&context.public_url, &seat.organization.slug);
     json!({
         "id": group.id,
-        "shortId": group.short_id,
+        "shortId": group.short_id(&project.slug),
         "title": group.title,
         "culprit": group.culprit.as_deref().unwrap_or_default(),
         "permalink": format!("{url}/organizations/{slug}/issues/{}/", group.id),

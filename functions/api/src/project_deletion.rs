@@ -51,11 +51,6 @@ pub(crate) async fn delete(
     for _ in 0..TRIES {
         let now = context.clock.now();
         let (organization, id) = (seat.organization.id, project.id);
-        let of = DeletionRef {
-            organization,
-            project: Some(id),
-        };
-        let before = context.store.deletion(of).await?;
         let deletion = Deletion::requested(
             &project,
             seat.user(),
@@ -63,7 +58,6 @@ pub(crate) async fn delete(
             now,
             rand::random(),
         );
-        let deletion = deletion.over(before.as_ref());
         let removal = ProjectRemoval {
             project: ProjectFacts::of(&project),
             transaction_id: deletion.guid.clone(),
@@ -76,7 +70,6 @@ pub(crate) async fn delete(
         let audit = caller.audit(&context, organization, event);
         let new = NewDeletion {
             project: &project,
-            before: before.as_ref(),
             deletion: &deletion,
             hidden: Slug::hidden(rand::random()),
             audit: &audit,

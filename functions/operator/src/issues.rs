@@ -7,7 +7,7 @@ use store::{Linked, MOST_LINKS, NewGroup};
 
 use crate::{
     Context,
-    fields::{bounded, integration, issue, organization, project},
+    fields::{bounded, integration, issue, organization, project, unknown},
 };
 
 #[derive(Deserialize)]
@@ -56,7 +56,7 @@ pub(crate) async fn create(context: &Context, new: CreateIssue) -> Result<Value,
     let group = &saved.entity.group;
     Ok(json!({
         "created": saved.created,
-        "issue": { "id": group.id, "short_id": group.short_id, "title": group.title },
+        "issue": { "id": group.id, "short_id": group.short_id(&project.slug), "title": group.title },
     }))
 }
 
@@ -72,6 +72,8 @@ pub(crate) struct LinkExternalIssue {
 pub(crate) async fn link(context: &Context, link: LinkExternalIssue) -> Result<Value, Fault> {
     let organization = organization(context, &link.organization).await?;
     let view = issue(context, organization.id, &link.issue).await?;
+    let project = context.store.project(view.state.project).await?;
+    let project = project.ok_or_else(|| unknown("issue", &link.issue))?;
     let integration = integration(context, organization.id, link.integration).await?;
     check_key(integration.provider, &link.key)?;
     let target = Link {
@@ -89,7 +91,7 @@ pub(crate) async fn link(context: &Context, link: LinkExternalIssue) -> Result<V
     Ok(json!({
         "created": linked == Linked::New,
         "link": {
-            "issue": view.group.short_id, "integration": integration.id,
+            "issue": view.group.short_id(&project.slug), "integration": integration.id,
             "provider": integration.provider.as_str(), "key": link.key,
         },
     }))

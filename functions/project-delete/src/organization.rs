@@ -1,8 +1,8 @@
 //! Organizations: their projects first, each by a deletion of its own, then what is left of them.
 
 use domain::{
-    AuditActor, AuditEvent, DeleteOrganization, DeletedRows, Deletion, DeletionRef, DeletionStatus,
-    Fault, OrganizationStatus, Project, ProjectFacts, ProjectRemoval, ProjectStatus, Slug, TraceId,
+    AuditActor, AuditEvent, DeleteOrganization, DeletedRows, Deletion, DeletionStatus, Fault,
+    OrganizationStatus, Project, ProjectFacts, ProjectRemoval, ProjectStatus, Slug, TraceId,
 };
 use store::{NewDeletion, deletion_stages};
 use tracing::Span;
@@ -77,14 +77,8 @@ async fn give_up(
     project: &Project,
     trace: &TraceId,
 ) -> Result<bool, Fault> {
-    let of = DeletionRef {
-        project: Some(project.id),
-        ..deletion.of
-    };
     let now = context.clock.now();
-    let before = context.store.deletion(of).await?;
     let new = Deletion::requested(project, deletion.actor, now, now, rand::random());
-    let new = new.over(before.as_ref());
     let event = AuditEvent::ProjectRemove(ProjectRemoval {
         project: ProjectFacts::of(project),
         transaction_id: new.guid.clone(),
@@ -93,10 +87,9 @@ async fn give_up(
     let actor = deletion
         .actor
         .map_or(AuditActor::Operator, AuditActor::User);
-    let audit = event.by(actor, of.organization, now, rand::random());
+    let audit = event.by(actor, deletion.of.organization, now, rand::random());
     let new = NewDeletion {
         project,
-        before: before.as_ref(),
         deletion: &new,
         hidden: Slug::hidden(rand::random()),
         audit: &audit,

@@ -221,8 +221,8 @@ pub enum Level {
 pub struct Group {
     /// Its id.
     pub id: GroupId,
-    /// What people call it.
-    pub short_id: ShortId,
+    /// Which of its project's groups it is, from 1.
+    pub number: u64,
     /// One line.
     pub title: String,
     /// Where in the code.
@@ -234,6 +234,13 @@ pub struct Group {
     /// The release that it was first seen in.
     #[serde(default)]
     pub first_release: Option<ReleaseId>,
+}
+
+impl Group {
+    /// What people call it, as long as its project has this slug.
+    pub fn short_id(&self, project: &Slug) -> ShortId {
+        ShortId::new(project, self.number)
+    }
 }
 
 /// Counters of a group. The table keeps them in shards; this is their sum.

@@ -17,7 +17,7 @@ use crate::{
     releases::Pointer,
     repositories::RepositoryRef,
     sync_trail::LinkedIssue,
-    table::{BATCH_WRITES, Item, Query, Sort, Store, attributes, key_of, read},
+    table::{Item, Query, Sort, Store, attributes, key_of, read},
     tokens::NamedToken,
     transaction::Commit,
 };
@@ -365,7 +365,8 @@ impl Store {
                     let partition = partition(&key, &row)?;
                     let plans = self.plan_partition(&partition, &mut plan, budget, led_to);
                     let through = plans.await?;
-                    if through && plan.len() == before {
+                    // Found empty a moment after it was emptied, it does not count yet.
+                    if through && plan.len() == before && deletion.pass > 1 {
                         plan.add(key.clone(), Vec::new());
                     }
                     through
@@ -504,15 +505,11 @@ impl Store {
         Ok(through)
     }
 
-    /// In full batches, but that none holds an item together with what leads to it.
+    /// Batches are written many at once, so what leads elsewhere is deleted when the others are through.
     async fn delete_planned(&self, plan: Plan) -> Result<(), StoreError> {
-        let apart = plan.elsewhere.len().div_ceil(BATCH_WRITES);
-        let mut keys = [plan.elsewhere, plan.here].concat();
-        if keys.len() / BATCH_WRITES < apart {
-            self.delete_all(std::mem::take(&mut keys)).await?;
-        }
-        keys.extend(plan.leading);
-        self.delete_all(keys).await
+        let first = [plan.elsewhere, plan.here].concat();
+        self.delete_all(first).await?;
+        self.delete_all(plan.leading).await
     }
 }
 

@@ -26,8 +26,6 @@ const KEPT: i64 = 90 * 24 * 60 * 60;
 pub struct NewDeletion<'a> {
     /// The project, which is active.
     pub project: &'a Project,
-    /// What is known of an earlier deletion of the same.
-    pub before: Option<&'a Deletion>,
     /// The deletion.
     pub deletion: &'a Deletion,
     /// The slug that the project has from now on.
@@ -165,11 +163,9 @@ impl Store {
             Swap::of("status", &project.status, &ProjectStatus::PendingDeletion)?,
             Swap::of("slug", &project.slug, &new.hidden)?,
         ];
-        let transaction = match new.before {
-            None => self.transaction().put_new(&key(deletion), deletion)?,
-            Some(before) => self.transaction().replace(before, deletion)?,
-        };
-        let commit = transaction
+        let commit = self
+            .transaction()
+            .put_new(&key(deletion), deletion)?
             .swap(&keys::project(project.id), swaps.into())?
             .put(&keys::unfinished_deletion(deletion.of), &deletion.of)?
             .delete_project_slug(project)?

@@ -56,16 +56,8 @@ pub struct NewGroup {
 #[derive(Serialize, Deserialize)]
 struct FirstSeen {
     group: GroupId,
+    /// What it was called then.
     short_id: ShortId,
-}
-
-impl FirstSeen {
-    fn of(group: &Group) -> Self {
-        Self {
-            group: group.id,
-            short_id: group.short_id.clone(),
-        }
-    }
 }
 
 /// A group that is linked to an external issue.
@@ -414,7 +406,11 @@ impl Store {
                 group: &view.group,
                 index: keys::group_by_last_seen(project.id, view.stats.last_seen, id),
             };
-            let short_id = keys::short_id(project.id, &view.group.short_id);
+            let first_seen = FirstSeen {
+                group: id,
+                short_id: view.group.short_id(&project.slug),
+            };
+            let short_id = keys::short_id(project.id, &first_seen.short_id);
             let transaction = self
                 .transaction()
                 .update(&keys::project_counters(project.id), count(seen)?)?
@@ -424,9 +420,7 @@ impl Store {
                 .put(&keys::group_meta(id), &listed)?
                 .put(&keys::group_stat(id, 0), &view.stats)?;
             let transaction = match view.group.first_release {
-                Some(release) => {
-                    transaction.put(&keys::first_seen(release, id), &FirstSeen::of(&view.group))?
-                }
+                Some(release) => transaction.put(&keys::first_seen(release, id), &first_seen)?,
                 None => transaction,
             };
             if transaction.commit().await? == Commit::Done {
@@ -618,7 +612,7 @@ fn new_view(project: &Project, new: &NewGroup, number: u64, now: Timestamp) -> G
     GroupView {
         group: Group {
             id,
-            short_id: ShortId::new(&project.slug, number),
+            number,
             title: new.title.clone(),
             culprit: new.culprit.clone(),
             level: new.level,
