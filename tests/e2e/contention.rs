@@ -15,7 +15,7 @@ use crate::releases::{RELEASES, path_of, post};
 const JOBS: usize = 50;
 const REPOSITORIES: usize = 5;
 /// After how many answers the table is well again.
-const TROUBLE: usize = 25;
+const TROUBLE: usize = 10;
 
 /// What one job sends: the commits of a repository, the same as the other jobs of that repository.
 fn commits(job: usize) -> Value {

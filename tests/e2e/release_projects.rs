@@ -90,7 +90,8 @@ async fn a_release_that_issues_were_first_seen_in_stays_while_they_do() {
         let answer = world.delete(&path, "").await;
         assert_eq!(answer.status.as_u16(), 400, "{}", answer.text());
         let detail = answer.json()["detail"].to_string();
-        for part in ["OLD-1", "OLD-3", "and others", "archived"] {
+        assert_eq!(detail.matches("OLD-").count(), 3, "{detail}");
+        for part in ["and others", "archived"] {
             assert!(detail.contains(part), "{part}: {detail}");
         }
     }
@@ -105,7 +106,7 @@ async fn a_release_that_issues_were_first_seen_in_stays_while_they_do() {
 }
 
 #[tokio::test]
-async fn who_reaches_every_project_reaches_every_release_and_others_those_of_their_teams() {
+async fn managers_reach_releases_through_every_project_and_through_the_organization_as_members() {
     let world = World::start().await;
     let cy = world.cy().to_owned();
     let token = token(&world, "cy", ("email", &cy), json!("all")).await;
@@ -113,7 +114,7 @@ async fn who_reaches_every_project_reaches_every_release_and_others_those_of_the
     assert_eq!(post(&world, RELEASES, new.clone()).await.0, 201);
     let in_project = "/api/0/projects/acme/web/releases/";
     for (role, made, seen, in_project_seen) in
-        [("member", 400, 404, 404), ("manager", 208, 200, 200)]
+        [("member", 400, 404, 404), ("manager", 400, 404, 200)]
     {
         world
             .operator(

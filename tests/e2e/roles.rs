@@ -54,7 +54,12 @@ async fn every_flow(world: &mut World) {
     world.unassign(3).await;
     world.settle().await;
     world.stack.step_schedules().await.expect("the schedules");
-    for path in ["", "organizations/", "organizations/acme/members/"] {
+    for path in [
+        "",
+        "organizations/",
+        "organizations/acme/members/",
+        "projects/acme/web/issues/",
+    ] {
         let answer = world.get(&format!("/api/0/{path}")).await;
         assert_eq!(answer.status.as_u16(), 200, "{path}");
     }

@@ -62,6 +62,7 @@ fn every_access_pattern_names_a_method_of_the_store_and_its_kind() {
         "warm",
         "next",
         "save_with_snowflake_id",
+        "save_under_free_slug",
         "find_or_save",
         "recall",
         "remember",

@@ -22,6 +22,7 @@ use crate::{
     issue_update::set_status,
     issues,
     projects::project_at,
+    releases::patiently,
 };
 
 /// How many issues are looked through.
@@ -101,18 +102,21 @@ pub(crate) async fn list(
     uri: Uri,
 ) -> Answer {
     let named = (organization.as_str(), project.as_str());
-    let found = project_at(&context, &headers, named, &uri, &ISSUE_READ).await?;
-    let query = parameter(&uri, "query");
-    let wanted = Wanted::parse(query.as_deref().unwrap_or("is:unresolved"))?;
-    let paging = Paging::of(&uri)?;
-    let views = seen_last(&context, &found.project, &wanted).await?;
-    let more = views.len() > paging.skip + paging.limit;
-    let page = views.iter().skip(paging.skip).take(paging.limit);
-    let mut rows = Vec::new();
-    for view in page {
-        rows.push(issues::in_list(&context, &found.seat, view, &found.project).await?);
-    }
-    Ok(paging.link(&context, more, json(StatusCode::OK, &rows)))
+    patiently(|| async {
+        let found = project_at(&context, &headers, named, &uri, &ISSUE_READ).await?;
+        let query = parameter(&uri, "query");
+        let wanted = Wanted::parse(query.as_deref().unwrap_or("is:unresolved"))?;
+        let paging = Paging::of(&uri)?;
+        let views = seen_last(&context, &found.project, &wanted).await?;
+        let more = views.len() > paging.skip + paging.limit;
+        let page = views.iter().skip(paging.skip).take(paging.limit);
+        let mut rows = Vec::new();
+        for view in page {
+            rows.push(issues::in_list(&context, &found.seat, view, &found.project).await?);
+        }
+        Ok(paging.link(&context, more, json(StatusCode::OK, &rows)))
+    })
+    .await
 }
 
 /// `PUT /projects/{organization}/{project}/issues/`: the status of those that `id` names, or that are of a `status`, or
@@ -125,15 +129,19 @@ pub(crate) async fn update(
     let trace = trace_of(&request);
     let (parts, body) = request.into_parts();
     let (named, uri) = ((organization.as_str(), project.as_str()), &parts.uri);
-    let found = project_at(&context, &parts.headers, named, uri, &ISSUE_WRITE).await?;
     let body = body::bytes(&parts.headers, body, MAX_BODY).await?;
-    let views = chosen(&context, &found.project, uri).await?;
-    if views.is_empty() {
-        return Ok(StatusCode::NO_CONTENT.into_response());
-    }
-    let (seat, project): (&Seat, &Project) = (&found.seat, &found.project);
-    set_status(&context, seat, project, views, &body, &trace).await?;
-    Ok(json(StatusCode::OK, &json!({ "statusDetails": {} })))
+    // sentry-cli tries once; and what was set before is not set again.
+    patiently(|| async {
+        let found = project_at(&context, &parts.headers, named, uri, &ISSUE_WRITE).await?;
+        let views = chosen(&context, &found.project, uri).await?;
+        if views.is_empty() {
+            return Ok(StatusCode::NO_CONTENT.into_response());
+        }
+        let (seat, project): (&Seat, &Project) = (&found.seat, &found.project);
+        set_status(&context, seat, project, views, &body, &trace).await?;
+        Ok(json(StatusCode::OK, &json!({ "statusDetails": {} })))
+    })
+    .await
 }
 
 async fn chosen(context: &Context, project: &Project, uri: &Uri) -> Result<Vec<GroupView>, Fault> {

@@ -14,7 +14,7 @@ use domain::{
 };
 use runtime::{Answer, json};
 use serde_json::{Value, json};
-use store::{Changed, Insert, Page};
+use store::{Changed, Page};
 
 use crate::{
     Context,
@@ -186,31 +186,21 @@ async fn save(
         team: team.id,
         created: now,
     };
-    let (new, slugs) = (&new, &slugs);
-    // A slug that is taken is no reason for another id, and a taken id none for another slug.
-    let insert = |id: ProjectId| async move {
-        for slug in slugs {
-            let project = new.project(id, slug.clone());
-            let owner = (organization, id);
-            let key = ClientKey::new(owner, ClientKey::DEFAULT_LABEL, rand::random(), now);
-            let event = AuditEvent::ProjectCreate(ProjectFacts::of(&project));
-            let audit = caller.audit(context, organization, event);
-            let rule = wanted.rule;
-            let rule = rule.then(|| AlertRule::first(id, now, rand::random()));
-            let store = &context.store;
-            let inserted = store.create_project(project, &key, rule.as_ref(), &audit);
-            match inserted.await? {
-                Insert::NameTaken => {}
-                done @ (Insert::Made(_) | Insert::IdTaken) => return Ok(done),
-            }
-        }
-        Ok(Insert::NameTaken)
+    let new = &new;
+    let insert = |id: ProjectId, slug: Slug| async move {
+        let project = new.project(id, slug);
+        let owner = (organization, id);
+        let key = ClientKey::new(owner, ClientKey::DEFAULT_LABEL, rand::random(), now);
+        let event = AuditEvent::ProjectCreate(ProjectFacts::of(&project));
+        let audit = caller.audit(context, organization, event);
+        let rule = wanted.rule;
+        let rule = rule.then(|| AlertRule::first(id, now, rand::random()));
+        let store = &context.store;
+        let inserted = store.create_project(project, &key, rule.as_ref(), &audit);
+        Ok(inserted.await?)
     };
-    let saved = context
-        .sequences
-        .save_with_snowflake_id(now, insert)
-        .await?;
-    saved.ok_or_else(|| {
+    let saved = context.sequences.save_under_free_slug(now, &slugs, insert);
+    saved.await?.ok_or_else(|| {
         let text = "A project with this slug already exists.";
         Fault::Client(ClientFault::Conflict(text.into()))
     })

@@ -12,7 +12,7 @@ use domain::{
 };
 use runtime::{Answer, json};
 use serde_json::{Value, json};
-use store::{Changed, Insert};
+use store::Changed;
 
 use crate::{
     Context,
@@ -123,37 +123,27 @@ async fn save(
         Some(slug) => vec![slug],
         None => slug_candidates(name, &[], &rand::random()),
     };
-    let slugs = &slugs;
     let organization = seat.organization.id;
     let now = context.clock.now();
-    let insert = |id: TeamId| async move {
+    let insert = |id: TeamId, slug: Slug| async move {
         let joining = match seat.user() {
             Some(user) => context.store.member(organization, user).await?,
             None => None,
         };
-        for slug in slugs {
-            let team = Team {
-                id,
-                organization,
-                slug: slug.clone(),
-                name: name.clone(),
-                created: now,
-            };
-            let event = AuditEvent::TeamCreate(TeamFacts::of(&team));
-            let audit = caller.audit(context, organization, event);
-            let inserted = context.store.create_team(team, joining.as_ref(), &audit);
-            match inserted.await? {
-                Insert::NameTaken => {}
-                done @ (Insert::Made(_) | Insert::IdTaken) => return Ok(done),
-            }
-        }
-        Ok(Insert::NameTaken)
+        let team = Team {
+            id,
+            organization,
+            slug,
+            name: name.clone(),
+            created: now,
+        };
+        let event = AuditEvent::TeamCreate(TeamFacts::of(&team));
+        let audit = caller.audit(context, organization, event);
+        let inserted = context.store.create_team(team, joining.as_ref(), &audit);
+        Ok(inserted.await?)
     };
-    let saved = context
-        .sequences
-        .save_with_snowflake_id(now, insert)
-        .await?;
-    saved.ok_or_else(|| {
+    let saved = context.sequences.save_under_free_slug(now, &slugs, insert);
+    saved.await?.ok_or_else(|| {
         let text = "A team with this slug already exists.";
         Fault::Client(ClientFault::Conflict(text.into()))
     })

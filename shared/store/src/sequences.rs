@@ -5,7 +5,7 @@
 
 use std::future::Future;
 
-use domain::{ClientFault, Fault, Region, Snowflake, SnowflakeId, SnowflakeModel, Timestamp};
+use domain::{ClientFault, Fault, Region, Slug, Snowflake, SnowflakeId, SnowflakeModel, Timestamp};
 use redis::{RedisError, Script};
 
 use crate::{
@@ -122,6 +122,31 @@ impl Sequences {
         }
         let text = "Max allowed ID retry reached. Please try again in a second";
         Err(Fault::Client(ClientFault::Conflict(text.into())))
+    }
+
+    /// The same under the first of these slugs that is free. A slug that is taken is no reason for another id,
+    /// and a taken id none for another slug. `Ok(None)`: none is free.
+    pub async fn save_under_free_slug<I, T, F>(
+        &self,
+        now: Timestamp,
+        slugs: &[Slug],
+        insert: impl Fn(I, Slug) -> F,
+    ) -> Result<Option<T>, Fault>
+    where
+        I: SnowflakeId + Copy,
+        F: Future<Output = Result<Insert<T>, Fault>>,
+    {
+        let insert = &insert;
+        let under_any = |id: I| async move {
+            for slug in slugs {
+                match insert(id, slug.clone()).await? {
+                    Insert::NameTaken => {}
+                    done @ (Insert::Made(_) | Insert::IdTaken) => return Ok(done),
+                }
+            }
+            Ok(Insert::NameTaken)
+        };
+        self.save_with_snowflake_id(now, under_any).await
     }
 
     /// Finds an entity, or saves it under a fresh id. Somebody else may make it meanwhile: then its name

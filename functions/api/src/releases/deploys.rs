@@ -13,7 +13,7 @@ use super::{
     Incoming, Place, ProjectName, RELEASE_READ, RELEASE_WRITE, Segments,
     fields::NewDeploy,
     list::{Pairs, wanted_projects},
-    may_use, patiently, projects_named, show,
+    patiently, projects_named, show,
 };
 use crate::{Context, cursor::Paging};
 
@@ -40,7 +40,7 @@ async fn page(
     let paging = Paging::of(uri)?;
     let usable: Vec<_> = projects
         .into_iter()
-        .filter(|project| may_use(&place.seat, project))
+        .filter(|project| place.uses(project))
         .collect();
     let wanted = match wanted_projects(pairs, &usable)? {
         Ok(wanted) => wanted,

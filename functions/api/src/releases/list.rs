@@ -266,22 +266,15 @@ pub(super) async fn details(
     uri: Uri,
 ) -> Answer {
     patiently(|| async {
-        let place = Place::find(&context, (&headers, &uri), &segments, &RELEASE_READ).await?;
-        let (release, _) = place.release(&context, &segments).await?;
+        let at = (&headers, &uri);
+        let (place, release, _) = Place::release_at(&context, at, &segments, &RELEASE_READ).await?;
         let sort = first(&pairs, "sort").unwrap_or("date");
         if place.project.is_none() && sort != "date" {
             return Err(Fault::detail("invalid sort").into());
         }
-        one(&context, &place, &release).await
+        show::one(&context, &place.seat, &release, StatusCode::OK).await
     })
     .await
-}
-
-/// One release with everything that is shown of it.
-async fn one(context: &Context, place: &Place, release: &Release) -> Answer {
-    let rows = std::slice::from_ref(release);
-    let shown = show::releases(context, &place.seat, rows).await?;
-    Ok(json(StatusCode::OK, &shown[0]))
 }
 
 /// `GET .../releases/{version}/commits/`, the newest first.
@@ -292,8 +285,8 @@ pub(super) async fn commits(
     uri: Uri,
 ) -> Answer {
     patiently(|| async {
-        let place = Place::find(&context, (&headers, &uri), &segments, &RELEASE_READ).await?;
-        let (release, _) = place.release(&context, &segments).await?;
+        let at = (&headers, &uri);
+        let (_, release, _) = Place::release_at(&context, at, &segments, &RELEASE_READ).await?;
         let paging = Paging::of(&uri)?;
         let page = context
             .store
@@ -316,13 +309,14 @@ pub(super) async fn previous_with_commits(
     uri: Uri,
 ) -> Answer {
     patiently(|| async {
-        let place = Place::find(&context, (&headers, &uri), &segments, &RELEASE_READ).await?;
-        let (release, projects) = place.release(&context, &segments).await?;
+        let at = (&headers, &uri);
+        let (place, release, projects) =
+            Place::release_at(&context, at, &segments, &RELEASE_READ).await?;
         let before = |other: &Release| {
             !other.lists.is_empty() && (other.created, other.id) < (release.created, release.id)
         };
         let mut newest: Option<Release> = None;
-        for project in projects.iter().filter(|it| may_use(&place.seat, it)) {
+        for project in projects.iter().filter(|it| place.uses(it)) {
             let found = context.store.newest_release(project, before).await?;
             newest = newest
                 .into_iter()
@@ -330,7 +324,7 @@ pub(super) async fn previous_with_commits(
                 .max_by_key(|release| (release.date(), release.id));
         }
         match newest {
-            Some(newest) => one(&context, &place, &newest).await,
+            Some(newest) => show::one(&context, &place.seat, &newest, StatusCode::OK).await,
             None => Ok(json(StatusCode::OK, &json!({}))),
         }
     })

@@ -138,7 +138,7 @@ impl Incoming {
 }
 
 /// Carries out a request, again while only time is what it lacks.
-async fn patiently<F: Future<Output = Answer>>(work: impl Fn() -> F) -> Answer {
+pub(crate) async fn patiently<F: Future<Output = Answer>>(work: impl Fn() -> F) -> Answer {
     let started = Instant::now();
     let mut most = FIRST_PAUSE_MS;
     loop {
@@ -168,13 +168,32 @@ impl Place {
         let named = (segments.organization.as_str(), project.as_str());
         let ProjectSeat { seat, project, .. } =
             project_at(context, headers, named, uri, scopes).await?;
-        match may_use(&seat, &project) {
+        // As with all that is a project's: who reaches every project need not be in a team of it.
+        match seat.reaches(&project.teams) {
             true => Ok(Self {
                 seat,
                 project: Some(project),
             }),
             false => Err(Fault::not_found()),
         }
+    }
+
+    /// Whether the caller may use a project from here: the one that the path names, or through the organization.
+    fn uses(&self, project: &Project) -> bool {
+        let named = self.project.as_ref().map(|named| named.id);
+        named == Some(project.id) || may_use(&self.seat, project)
+    }
+
+    /// Where a request was sent that names a release, with the release and its projects.
+    async fn release_at(
+        context: &Context,
+        at: (&HeaderMap, &Uri),
+        segments: &Segments,
+        scopes: &[Scope],
+    ) -> Result<(Self, Release, Vec<Project>), Fault> {
+        let place = Self::find(context, at, segments, scopes).await?;
+        let (release, projects) = place.release(context, segments).await?;
+        Ok((place, release, projects))
     }
 
     /// The release that the path names, with its projects. One that is in none that the caller may use does
@@ -204,11 +223,13 @@ impl Place {
     }
 }
 
-/// Whether the caller may use a project: one that they could change as well, if their token allows it.
+/// Whether the caller may use a project through its organization: a person through a team, whatever their role
+/// is, an organization's token every active one.
 fn may_use(seat: &Seat, project: &Project) -> bool {
+    let belongs = |member| project.admits(member);
     project.organization == seat.organization.id
         && project.is_active()
-        && seat.reaches(&project.teams)
+        && seat.member.as_ref().is_none_or(belongs)
 }
 
 /// How clients name a project.

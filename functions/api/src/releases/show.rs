@@ -1,9 +1,11 @@
 //! Releases, commits, deploys and repositories as clients read them.
 
+use axum::http::StatusCode;
 use domain::{
     CommitAuthor, Deploy, Fault, Project, ProjectId, ProjectStatus, Release, Repository, Semver,
     Version,
 };
+use runtime::Answer;
 use serde_json::{Value, json};
 use store::{CommitView, ReleaseDetails};
 
@@ -21,6 +23,17 @@ pub(super) async fn releases(
         .release_details(organization, releases)
         .await?;
     Ok(releases.iter().map(|it| release(it, &details)).collect())
+}
+
+/// One release with everything that is shown of it.
+pub(super) async fn one(
+    context: &Context,
+    seat: &Seat,
+    release: &Release,
+    status: StatusCode,
+) -> Answer {
+    let shown = releases(context, seat, std::slice::from_ref(release)).await?;
+    Ok(runtime::json(status, &shown[0]))
 }
 
 /// The same release once for each of these projects that uses it, with that project alone.

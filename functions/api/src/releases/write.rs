@@ -14,7 +14,7 @@ use domain::{
     CommitList, CommitRef, Fault, Fetch, FetchStart, GivenCommit, MessageId, Project, Ref, Release,
     ReleaseId, ShortId, Timestamp, TraceId, User, UserId,
 };
-use runtime::{Answer, json};
+use runtime::Answer;
 use store::{NewFetches, Page};
 
 use super::{
@@ -139,7 +139,7 @@ async fn make(
         true => StatusCode::CREATED,
         false => StatusCode::ALREADY_REPORTED,
     };
-    answer(context, &place, &release, status).await
+    show::one(context, &place.seat, &release, status).await
 }
 
 impl Attempt {
@@ -341,12 +341,6 @@ async fn previous_release(context: &Context, release: &Release) -> Result<Option
     Ok(newest)
 }
 
-async fn answer(context: &Context, place: &Place, release: &Release, status: StatusCode) -> Answer {
-    let rows = std::slice::from_ref(release);
-    let shown = show::releases(context, &place.seat, rows).await?;
-    Ok(json(status, &shown[0]))
-}
-
 /// `PUT .../releases/{version}/`
 pub(super) async fn update(
     State(context): State<Arc<Context>>,
@@ -364,8 +358,8 @@ async fn change(
     request: &Incoming,
     attempt: Attempt,
 ) -> Answer {
-    let place = Place::find(context, request.place(), segments, &RELEASE_WRITE).await?;
-    let (release, projects) = place.release(context, segments).await?;
+    let (place, release, projects) =
+        Place::release_at(context, request.place(), segments, &RELEASE_WRITE).await?;
     let organization = place.seat.organization.id;
     let fields = ReleaseFields::parse(request.fields()?, place.family(), organization)?;
     let heads = known_refs(context, &place.seat, fields.refs.as_deref()).await;
@@ -401,7 +395,7 @@ async fn change(
             set_refs(context, release, heads?, &asked).await?
         }
     };
-    answer(context, &place, &release, StatusCode::OK).await
+    show::one(context, &place.seat, &release, StatusCode::OK).await
 }
 
 /// How many of the issues that hold a release are named.
@@ -425,8 +419,8 @@ pub(super) async fn delete(
     uri: Uri,
 ) -> Answer {
     patiently(|| async {
-        let place = Place::find(&context, (&headers, &uri), &segments, &RELEASE_DELETE).await?;
-        let (release, _) = place.release(&context, &segments).await?;
+        let at = (&headers, &uri);
+        let (_, release, _) = Place::release_at(&context, at, &segments, &RELEASE_DELETE).await?;
         let held = context.store.first_seen_in(release.id, NAMED).await?;
         if !held.rows.is_empty() {
             return Err(is_held(&held).into());
