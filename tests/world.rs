@@ -84,6 +84,20 @@ impl World {
         Self::with(options, 1, false).await
     }
 
+    /// The same, and this share of the transactions conflicts, until `set_quiet` of the table ends it.
+    pub async fn conflicting(conflicts: f64) -> Self {
+        let faults = Faults {
+            stale_reads: 0.0,
+            conflicts,
+            seed: 1,
+        };
+        let options = Options {
+            faults,
+            ..Options::default()
+        };
+        Self::with(options, 1, false).await
+    }
+
     async fn with(options: Options, times: u32, replay: bool) -> Self {
         logs::capture();
         let options = Options {

@@ -3,9 +3,10 @@
 import json
 import socket
 from typing import Any
+from urllib.parse import quote
 
 from acme import Acme
-from bundle import Bundle, eventually
+from bundle import Answer, Bundle, Json, eventually
 from deployment import ROOT
 
 
@@ -117,6 +118,43 @@ def test_a_project_is_made_through_the_api_with_a_key_that_names_it(
     assert project["slug"] == "new-one"
     (key,) = acme.get(f"/api/0/projects/{acme.slug}/new-one/keys/")
     assert key["dsn"]["public"].endswith(f"/{project['id']}")
+
+
+def test_a_release_gets_its_commits_and_a_deploy_and_goes_again(acme: Acme) -> None:
+    # Everything that a URL has to hold: the gateway decodes none of it.
+    version = "web@1.0+5 #%41?ü"
+    base = f"/api/0/organizations/{acme.slug}/releases/"
+    release = f"{base}{quote(version, safe='')}/"
+    headers = {
+        "Authorization": f"Bearer {acme.token}",
+        "Content-Type": "application/json",
+    }
+
+    def send(method: str, path: str, body: Json) -> Answer:
+        url = acme.bundle.outputs["ApiUrl"] + path
+        return acme.bundle.request(method, url, headers, json.dumps(body))
+
+    for status in [201, 208]:
+        answer = send("POST", base, {"version": version, "projects": ["web"]})
+        assert (answer.status, answer.json()["version"]) == (status, version), answer
+    commits = [
+        {"id": f"{n:040}", "repository": "acme/web", "author_email": "ann@example.com"}
+        for n in range(3)
+    ]
+    answer = send("PUT", release, {"commits": commits})
+    assert (answer.status, answer.json()["commitCount"]) == (200, 3), answer
+    shas = [it["id"] for it in acme.get(f"{release}commits/")]
+    assert shas == [it["id"] for it in commits]
+    answer = send("POST", f"{release}deploys/", {"environment": "production"})
+    assert answer.status == 201, answer
+    (deploy,) = acme.get(f"{release}deploys/")
+    assert deploy["environment"] == "production"
+    (listed,) = acme.get(base)
+    assert (listed["version"], listed["deployCount"]) == (version, 1)
+    answer = send("DELETE", release, {})
+    assert (answer.status, answer.body) == (204, b""), answer
+    assert acme.bundle.get(release, acme.token).status == 404
+    acme.bundle.settle()
 
 
 def test_a_deleted_project_is_hidden_at_once_and_goes_with_its_keys(

@@ -183,7 +183,8 @@ async fn what_is_absent_or_of_another_organization_is_404() {
 #[tokio::test]
 async fn a_wrong_method_is_405_and_says_which_is_right() {
     let world = World::start().await;
-    let url = format!("{}/api/0/organizations/acme/", world.ready.base_url);
+    let path = "/api/0/organizations/acme/audit-logs/";
+    let url = format!("{}{path}", world.ready.base_url);
     let answer = request(Method::DELETE, &url, &[], "").await.unwrap();
     let detail = json!({ "detail": "Method \"DELETE\" not allowed." });
     assert_eq!((answer.status.as_u16(), answer.json()), (405, detail));

@@ -136,7 +136,7 @@ struct Cli<'a> {
 impl Cli<'_> {
     async fn output(&self, line: &str) -> Output {
         Command::new(&self.program)
-            .args(line.split(' '))
+            .args(line.split(' ').map(|it| it.replace('␣', " ")))
             .current_dir(self.directory)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").expect("a path"))
@@ -322,6 +322,52 @@ async fn the_commits_after_those_of_the_release_before_are_sent() {
         assert_eq!(shas(world, "web@1.1").await, [newest]);
         setting.world.finish().await;
     }
+}
+
+#[tokio::test]
+async fn both_versions_of_sentry_cli_list_and_change_issues() {
+    let setting = Setting::new("issues").await;
+    let world = &setting.world;
+    let id = world.ready.group_id.clone().expect("an issue");
+    let path = format!("/api/0/issues/{id}/");
+    for version in VERSIONS {
+        let cli = setting.cli(version);
+        let by_id = format!("--id {id}");
+        for (line, status) in [
+            (format!("issues resolve {by_id}"), "resolved"),
+            ("issues unresolve --all".to_owned(), "unresolved"),
+            ("issues mute --status unresolved".to_owned(), "ignored"),
+            (format!("issues unresolve {by_id}"), "unresolved"),
+        ] {
+            world.stack.dynamodb().catch_up();
+            cli.run(&line).await;
+            assert_eq!(world.get(&path).await.json()["status"], status, "{line}");
+        }
+        world.stack.dynamodb().catch_up();
+        let rows = cli.table("issues list").await;
+        assert_eq!((rows.len(), &rows[0][0]), (1, &id), "{rows:?}");
+    }
+    setting.world.finish().await;
+}
+
+/// Spaces are spelled `␣` in a line.
+#[tokio::test]
+async fn both_versions_of_sentry_cli_name_releases_with_any_version() {
+    let setting = Setting::new("versions").await;
+    let world = &setting.world;
+    let long = "v".repeat(200);
+    for version in VERSIONS {
+        let cli = setting.cli(version);
+        for name in ["a␣b@1#2%3?4+5ü", long.as_str()] {
+            cli.run(&format!("releases new {name}")).await;
+            let spelled = name.replace('␣', " ");
+            assert_eq!(release(world, &spelled).await["version"], spelled.as_str());
+            cli.run(&format!("releases finalize {name}")).await;
+            cli.run(&format!("releases delete {name}")).await;
+            assert_eq!(world.get(&path_of(&spelled)).await.status.as_u16(), 404);
+        }
+    }
+    setting.world.finish().await;
 }
 
 #[tokio::test]

@@ -1,11 +1,13 @@
 //! What the bundle does, seen from outside.
 
+mod alert_rules;
 mod api;
 mod assignee;
 mod client_keys;
 mod clients;
 mod commits;
 mod connections;
+mod contention;
 mod convergence;
 mod costs;
 mod deploys;
@@ -15,10 +17,14 @@ mod issue_update;
 mod list_costs;
 mod operator;
 mod ordering;
+mod organizations;
 mod outbound;
 mod owner_caches;
+mod project_costs;
 mod project_deletion;
+mod project_issues;
 mod projects;
+mod release_projects;
 mod releases;
 mod resolution;
 mod roles;

@@ -549,6 +549,30 @@ async fn a_deletion_can_be_undone_until_it_begins() {
     world.finish().await;
 }
 
+#[tokio::test]
+async fn what_an_undone_deletion_sent_does_not_begin_a_later_one_early() {
+    const DAY: i64 = 24 * 3_600_000;
+    let mut world = World::deployed_with(&[("DeletionDelayHours", "48")]).await;
+    let id = project(&world, "shop").await;
+    world.settle().await;
+    assert_eq!(status(&world.delete(&path("shop"), "").await), 204);
+    world.relay().await;
+    world.stack.clock().advance(DAY);
+    let undelete =
+        json!({ "command": "undelete-project", "organization": "acme", "project": "shop" });
+    assert_eq!(world.operator(undelete).await["restored"], true);
+    assert_eq!(status(&world.delete(&path("shop"), "").await), 204);
+    // Two days after the first request, one after the second.
+    world.stack.clock().advance(DAY + 60_000);
+    world.stack.step_schedules().await.expect("a sweep");
+    world.relay().await;
+    assert_eq!(world.step("project-delete").await, 1);
+    assert_eq!(deletion(&world, &id).await["status"], "pending");
+    world.settle().await;
+    assert_eq!(deletion(&world, &id).await["status"], "finished");
+    world.finish().await;
+}
+
 /// Takes all messages off a queue for good.
 fn lose(world: &World, queue: &str) -> usize {
     let messages = world.stack.sqs().receive(queue, 10);

@@ -561,6 +561,15 @@ async fn an_old_slug_leads_to_the_new_one_until_another_project_takes_it() {
         world.put(&path, json!({ "slug": to }).to_string()).await
     };
     assert_eq!(rename("web", "site").await.json()["slug"], "site");
+    // Its issues are called after it, and found by what they were called before.
+    let issue = async |name: &str| {
+        let path = format!("/api/0/organizations/acme/issues/{name}/");
+        world.get(&path).await.json()["shortId"].take()
+    };
+    assert_eq!(
+        (issue("SITE-1").await, issue("WEB-1").await),
+        (json!("SITE-1"), json!("SITE-1"))
+    );
     let moved = world
         .get("/api/0/projects/acme/web/?collapse=organization")
         .await;
@@ -607,6 +616,10 @@ async fn an_old_slug_leads_to_the_new_one_until_another_project_takes_it() {
     let new = made(&world, json!({ "name": "New", "slug": "web" })).await;
     let shown = world.get("/api/0/projects/acme/web/").await.json();
     assert_eq!(shown["id"], new["id"]);
+    assert_eq!(
+        (issue("SITE-1").await, issue("WEB-1").await),
+        (json!("SITE-1"), Value::Null)
+    );
     let answer = rename("web", "site").await;
     let message = "The slug \"site\" is already in use.";
     assert_eq!(

@@ -82,6 +82,23 @@ async fn every_flow(world: &mut World) {
         .operator(json!({ "command": "set-sync", "organization": "acme",
         "integration": world.integration(), "switches": { "inbound_assignee": true } }))
         .await;
+    delete_an_organization(world).await;
+}
+
+async fn delete_an_organization(world: &mut World) {
+    for command in [
+        json!({ "command": "create-organization", "slug": "old", "name": "Old" }),
+        json!({ "command": "create-team", "organization": "old", "slug": "all", "name": "All" }),
+        json!({ "command": "add-member", "organization": "old", "email": world.ana(),
+            "role": "owner", "teams": ["all"] }),
+        json!({ "command": "create-project", "organization": "old", "team": "all", "slug": "old",
+            "name": "Old" }),
+    ] {
+        world.operator(command).await;
+    }
+    let answer = world.delete("/api/0/organizations/old/", "").await;
+    assert_eq!(answer.status.as_u16(), 202, "{}", answer.text());
+    world.settle().await;
 }
 
 async fn delete_a_project(world: &mut World) {

@@ -131,6 +131,12 @@ async fn every_item_is_of_a_kind_in_the_chart_and_every_kind_occurs() {
         .await;
     crate::releases::released(&world).await;
     crate::resolution::resolved(&world).await;
+    world
+        .operator(
+            json!({ "command": "create-issue", "organization": "acme", "project": "web",
+            "title": "First", "release": "web@1.0" }),
+        )
+        .await;
     let renamed = json!({ "slug": "website" }).to_string();
     world.put("/api/0/projects/acme/web/", renamed).await;
     world.assign(1, world.ana()).await;
@@ -160,6 +166,12 @@ async fn every_item_is_of_a_kind_in_the_chart_and_every_kind_occurs() {
     // What is there while a deletion waits, and while an update cannot be told.
     let mut items = world.items();
     items.extend(a_deletion_that_waits(&mut world).await);
+    items.extend(world.items());
+    // And while an organization waits for its end, under another name than before.
+    let path = "/api/0/organizations/acme/";
+    let renamed = json!({ "slug": "acme-two" }).to_string();
+    assert_eq!(world.put(path, renamed).await.status.as_u16(), 200);
+    assert_eq!(world.delete(path, "").await.status.as_u16(), 202);
     items.extend(world.items());
     for item in items {
         let kinds = kinds(&item);

@@ -351,6 +351,27 @@ async fn nobody_raises_themselves_or_lowers_who_stands_above_them() {
 }
 
 #[tokio::test]
+async fn an_organizations_token_gives_and_takes_no_role_above_its_scopes() {
+    let world = World::start().await;
+    let cy = member(&world, world.cy()).await;
+    let ana = member(&world, world.ana()).await;
+    let scopes = json!(["org:read", "member:read", "member:write"]);
+    let low = token(&world, "low", ("organization", "acme"), scopes).await;
+    let high = token(&world, "high", ("organization", "acme"), json!("all")).await;
+    let set = async |token: &str, who: &str, role: &str| {
+        let path = format!("/api/0/organizations/acme/members/{who}/");
+        let body = json!({ "orgRole": role }).to_string();
+        world.put_as(token, &path, body).await.status.as_u16()
+    };
+    for (who, role) in [(&cy, "owner"), (&cy, "admin"), (&ana, "member")] {
+        assert_eq!(set(&low, who, role).await, 403, "{role}");
+    }
+    assert_eq!(set(&high, &cy, "owner").await, 200);
+    assert_eq!(set(&high, &ana, "member").await, 200);
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn only_a_proven_address_identifies_its_owner() {
     let mut world = World::start().await;
     let verify = |verified: bool| json!({ "command": "verify-email", "email": "BO@acme.example", "verified": verified });

@@ -207,7 +207,10 @@ async fn a_transaction_that_is_refused_leaves_no_update() {
         .expect("an id");
     let store = store(&world);
     let stale = store
-        .deletion(organization, project)
+        .deletion(domain::DeletionRef {
+            organization,
+            project: Some(project),
+        })
         .await
         .expect("the table")
         .expect("a deletion");

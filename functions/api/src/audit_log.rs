@@ -88,7 +88,7 @@ fn row(entry: &AuditEntry, users: &BTreeMap<UserId, User>) -> Result<Value, Faul
         "event": event["event"],
         "ipAddress": null,
         "note": note(&entry.event),
-        "targetObject": entry.event.target(),
+        "targetObject": entry.target(),
         "targetUser": entry.event.target_user().and_then(|id| known(&id)),
         "dateCreated": entry.at.to_string(),
         "data": event["data"],
@@ -98,6 +98,15 @@ fn row(entry: &AuditEntry, users: &BTreeMap<UserId, User>) -> Result<Value, Faul
 /// What happened, for people.
 fn note(event: &AuditEvent) -> String {
     match event {
+        AuditEvent::OrganizationEdit(changes) => {
+            let changes: Vec<_> = changes
+                .iter()
+                .map(|(name, text)| format!("{name} {text}"))
+                .collect();
+            format!("changed the organization: {}", changes.join(", "))
+        }
+        AuditEvent::OrganizationRemove(facts) => format!("removed organization {}", facts.slug),
+        AuditEvent::OrganizationRestore(facts) => format!("restored organization {}", facts.slug),
         AuditEvent::ProjectCreate(facts) => format!("created project {}", facts.slug),
         AuditEvent::ProjectEdit(edit) => match &edit.old_slug {
             Some(old) => format!("renamed project {old} to {}", edit.project.slug),

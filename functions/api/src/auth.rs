@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, header};
 use domain::{
     AuditActor, AuditEntry, AuditEvent, ClientFault, Fault, Member, Organization, OrganizationId,
-    Role, Scope, TeamId, Token, TokenOwner, User, UserId,
+    OrganizationStatus, Role, Scope, TeamId, Token, TokenOwner, User, UserId,
 };
 use store::TokenHash;
 
@@ -20,6 +20,7 @@ pub(crate) const MEMBER_READ: [Scope; 3] =
     [Scope::MemberRead, Scope::MemberWrite, Scope::MemberAdmin];
 pub(crate) const MEMBER_WRITE: [Scope; 2] = [Scope::MemberWrite, Scope::MemberAdmin];
 pub(crate) const ORGANIZATION_WRITE: [Scope; 2] = [Scope::OrgWrite, Scope::OrgAdmin];
+pub(crate) const ORGANIZATION_ADMIN: [Scope; 1] = [Scope::OrgAdmin];
 pub(crate) const ISSUE_WRITE: [Scope; 2] = [Scope::EventWrite, Scope::EventAdmin];
 pub(crate) const ISSUE_READ: [Scope; 3] = [Scope::EventRead, Scope::EventWrite, Scope::EventAdmin];
 
@@ -73,6 +74,14 @@ impl Seat {
             true => Ok(()),
             false => Err(Fault::Client(ClientFault::Denied(text.into()))),
         }
+    }
+}
+
+/// What belongs to an organization that goes does not exist any more.
+fn there(seat: Seat) -> Result<Seat, Fault> {
+    match seat.organization.status {
+        OrganizationStatus::Active | OrganizationStatus::PendingDeletion => Ok(seat),
+        OrganizationStatus::DeletionInProgress => Err(Fault::not_found()),
     }
 }
 
@@ -177,16 +186,30 @@ impl Caller {
     /// The organization that a path names, if the caller can see it: for those who look for something in
     /// it first, and then [`Caller::demand`].
     pub(crate) async fn look_at(&self, context: &Context, segment: &str) -> Result<Seat, Fault> {
+        there(self.look_at_any(context, segment).await?)
+    }
+
+    /// The same for those who look after the organization itself, also while it goes. A former slug leads to
+    /// it like the present one: tokens of CI carry the slug of their organization, and the clients that use
+    /// them follow no redirects.
+    pub(crate) async fn look_at_any(
+        &self,
+        context: &Context,
+        segment: &str,
+    ) -> Result<Seat, Fault> {
+        let store = &context.store;
         let found = match is_id(segment) {
             true => {
-                context
-                    .store
+                store
                     .organization(segment.parse().map_err(no_such)?)
                     .await?
             }
             false => {
-                let slug = segment.parse().map_err(no_such)?;
-                context.store.organization_by_slug(&slug).await?
+                let slug = segment.to_ascii_lowercase().parse().map_err(no_such)?;
+                match store.organization_by_slug(&slug).await? {
+                    Some(found) => Some(found),
+                    None => store.organization_by_former_slug(&slug).await?,
+                }
             }
         };
         self.seat(context, found.ok_or_else(Fault::not_found)?)
@@ -201,7 +224,7 @@ impl Caller {
     ) -> Result<Seat, Fault> {
         let found = context.store.organization(id).await?;
         let seat = self.seat(context, found.ok_or_else(Fault::not_found)?);
-        let seat = seat.await?;
+        let seat = there(seat.await?)?;
         self.demand(&seat)?;
         Ok(seat)
     }

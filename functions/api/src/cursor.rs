@@ -48,7 +48,8 @@ impl Paging {
         let (value, page) = place(cursor).ok_or_else(|| {
             Fault::detail("Invalid cursor parameter: expected three integers, value:offset:is_prev")
         })?;
-        let skip = value.checked_mul(page).filter(|skip| *skip <= FARTHEST);
+        let skip = value.checked_mul(page);
+        let skip = skip.filter(|skip| *skip <= FARTHEST && page <= FARTHEST);
         let skip = skip.ok_or_else(|| Fault::detail("Invalid cursor parameter: too far"))?;
         Ok(Self {
             skip,
@@ -93,9 +94,16 @@ impl Paging {
 
 /// A parameter of the query, decoded; the first of that name.
 pub(crate) fn parameter(uri: &Uri, name: &str) -> Option<String> {
-    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?;
-    let mut named = pairs.into_iter().filter(|(found, _)| found == name);
-    named.next().map(|(_, value)| value)
+    parameters(uri, name).into_iter().next()
+}
+
+/// All parameters of that name, decoded.
+pub(crate) fn parameters(uri: &Uri, name: &str) -> Vec<String> {
+    let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
+        return Vec::new();
+    };
+    let named = pairs.into_iter().filter(|(found, _)| found == name);
+    named.map(|(_, value)| value).collect()
 }
 
 fn limit(per_page: &str) -> Result<usize, Fault> {
@@ -159,6 +167,7 @@ mod tests {
             "cursor=1:2:3:4",
             "cursor=100:-1:1",
             "cursor=100:99999999999:0",
+            "cursor=0:18446744073709551615:0",
             "per_page=0",
             "per_page=101",
             "per_page=x",

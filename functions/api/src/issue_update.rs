@@ -6,9 +6,8 @@
 use std::sync::Arc;
 
 use axum::{
-    body::Body,
+    body::Bytes,
     extract::{Path, Request, State},
-    http::HeaderMap,
 };
 use domain::{
     Actor, ApiOrigin, Assignment, Decision, Existing, Facet, Fault, GroupState, GroupStatus,
@@ -22,8 +21,8 @@ use store::{Cause, GroupView};
 use crate::{
     Context,
     auth::{ISSUE_WRITE, Seat},
-    body,
-    issues::{Found, find, show_group},
+    body::{self, MAX_BODY},
+    issues::{find, show_group},
 };
 
 /// What the body asks for; what it leaves out stays.
@@ -88,12 +87,50 @@ async fn put(
     let trace = trace_of(&request);
     let (parts, body) = request.into_parts();
     let mut found = find(context, &parts.headers, organization, issue, &ISSUE_WRITE).await?;
-    let update = Update::parse(&read(&parts.headers, body).await?)?;
-    let Found {
-        seat,
-        view,
-        project,
-    } = &found;
+    let body = body::bytes(&parts.headers, body, MAX_BODY).await?;
+    let update = Update::parse(&fields(&body)?)?;
+    let of = (&found.seat, &found.view, &found.project);
+    carry_out(context, of, &update, &trace).await?;
+    let view = context.store.group(found.view.group.id).await?;
+    found.view = view.ok_or_else(Fault::not_found)?;
+    show_group(context, &found).await
+}
+
+fn fields(body: &Bytes) -> Result<Map<String, Value>, Fault> {
+    match body::json(body)? {
+        Value::Object(fields) => Ok(fields),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(Fault::detail("Invalid data. Expected a dictionary."))
+        }
+    }
+}
+
+/// Sets the status of issues, whatever else the body says.
+pub(crate) async fn set_status(
+    context: &Context,
+    seat: &Seat,
+    project: &Project,
+    views: Vec<GroupView>,
+    body: &Bytes,
+    trace: &TraceId,
+) -> Result<(), Fault> {
+    let update = Update {
+        status: Update::parse(&fields(body)?)?.status,
+        ..Update::default()
+    };
+    for view in &views {
+        carry_out(context, (seat, view, project), &update, trace).await?;
+    }
+    Ok(())
+}
+
+/// The whole of an update of one issue, which is repeated without harm.
+async fn carry_out(
+    context: &Context,
+    (seat, view, project): (&Seat, &GroupView, &Project),
+    update: &Update,
+    trace: &TraceId,
+) -> Result<(), Fault> {
     let resolves = update.status.as_ref().map(|word| word.status) == Some(GroupStatus::Resolved);
     let assignment = match &update.assignee {
         Some(Some(word)) => Some(Some(eligible(context, seat, view, project, word).await?)),
@@ -111,8 +148,8 @@ async fn put(
         None => None,
     };
 
-    let change = Change::new(context, seat, trace);
-    if let Some(word) = update.status {
+    let change = Change::new(context, seat, trace.clone());
+    if let Some(word) = &update.status {
         let wish = StatusWish {
             status: word.status,
             substatus: word.substatus,
@@ -139,18 +176,7 @@ async fn put(
             .choose_subscription(group, user, subscribed, now)
             .await?;
     }
-    let view = context.store.group(view.group.id).await?;
-    found.view = view.ok_or_else(Fault::not_found)?;
-    show_group(context, &found).await
-}
-
-async fn read(headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, Fault> {
-    match body::json(headers, body).await? {
-        Value::Object(fields) => Ok(fields),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            Err(Fault::detail("Invalid data. Expected a dictionary."))
-        }
-    }
+    Ok(())
 }
 
 /// What both parts of an update have in common.

@@ -150,6 +150,17 @@ pub(crate) async fn show_group(context: &Context, found: &Found) -> Answer {
     Ok(json(StatusCode::OK, &body))
 }
 
+/// An issue as lists show it: without who hears of it.
+pub(crate) async fn in_list(
+    context: &Context,
+    seat: &Seat,
+    view: &GroupView,
+    project: &Project,
+) -> Result<Value, Fault> {
+    let assignee = assignee(context, seat, view.state.assignee).await?;
+    Ok(issue(context, seat, view, project, assignee))
+}
+
 async fn subscription(
     context: &Context,
     seat: &Seat,
@@ -192,7 +203,7 @@ fn issue(
     let (url, slug) = (&context.public_url, &seat.organization.slug);
     json!({
         "id": group.id,
-        "shortId": group.short_id,
+        "shortId": group.short_id(&project.slug),
         "title": group.title,
         "culprit": group.culprit.as_deref().unwrap_or_default(),
         "permalink": format!("{url}/organizations/{slug}/issues/{}/", group.id),

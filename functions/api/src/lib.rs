@@ -2,6 +2,7 @@
 //!
 //! Every answer is JSON, errors included: sentry-cli takes anything else for the answer of a proxy.
 
+mod alert_rules;
 mod audit_log;
 mod auth;
 mod body;
@@ -10,8 +11,10 @@ mod cursor;
 mod issue_update;
 mod issues;
 mod members;
+mod organization_settings;
 mod organizations;
 mod project_deletion;
+mod project_issues;
 mod projects;
 mod releases;
 mod sync_trail;
@@ -85,7 +88,9 @@ fn router(context: Arc<Context>) -> Router {
         .route("/api/0/organizations/", get(organizations::list))
         .route(
             "/api/0/organizations/{organization}/",
-            get(organizations::show),
+            get(organizations::show)
+                .put(organizations::update)
+                .delete(organizations::delete),
         )
         .route(
             "/api/0/organizations/{organization}/projects/",
@@ -132,6 +137,14 @@ fn router(context: Arc<Context>) -> Router {
         .route(
             "/api/0/projects/{organization}/{project}/filters/",
             get(projects::filters),
+        )
+        .route(
+            "/api/0/projects/{organization}/{project}/issues/",
+            get(project_issues::list).put(project_issues::update),
+        )
+        .route(
+            "/api/0/projects/{organization}/{project}/rules/",
+            get(alert_rules::list),
         )
         .route(
             "/api/0/projects/{organization}/{project}/keys/",

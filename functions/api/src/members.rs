@@ -140,22 +140,26 @@ fn role(mut fields: Fields) -> Result<Option<Role>, Fault> {
         true => "orgRole",
         false => "role",
     };
-    let word = fields.text(name).flatten();
-    let role = word.as_deref().map(str::parse::<Role>).transpose();
-    if role.is_err() {
-        let word = word.unwrap_or_default();
-        fields.refuse(name, format!("\"{word}\" is not a valid choice."));
-    }
-    fields.finish(role.unwrap_or_default())
+    let role = match fields.has(name) {
+        true => fields.choice(name, |word| word.parse().ok()),
+        false => None,
+    };
+    fields.finish(role)
 }
 
 /// A person gives no role above their own, takes none from who has one, and leaves their own alone: so
-/// nobody raises themselves, and an organization keeps an owner.
+/// nobody raises themselves. An organization's token stands as high as its scopes do: it gives and takes
+/// what it could do itself.
 fn demand_rank(seat: &Seat, member: &Member, role: Role) -> Result<(), Fault> {
-    let Some(own) = &seat.member else {
-        return Ok(());
-    };
     let denied = |text: &str| Err(Fault::Client(ClientFault::Denied(text.to_owned())));
+    let Some(own) = &seat.member else {
+        let has = |scope| seat.scopes.contains(scope);
+        let may = |role: Role| role.scopes().iter().all(has);
+        return match may(role) && may(member.role) {
+            true => Ok(()),
+            false => denied("You cannot give or take a role that may do more than this token."),
+        };
+    };
     if own.user == member.user {
         return denied("You cannot change your own role.");
     }

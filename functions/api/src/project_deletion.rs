@@ -12,7 +12,8 @@ use axum::{
     response::IntoResponse,
 };
 use domain::{
-    AuditEvent, Deletion, DeletionStatus, Fault, Project, ProjectFacts, ProjectRemoval, Slug,
+    AuditEvent, Deletion, DeletionRef, DeletionStatus, Fault, Project, ProjectFacts,
+    ProjectRemoval, Slug,
 };
 use runtime::{Answer, json, trace_of};
 use serde_json::{Value, json};
@@ -21,7 +22,7 @@ use store::{NewDeletion, StoreError};
 use crate::{
     Context,
     auth::{PROJECT_ADMIN, PROJECT_READ, caller_with},
-    body,
+    body::{self, MAX_BODY},
     cursor::Paging,
     no_such,
     projects::project_at,
@@ -50,7 +51,6 @@ pub(crate) async fn delete(
     for _ in 0..TRIES {
         let now = context.clock.now();
         let (organization, id) = (seat.organization.id, project.id);
-        let before = context.store.deletion(organization, id).await?;
         let deletion = Deletion::requested(
             &project,
             seat.user(),
@@ -58,7 +58,6 @@ pub(crate) async fn delete(
             now,
             rand::random(),
         );
-        let deletion = deletion.over(before.as_ref());
         let removal = ProjectRemoval {
             project: ProjectFacts::of(&project),
             transaction_id: deletion.guid.clone(),
@@ -71,7 +70,6 @@ pub(crate) async fn delete(
         let audit = caller.audit(&context, organization, event);
         let new = NewDeletion {
             project: &project,
-            before: before.as_ref(),
             deletion: &deletion,
             hidden: Slug::hidden(rand::random()),
             audit: &audit,
@@ -113,9 +111,15 @@ pub(crate) async fn show(
 ) -> Answer {
     let caller = caller_with(&context, &headers, &PROJECT_READ).await?;
     let seat = caller.seat_at(&context, &organization).await?;
-    let project = project.parse().map_err(no_such)?;
-    let found = context.store.deletion(seat.organization.id, project);
-    let found = found.await?.ok_or_else(Fault::not_found)?;
+    let of = DeletionRef {
+        organization: seat.organization.id,
+        project: Some(project.parse().map_err(no_such)?),
+    };
+    let found = context
+        .store
+        .deletion(of)
+        .await?
+        .ok_or_else(Fault::not_found)?;
     Ok(json(StatusCode::OK, &shown(&found)))
 }
 
@@ -124,7 +128,7 @@ async fn origin(headers: &HeaderMap, body: Body) -> Result<Option<String>, Fault
     if body.is_end_stream() {
         return Ok(None);
     }
-    let mut body = body::json(headers, body).await?;
+    let mut body = body::json(&body::bytes(headers, body, MAX_BODY).await?)?;
     match body.get_mut("origin").map(Value::take) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(origin)) => Ok(Some(origin)),
@@ -137,7 +141,7 @@ async fn origin(headers: &HeaderMap, body: Body) -> Result<Option<String>, Fault
 fn shown(deletion: &Deletion) -> Value {
     let ended = deletion.status == DeletionStatus::Finished;
     json!({
-        "id": deletion.project,
+        "id": deletion.of.project,
         "guid": deletion.guid,
         "slug": deletion.slug,
         "status": deletion.status,

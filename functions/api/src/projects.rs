@@ -8,9 +8,9 @@ use axum::{
     response::Response,
 };
 use domain::{
-    AuditEvent, ClientFault, ClientKey, Fault, INVALID_PLATFORM, InboundFilter, NewProject,
-    Project, ProjectFacts, ProjectId, ProjectStatus, ProjectUpdate, RESERVED_PROJECT_SLUGS, Scope,
-    Slug, Team, TeamId, is_platform, names, slug_candidates,
+    AlertRule, AuditEvent, ClientFault, ClientKey, Fault, INVALID_PLATFORM, InboundFilter,
+    NewProject, Project, ProjectFacts, ProjectId, ProjectStatus, ProjectUpdate,
+    RESERVED_PROJECT_SLUGS, Scope, Slug, Team, TeamId, is_platform, names, slug_candidates,
 };
 use runtime::{Answer, json};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ use store::{Changed, Insert, Page};
 use crate::{
     Context,
     auth::{Caller, ORGANIZATION_READ, PROJECT_READ, PROJECT_WRITE, Seat, caller_with},
-    body::Fields,
+    body::{Fields, Text},
     cursor::{Paging, parameter},
     is_id, no_such,
     teams::team_at,
@@ -106,11 +106,12 @@ struct Wanted {
     name: String,
     slug: Option<Slug>,
     platform: Option<String>,
+    rule: bool,
 }
 
 impl Wanted {
     fn read(mut fields: Fields) -> Result<Self, Fault> {
-        let name = fields.required_name("name", names::MAX_PROJECT_NAME);
+        let name = fields.required("name", names::MAX_PROJECT_NAME);
         let reserved = |name: &&String| RESERVED_PROJECT_SLUGS.contains(&name.as_str());
         if let Some(name) = name.as_ref().filter(reserved) {
             let message = format!("The name \"{name}\" is reserved and not allowed.");
@@ -118,25 +119,27 @@ impl Wanted {
         }
         let slug = fields.project_slug();
         let platform = platform(&mut fields).flatten();
-        // There are no alert rules, so none is made by default either. What is not a boolean is refused
-        // all the same.
-        fields.boolean("default_rules");
+        let rule = fields.boolean("default_rules").unwrap_or(true);
         fields.finish(Self {
             name: name.unwrap_or_default(),
             slug,
             platform,
+            rule,
         })
     }
 }
 
 /// A known platform; `Some(None)`: none.
 fn platform(fields: &mut Fields) -> Option<Option<String>> {
-    let text = fields.text("platform")?.filter(|text| !text.is_empty());
-    if text.as_ref().is_some_and(|text| !is_platform(text)) {
-        fields.refuse("platform", INVALID_PLATFORM);
-        return None;
+    match fields.text("platform", usize::MAX) {
+        Text::Given(text) if is_platform(&text) => Some(Some(text)),
+        Text::Given(_) => {
+            fields.refuse("platform", INVALID_PLATFORM);
+            None
+        }
+        Text::Null | Text::Blank => Some(None),
+        Text::Absent | Text::Wrong => None,
     }
-    Some(text)
 }
 
 /// `POST /teams/{organization}/{team}/projects/`
@@ -152,7 +155,7 @@ pub(crate) async fn create(
     let wanted = Wanted::read(Fields::read(&parts.headers, body).await?)?;
     let may_always = [Scope::OrgWrite, Scope::OrgAdmin];
     let may_always = may_always.iter().any(|scope| seat.scopes.contains(scope));
-    if seat.organization.disable_member_project_creation && !may_always {
+    if seat.organization.flags.disable_member_project_creation && !may_always {
         let text = "Your organization has disabled this feature for members.";
         return Err(Fault::Client(ClientFault::Denied(text.into())).into());
     }
@@ -192,7 +195,11 @@ async fn save(
             let key = ClientKey::new(owner, ClientKey::DEFAULT_LABEL, rand::random(), now);
             let event = AuditEvent::ProjectCreate(ProjectFacts::of(&project));
             let audit = caller.audit(context, organization, event);
-            match context.store.create_project(project, &key, &audit).await? {
+            let rule = wanted.rule;
+            let rule = rule.then(|| AlertRule::first(id, now, rand::random()));
+            let store = &context.store;
+            let inserted = store.create_project(project, &key, rule.as_ref(), &audit);
+            match inserted.await? {
                 Insert::NameTaken => {}
                 done @ (Insert::Made(_) | Insert::IdTaken) => return Ok(done),
             }
@@ -252,7 +259,8 @@ pub(crate) async fn project_at(
     let project = found.filter(own).ok_or_else(Fault::not_found)?;
     caller.demand(&seat)?;
     // Whoever may change the organization's projects, may change those of their own teams.
-    if !scopes.contains(&Scope::ProjectRead) {
+    let reads = [Scope::ProjectRead, Scope::EventRead];
+    if !reads.iter().any(|scope| scopes.contains(scope)) {
         seat.demand_reach(&project.teams)?;
     }
     if moved {
@@ -356,7 +364,7 @@ pub(crate) async fn filters(
 }
 
 /// `teams` are those of all projects of the page.
-fn project(seat: &Seat, project: &Project, teams: &[Team]) -> Value {
+pub(crate) fn project(seat: &Seat, project: &Project, teams: &[Team]) -> Value {
     let access = seat.scopes.iter().filter(|scope| of_projects(**scope));
     let own = |id: &TeamId| teams.iter().find(|team| team.id == *id);
     let teams: Vec<_> = project

@@ -198,7 +198,7 @@ pub(crate) async fn show_team(
     Ok(json(status, &team(seat, found, &sizes)))
 }
 
-fn team(seat: &Seat, team: &Team, sizes: &HashMap<TeamId, usize>) -> Value {
+pub(crate) fn team(seat: &Seat, team: &Team, sizes: &HashMap<TeamId, usize>) -> Value {
     let of_teams = |scope: &&Scope| scope.as_str().starts_with("team:");
     let own = |member: &Member| member.teams.contains(&team.id);
     json!({

@@ -61,6 +61,7 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
         | Message::ClearExpiredResolutions(_)
         | Message::DrainUpdates(_)
         | Message::DeleteProject(_)
+        | Message::DeleteOrganization(_)
         | Message::SweepDeletions(_)) => {
             let name = other.name();
             Err(Fault::Poison(format!("{name} is not for deassign")))

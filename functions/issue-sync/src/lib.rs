@@ -50,6 +50,7 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
         | Message::ClearExpiredResolutions(_)
         | Message::DrainUpdates(_)
         | Message::DeleteProject(_)
+        | Message::DeleteOrganization(_)
         | Message::ClearOwnerCaches(_)
         | Message::SweepDeletions(_)) => Err(Fault::Poison(format!(
             "{} is not for issue-sync",

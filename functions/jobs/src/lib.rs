@@ -60,7 +60,8 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
         | Message::PushAssignee(_)
         | Message::PushStatus(_)
         | Message::ClearOwnerCaches(_)
-        | Message::DeleteProject(_)) => {
+        | Message::DeleteProject(_)
+        | Message::DeleteOrganization(_)) => {
             Err(Fault::Poison(format!("{} is not for jobs", other.name())))
         }
     }

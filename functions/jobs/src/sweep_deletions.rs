@@ -3,7 +3,7 @@
 //! A message can be lost with its queue, or end in the dead-letter queue; one that was not lost does
 //! nothing the second time.
 
-use domain::{Fault, Message, SweepDeletions, TraceId};
+use domain::{Fault, Message, ProjectId, SweepDeletions, TraceId};
 
 use crate::Context;
 
@@ -18,10 +18,9 @@ pub(crate) async fn sweep(
     let (store, now) = (&context.store, context.clock.now());
     let page = store.unfinished_deletions(sweep.after, DELETIONS).await?;
     for deletion in page.rows.iter().filter(|it| it.is_late(now)) {
-        let (organization, project) = (deletion.organization, deletion.project);
         tracing::warn!(
-            org.id = organization.number(),
-            project.id = project.number(),
+            org.id = deletion.of.organization.number(),
+            project.id = deletion.of.project.map(ProjectId::number),
             stage = deletion.stage,
             "nobody works on a deletion, it is sent again"
         );
@@ -30,7 +29,7 @@ pub(crate) async fn sweep(
     let Some(last) = page.rows.last().filter(|_| page.more) else {
         return Ok(());
     };
-    let after = Some(last.project);
+    let after = Some(last.of);
     let rest = Message::SweepDeletions(SweepDeletions { after });
     Ok(store.outbox_send(rest, trace, now, now).await?)
 }

@@ -74,7 +74,7 @@ pub const HELP: [(&str, &str, &str); 22] = [
     ),
     (
         "create-issue",
-        "organization, project, title, culprit?, level? (error), platform?, fingerprint? (the title)",
+        "organization, project, title, culprit?, level? (error), platform?, fingerprint? (the title), release? (the version that it was first seen in)",
         "makes an issue, or finds the one with the fingerprint",
     ),
     (

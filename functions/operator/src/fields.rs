@@ -2,8 +2,8 @@
 //! names its field.
 
 use domain::{
-    Email, Fault, Integration, IntegrationId, Organization, OrganizationId, Project, Slug, Team,
-    names,
+    Email, Fault, Integration, IntegrationId, Organization, OrganizationId, OrganizationStatus,
+    Project, Slug, Team, names,
 };
 use store::GroupView;
 
@@ -52,7 +52,10 @@ pub(crate) async fn organization(context: &Context, name: &str) -> Result<Organi
             Err(_) => None,
         },
     };
-    found.ok_or_else(|| unknown("organization", name))
+    let there = |it: &Organization| it.status != OrganizationStatus::DeletionInProgress;
+    found
+        .filter(there)
+        .ok_or_else(|| unknown("organization", name))
 }
 
 /// The team that a field names by slug.

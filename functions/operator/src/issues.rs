@@ -1,13 +1,13 @@
 //! Issues and their links to trackers.
 
-use domain::{ExternalKey, Fault, IntegrationId, Level, Link, Provider};
+use domain::{ExternalKey, Fault, IntegrationId, Level, Link, Provider, Version};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::{Linked, MOST_LINKS, NewGroup};
 
 use crate::{
     Context,
-    fields::{bounded, integration, issue, organization, project},
+    fields::{bounded, integration, issue, organization, project, unknown},
 };
 
 #[derive(Deserialize)]
@@ -21,6 +21,7 @@ pub(crate) struct CreateIssue {
     level: Level,
     platform: Option<String>,
     fingerprint: Option<String>,
+    release: Option<Version>,
 }
 
 pub(crate) async fn create(context: &Context, new: CreateIssue) -> Result<Value, Fault> {
@@ -32,7 +33,16 @@ pub(crate) async fn create(context: &Context, new: CreateIssue) -> Result<Value,
     };
     let organization = organization(context, &new.organization).await?;
     let project = project(context, organization.id, &new.project).await?;
+    let first_release = match &new.release {
+        None => None,
+        Some(version) => {
+            let release = context.store.release(organization.id, version).await?;
+            let unknown = || Fault::field("release", format!("There is no release \"{version}\"."));
+            Some(release.ok_or_else(unknown)?.id)
+        }
+    };
     let group = NewGroup {
+        first_release,
         culprit: short("culprit", &new.culprit, 200)?,
         level: new.level,
         platform: short("platform", &new.platform, 64)?.or_else(|| project.platform.clone()),
@@ -46,7 +56,7 @@ pub(crate) async fn create(context: &Context, new: CreateIssue) -> Result<Value,
     let group = &saved.entity.group;
     Ok(json!({
         "created": saved.created,
-        "issue": { "id": group.id, "short_id": group.short_id, "title": group.title },
+        "issue": { "id": group.id, "short_id": group.short_id(&project.slug), "title": group.title },
     }))
 }
 
@@ -62,6 +72,8 @@ pub(crate) struct LinkExternalIssue {
 pub(crate) async fn link(context: &Context, link: LinkExternalIssue) -> Result<Value, Fault> {
     let organization = organization(context, &link.organization).await?;
     let view = issue(context, organization.id, &link.issue).await?;
+    let project = context.store.project(view.state.project).await?;
+    let project = project.ok_or_else(|| unknown("issue", &link.issue))?;
     let integration = integration(context, organization.id, link.integration).await?;
     check_key(integration.provider, &link.key)?;
     let target = Link {
@@ -79,7 +91,7 @@ pub(crate) async fn link(context: &Context, link: LinkExternalIssue) -> Result<V
     Ok(json!({
         "created": linked == Linked::New,
         "link": {
-            "issue": view.group.short_id, "integration": integration.id,
+            "issue": view.group.short_id(&project.slug), "integration": integration.id,
             "provider": integration.provider.as_str(), "key": link.key,
         },
     }))

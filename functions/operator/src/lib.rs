@@ -95,8 +95,9 @@ fn answer(result: Result<Value, Fault>) -> Result<Value, Fault> {
         }
     };
     Ok(match fault {
-        ClientFault::Fields(fields) => json!({ "error": { "fields": fields } }),
-        ClientFault::Nested(fields) => json!({ "error": { "fields": fields } }),
+        ClientFault::Fields(fields) | ClientFault::Taken(fields) => {
+            json!({ "error": { "fields": fields } })
+        }
         ClientFault::Detail(detail)
         | ClientFault::Conflict(detail)
         | ClientFault::Denied(detail)

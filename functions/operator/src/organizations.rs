@@ -1,12 +1,13 @@
 //! Organizations, people, teams and members.
 
 use domain::{
-    AuditActor, AuditEvent, Fault, Member, MemberFacts, Organization, OrganizationId,
-    ResolveCommitsOn, Role, Slug, Team, TeamFacts, TeamId,
+    AuditActor, AuditEvent, Fault, Member, MemberFacts, Organization, OrganizationFlag,
+    OrganizationId, OrganizationSettings, OrganizationUpdate, ResolveCommitsOn, Role, Slug, Team,
+    TeamFacts, TeamId,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::{Changed, NewMember, OrganizationSettings, UserFields};
+use store::{Changed, NewMember, UserFields};
 
 use crate::{
     Context,
@@ -26,15 +27,7 @@ pub(crate) async fn create(context: &Context, new: CreateOrganization) -> Result
     let (slug, name) = (&new.slug, &name);
     let find = || context.store.organization_by_slug(slug);
     let insert = move |id: OrganizationId| async move {
-        let organization = Organization {
-            id,
-            slug: slug.clone(),
-            name: name.clone(),
-            features: Vec::new(),
-            disable_member_project_creation: false,
-            resolve_commits_on: ResolveCommitsOn::default(),
-            created: now,
-        };
+        let organization = Organization::new(id, slug.clone(), name, now);
         Ok(context.store.create_organization(organization).await?)
     };
     let saved = context.sequences.find_or_save(now, find, insert).await?;
@@ -110,19 +103,43 @@ pub(crate) struct SetOrganization {
 
 pub(crate) async fn set(context: &Context, new: SetOrganization) -> Result<Value, Fault> {
     let found = organization(context, &new.organization).await?;
-    let settings = OrganizationSettings {
-        disable_member_project_creation: new.member_project_creation.map(|may| !may),
+    let allows = OrganizationFlag::named("allowMemberProjectCreation");
+    let update = OrganizationUpdate {
+        flags: allows
+            .zip(new.member_project_creation)
+            .into_iter()
+            .collect(),
         resolve_commits_on: new.resolve_commits_on,
+        ..OrganizationUpdate::default()
     };
-    let changed = context.store.set_organization(found.id, &settings).await?;
-    let changed = changed.ok_or_else(|| unknown("organization", &new.organization))?;
+    let changed = change(context, &found, &update).await?;
     Ok(json!({
         "organization": {
             "id": changed.id, "slug": changed.slug,
-            "member_project_creation": !changed.disable_member_project_creation,
+            "member_project_creation": !changed.flags.disable_member_project_creation,
             "resolve_commits_on": changed.resolve_commits_on.as_str(),
         },
     }))
+}
+
+/// Changes an organization as the API does, with a line in its audit log.
+pub(crate) async fn change(
+    context: &Context,
+    found: &Organization,
+    update: &OrganizationUpdate,
+) -> Result<Organization, Fault> {
+    let now = context.clock.now();
+    let decide = |seen: &Organization, settings: &OrganizationSettings| {
+        let change = update.apply(seen, settings, now)?;
+        let audit =
+            |event: AuditEvent| event.by(AuditActor::Operator, seen.id, now, rand::random());
+        let audit = change.event().map(audit);
+        Some((change, audit))
+    };
+    match context.store.change_organization(found.id, decide).await? {
+        Changed::Done((organization, _)) => Ok(organization),
+        Changed::Gone | Changed::NameTaken => Err(unknown("organization", found.slug.as_str())),
+    }
 }
 
 #[derive(Deserialize)]

@@ -1,8 +1,8 @@
 //! Projects and their client keys.
 
 use domain::{
-    AuditActor, AuditEvent, ClientKey, Fault, INVALID_PLATFORM, KeyFacts, NewProject, ProjectFacts,
-    ProjectId, Slug, is_platform, names,
+    AlertRule, AuditActor, AuditEvent, ClientKey, Fault, INVALID_PLATFORM, KeyFacts, NewProject,
+    ProjectFacts, ProjectId, Slug, is_platform, names,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -47,7 +47,10 @@ pub(crate) async fn create(context: &Context, new: CreateProject) -> Result<Valu
         let key = ClientKey::new(owner, ClientKey::DEFAULT_LABEL, rand::random(), now);
         let event = AuditEvent::ProjectCreate(ProjectFacts::of(&project));
         let audit = event.by(AuditActor::Operator, organization, now, rand::random());
-        let inserted = context.store.create_project(project, &key, &audit);
+        let rule = AlertRule::first(id, now, rand::random());
+        let inserted = context
+            .store
+            .create_project(project, &key, Some(&rule), &audit);
         Ok(inserted.await?)
     };
     let saved = context.sequences.find_or_save(now, find, insert).await?;

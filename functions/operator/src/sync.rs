@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    Fault, Feature, IntegrationId, IntegrationStatus, Provider, Secret, SyncSwitches, TrackerStates,
+    Fault, Feature, IntegrationId, IntegrationStatus, OrganizationUpdate, Provider, Secret,
+    SyncSwitches, TrackerStates,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,6 +13,7 @@ use store::NewIntegration;
 use crate::{
     Context,
     fields::{bounded, integration, name, organization, unknown},
+    organizations::change,
     random_hex,
 };
 
@@ -116,11 +118,11 @@ pub(crate) struct SetFeature {
 
 pub(crate) async fn set_feature(context: &Context, set: SetFeature) -> Result<Value, Fault> {
     let found = organization(context, &set.organization).await?;
-    let changed = context
-        .store
-        .set_feature(found.id, set.feature, set.enabled)
-        .await?;
-    let organization = changed.ok_or_else(|| unknown("organization", &set.organization))?;
+    let update = OrganizationUpdate {
+        features: vec![(set.feature, set.enabled)],
+        ..OrganizationUpdate::default()
+    };
+    let organization = change(context, &found, &update).await?;
     Ok(json!({
         "organization": { "slug": organization.slug, "features": organization.features },
     }))

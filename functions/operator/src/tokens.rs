@@ -4,7 +4,9 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD},
 };
-use domain::{ClientFault, Fault, Organization, Scope, Secret, Timestamp, Token, TokenOwner};
+use domain::{
+    ClientFault, Fault, FieldError, Organization, Scope, Secret, Timestamp, Token, TokenOwner,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::TokenHash;
@@ -82,7 +84,7 @@ pub(crate) async fn create(context: &Context, new: CreateToken) -> Result<Value,
 }
 
 fn one_owner() -> Fault {
-    let text = || vec!["Exactly one of email and organization is required.".to_owned()];
+    let text = || FieldError::message("Exactly one of email and organization is required.");
     let fields = [
         ("email".to_owned(), text()),
         ("organization".to_owned(), text()),

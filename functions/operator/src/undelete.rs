@@ -1,8 +1,8 @@
 //! Projects that were deleted by mistake.
 
 use domain::{
-    AuditActor, AuditEvent, Deletion, DeletionStatus, Fault, OrganizationId, Project, ProjectEdit,
-    ProjectFacts, ProjectStatus, Slug,
+    AuditActor, AuditEvent, Deletion, DeletionRef, DeletionStatus, Fault, OrganizationId, Project,
+    ProjectEdit, ProjectFacts, ProjectStatus, Slug,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -37,7 +37,10 @@ pub(crate) async fn undelete(context: &Context, wanted: UndeleteProject) -> Resu
             Err(fault) => Err(fault),
         };
     };
-    let hidden = context.store.project(deletion.project).await?;
+    let hidden = match deletion.of.project {
+        Some(project) => context.store.project(project).await?,
+        None => None,
+    };
     let pending = |project: &Project| project.status == ProjectStatus::PendingDeletion;
     let hidden = hidden.filter(pending).ok_or_else(too_late)?;
     let restored = Project {
@@ -81,7 +84,11 @@ async fn find(
     text: &str,
 ) -> Result<Option<Deletion>, Fault> {
     if let Ok(id) = text.parse() {
-        return Ok(context.store.deletion(organization, id).await?);
+        let of = DeletionRef {
+            organization,
+            project: Some(id),
+        };
+        return Ok(context.store.deletion(of).await?);
     }
     let (mut skip, mut found) = (0, None::<Deletion>);
     loop {

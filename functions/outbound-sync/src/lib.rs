@@ -94,6 +94,7 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
         | Message::Deassign(_)
         | Message::DrainUpdates(_)
         | Message::DeleteProject(_)
+        | Message::DeleteOrganization(_)
         | Message::SweepDeletions(_)
         | Message::ClearOwnerCaches(_)
         | Message::LinkGroups(_)

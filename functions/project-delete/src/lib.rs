@@ -1,9 +1,12 @@
-//! `project-delete`: deletes a project and all that belongs to it, batch by batch.
+//! `project-delete`: deletes a project, or an organization with all its projects, and all that belongs to it, batch
+//! by batch.
 //!
 //! A message is about one batch. What has been reached is kept in the deletion's record, together with the
 //! message for the next batch, in one transaction; so a crash repeats one batch at most, and a message that
 //! comes again or late finds the record further on and does nothing. The project is looked at before
 //! each batch: one that was restored is left alone.
+
+mod organization;
 
 use std::sync::Arc;
 
@@ -12,7 +15,7 @@ use domain::{
     TraceId,
 };
 use runtime::{Clock, Delivery, Env, Function, StartError};
-use store::{Budget, Deleting, Store, deletion_stages};
+use store::{Budget, Deleting, PROJECTS_STAGE, Store, deletion_stages};
 use tracing::Span;
 
 /// What this function may touch.
@@ -42,16 +45,38 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
 /// Handles one message.
 pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> {
     let (message, trace) = (delivery.envelope.message, delivery.envelope.trace);
-    let Message::DeleteProject(message) = message else {
-        let name = message.name();
-        return Err(Fault::Poison(format!("{name} is not for project-delete")));
-    };
+    match message {
+        Message::DeleteProject(message) => project(context, message, &trace).await,
+        Message::DeleteOrganization(message) => {
+            organization::delete(context, message, &trace).await
+        }
+        other @ (Message::SyncIssue(_)
+        | Message::Deassign(_)
+        | Message::PushAssignee(_)
+        | Message::PushStatus(_)
+        | Message::LinkGroups(_)
+        | Message::ResolveGroups(_)
+        | Message::ClearExpiredResolutions(_)
+        | Message::DrainUpdates(_)
+        | Message::SweepDeletions(_)
+        | Message::ClearOwnerCaches(_)) => {
+            let name = other.name();
+            Err(Fault::Poison(format!("{name} is not for project-delete")))
+        }
+    }
+}
+
+async fn project(context: &Context, message: DeleteProject, trace: &TraceId) -> Result<(), Fault> {
     Span::current().record("org.id", message.organization.number());
     let found = context
         .store
         .deleting(message.organization, message.project)
         .await?;
-    let Some(deletion) = found.deletion.clone().filter(|it| is_about(it, &message)) else {
+    let Some(deletion) = found
+        .deletion
+        .clone()
+        .filter(|it| is_about(it, message.step))
+    else {
         tracing::info!(step = message.step, "this batch is done already");
         return Ok(());
     };
@@ -60,20 +85,29 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
             tracing::info!("the project is not to be deleted any more");
             Ok(context.store.drop_deletion(&deletion).await?)
         }
-        Some(ProjectStatus::PendingDeletion) => begin(context, &found, &deletion, &trace).await,
+        Some(ProjectStatus::PendingDeletion) => begin(context, &found, &deletion, trace).await,
         Some(ProjectStatus::DeletionInProgress) => {
-            let done = batch(context, &deletion, &trace).await;
-            if let Err(fault) = &done {
-                // The reason itself is for the log; that it could not be noted does not matter.
-                let _ = context.store.note_failure(&deletion, in_words(fault)).await;
-            }
-            done
+            let done = batch(context, &deletion, trace).await;
+            noted(context, &deletion, done).await
         }
     }
 }
 
-fn is_about(deletion: &Deletion, message: &DeleteProject) -> bool {
-    deletion.status != DeletionStatus::Finished && deletion.step == message.step
+fn is_about(deletion: &Deletion, step: u64) -> bool {
+    deletion.status != DeletionStatus::Finished && deletion.step == step
+}
+
+/// Keeps why a batch did not succeed.
+async fn noted(
+    context: &Context,
+    deletion: &Deletion,
+    done: Result<(), Fault>,
+) -> Result<(), Fault> {
+    if let Err(fault) = &done {
+        // The reason itself is for the log; that it could not be noted does not matter.
+        let _ = context.store.note_failure(deletion, in_words(fault)).await;
+    }
+    done
 }
 
 /// From here on it cannot be undone.
@@ -84,21 +118,27 @@ async fn begin(
     trace: &TraceId,
 ) -> Result<(), Fault> {
     let now = context.clock.now();
-    let begun = deletion.begin(found.groups, &deletion_stages(), now);
+    let begun = deletion.begin(found.groups, &deletion_stages(deletion.of), now);
     let begin = context.store.begin_deletion(deletion, &begun, trace, now);
     Ok(begin.await?)
 }
 
 async fn batch(context: &Context, deletion: &Deletion, trace: &TraceId) -> Result<(), Fault> {
-    let (store, stages) = (&context.store, deletion_stages());
+    let (store, stages) = (&context.store, deletion_stages(deletion.of));
     let (mut budget, mut work) = (Budget::default(), deletion.clone());
     let next = loop {
-        let rows = store.delete_rows(&work, &mut budget).await?;
+        let rows = match work.stage == PROJECTS_STAGE {
+            true => organization::give_up_projects(context, &work, trace).await?,
+            false => {
+                let now = context.clock.now();
+                store.delete_rows(&work, &mut budget, trace, now).await?
+            }
+        };
         let deleted = rows.deleted;
         match work.note(rows, &stages) {
             // Stages with nothing to delete do not count.
             Next::Rows if deleted == 0 && !budget.is_spent() => {}
-            next @ (Next::Rows | Next::Pass | Next::End) => break next,
+            next @ (Next::Rows | Next::Wait | Next::Pass | Next::End) => break next,
         }
     };
     let now = context.clock.now();
@@ -115,7 +155,7 @@ async fn batch(context: &Context, deletion: &Deletion, trace: &TraceId) -> Resul
                 .keep_deletion(deletion, &work, trace, now, now)
                 .await?
         }
-        Next::Pass => {
+        Next::Wait | Next::Pass => {
             let later = now.plus(QUIET);
             store
                 .keep_deletion(deletion, &work, trace, now, later)

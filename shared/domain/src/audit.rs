@@ -1,11 +1,13 @@
 //! The audit log: who did what to an organization. An entry is written in the transaction of what it
 //! tells of.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuditEntryId, ClientKey, Member, MemberId, OrganizationId, Project, ProjectId, ProjectStatus,
-    PublicKey, Role, Slug, Team, TeamId, Timestamp, UserId,
+    AuditEntryId, ClientKey, Member, MemberId, Organization, OrganizationId, OrganizationStatus,
+    Project, ProjectId, ProjectStatus, PublicKey, Role, Slug, Team, TeamId, Timestamp, UserId,
 };
 
 /// One line of an organization's audit log.
@@ -40,6 +42,15 @@ pub enum AuditActor {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", content = "data")]
 pub enum AuditEvent {
+    /// The organization's settings were changed: what, each `to` or `from … to …` something.
+    #[serde(rename = "org.edit")]
+    OrganizationEdit(BTreeMap<String, String>),
+    /// The organization is to be deleted.
+    #[serde(rename = "org.remove")]
+    OrganizationRemove(OrganizationFacts),
+    /// The organization is not to be deleted after all.
+    #[serde(rename = "org.restore")]
+    OrganizationRestore(OrganizationFacts),
     /// A project was made.
     #[serde(rename = "project.create")]
     ProjectCreate(ProjectFacts),
@@ -85,6 +96,28 @@ pub enum AuditEvent {
     /// A member left a team.
     #[serde(rename = "member.leave-team")]
     MemberLeaveTeam(MemberTeam),
+}
+
+/// What an organization was at that time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // as in `Organization`
+pub struct OrganizationFacts {
+    pub id: OrganizationId,
+    pub slug: Slug,
+    pub name: String,
+    pub status: OrganizationStatus,
+}
+
+impl OrganizationFacts {
+    /// What an organization is now.
+    pub fn of(organization: &Organization) -> Self {
+        Self {
+            id: organization.id,
+            slug: organization.slug.clone(),
+            name: organization.name.clone(),
+            status: organization.status,
+        }
+    }
 }
 
 /// What a project was at that time.
@@ -212,7 +245,10 @@ pub struct MemberTeam {
 
 impl AuditEvent {
     /// The names of all events.
-    pub const NAMES: [&'static str; 15] = [
+    pub const NAMES: [&'static str; 18] = [
+        "org.edit",
+        "org.remove",
+        "org.restore",
         "project.create",
         "project.edit",
         "project.remove",
@@ -247,31 +283,15 @@ impl AuditEvent {
         }
     }
 
-    /// The id of what it was done to.
-    pub fn target(&self) -> u64 {
-        match self {
-            Self::ProjectCreate(facts) => facts.id.number(),
-            Self::ProjectRemove(removal) | Self::ProjectRemoveWithOrigin(removal) => {
-                removal.project.id.number()
-            }
-            Self::ProjectEdit(edit) => edit.project.id.number(),
-            Self::ProjectKeyCreate(facts)
-            | Self::ProjectKeyEdit(facts)
-            | Self::ProjectKeyEnable(facts)
-            | Self::ProjectKeyDisable(facts)
-            | Self::ProjectKeyRemove(facts) => facts.project.number(),
-            Self::TeamCreate(facts) | Self::TeamEdit(facts) => facts.id.number(),
-            Self::MemberAdd(facts) | Self::MemberEdit(facts) => facts.id.number(),
-            Self::MemberJoinTeam(facts) | Self::MemberLeaveTeam(facts) => facts.id.number(),
-        }
-    }
-
     /// The person it was done to.
     pub fn target_user(&self) -> Option<UserId> {
         match self {
             Self::MemberAdd(facts) | Self::MemberEdit(facts) => Some(facts.user),
             Self::MemberJoinTeam(facts) | Self::MemberLeaveTeam(facts) => Some(facts.user),
-            Self::ProjectCreate(_)
+            Self::OrganizationEdit(_)
+            | Self::OrganizationRemove(_)
+            | Self::OrganizationRestore(_)
+            | Self::ProjectCreate(_)
             | Self::ProjectEdit(_)
             | Self::ProjectRemove(_)
             | Self::ProjectRemoveWithOrigin(_)
@@ -282,6 +302,32 @@ impl AuditEvent {
             | Self::ProjectKeyRemove(_)
             | Self::TeamCreate(_)
             | Self::TeamEdit(_) => None,
+        }
+    }
+}
+
+impl AuditEntry {
+    /// The id of what it was done to.
+    pub fn target(&self) -> u64 {
+        match &self.event {
+            AuditEvent::OrganizationEdit(_)
+            | AuditEvent::OrganizationRemove(_)
+            | AuditEvent::OrganizationRestore(_) => self.organization.number(),
+            AuditEvent::ProjectCreate(facts) => facts.id.number(),
+            AuditEvent::ProjectRemove(removal) | AuditEvent::ProjectRemoveWithOrigin(removal) => {
+                removal.project.id.number()
+            }
+            AuditEvent::ProjectEdit(edit) => edit.project.id.number(),
+            AuditEvent::ProjectKeyCreate(facts)
+            | AuditEvent::ProjectKeyEdit(facts)
+            | AuditEvent::ProjectKeyEnable(facts)
+            | AuditEvent::ProjectKeyDisable(facts)
+            | AuditEvent::ProjectKeyRemove(facts) => facts.project.number(),
+            AuditEvent::TeamCreate(facts) | AuditEvent::TeamEdit(facts) => facts.id.number(),
+            AuditEvent::MemberAdd(facts) | AuditEvent::MemberEdit(facts) => facts.id.number(),
+            AuditEvent::MemberJoinTeam(facts) | AuditEvent::MemberLeaveTeam(facts) => {
+                facts.id.number()
+            }
         }
     }
 }

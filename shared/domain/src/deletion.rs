@@ -1,11 +1,12 @@
-//! The deletion of a project: what is asked for, how far it has come, and what comes next.
+//! The deletion of a project, or of a whole organization: what is asked for, how far it has come, and what comes next.
 //!
 //! It goes through stages, each a list of rows. When all are through, it goes through them once more, later
 //! than anything can still run that began before the rows were gone, and ends with a pass that finds nothing.
+//! The first pass is never the last one.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{OrganizationId, Project, ProjectId, Slug, Timestamp, UserId};
+use crate::{Organization, OrganizationId, Project, ProjectId, Slug, Timestamp, UserId};
 
 /// How long after one pass the next begins, in milliseconds: longer than any function runs, so that
 /// whatever read a row before it was deleted has written what it writes.
@@ -16,16 +17,24 @@ const LATE: i64 = 15 * 60_000;
 /// When a deletion that somebody worked on is stuck, in milliseconds after the last batch.
 const STUCK: i64 = 24 * 3_600_000;
 
-/// The deletion of one project, from the request until some time after its end.
+/// What a deletion is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletionRef {
+    /// The organization.
+    pub organization: OrganizationId,
+    /// A project of it; `None`: the organization itself, with all its projects.
+    pub project: Option<ProjectId>,
+}
+
+/// The deletion of one project or organization, from the request until some time after its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletion {
-    /// The organization that owns the project.
-    pub organization: OrganizationId,
-    /// The project.
-    pub project: ProjectId,
-    /// Names the deletion; stays when the same is asked for again.
+    /// What goes.
+    #[serde(flatten)]
+    pub of: DeletionRef,
+    /// Names the deletion.
     pub guid: String,
-    /// The slug that the project had, and has again if the deletion is undone.
+    /// The slug that it had, and has again if the deletion is undone.
     pub slug: Slug,
     /// Who asked for it; `None` is an organization's token.
     pub actor: Option<UserId>,
@@ -37,7 +46,8 @@ pub struct Deletion {
     pub touched: Timestamp,
     /// Where it is.
     pub status: DeletionStatus,
-    /// Counts the batches. A message is about one of them, and of no use after it.
+    /// Counts the batches, from the millisecond of the request on. A message is about one of them, and of no
+    /// use after it, nor for a later deletion if this one is undone.
     pub step: u64,
     /// Which time the stages are gone through, from 1.
     pub pass: u32,
@@ -78,6 +88,8 @@ pub struct DeletedRows {
     pub cursor: Option<String>,
     /// Whether the stage has more.
     pub more: bool,
+    /// Whether somebody else has to be done first with what is left of the stage.
+    pub waits: bool,
 }
 
 /// What comes after some rows.
@@ -85,9 +97,11 @@ pub struct DeletedRows {
 pub enum Next {
     /// More rows, of this stage or the next one.
     Rows,
+    /// The same rows, [`QUIET`] later: others are at work on them.
+    Wait,
     /// All stages once more, [`QUIET`] later.
     Pass,
-    /// Nothing: a whole pass deleted nothing.
+    /// Nothing: a whole pass after the first one deleted nothing.
     End,
 }
 
@@ -100,17 +114,45 @@ impl Deletion {
         now: Timestamp,
         random: u128,
     ) -> Self {
-        Self {
+        let of = DeletionRef {
             organization: project.organization,
-            project: project.id,
+            project: Some(project.id),
+        };
+        Self::new(of, &project.slug, actor, (due, now), random)
+    }
+
+    /// The deletion of an organization that is asked for now, under a name of random bits.
+    pub fn of_organization(
+        organization: &Organization,
+        actor: Option<UserId>,
+        due: Timestamp,
+        now: Timestamp,
+        random: u128,
+    ) -> Self {
+        let of = DeletionRef {
+            organization: organization.id,
+            project: None,
+        };
+        Self::new(of, &organization.slug, actor, (due, now), random)
+    }
+
+    fn new(
+        of: DeletionRef,
+        slug: &Slug,
+        actor: Option<UserId>,
+        (due, now): (Timestamp, Timestamp),
+        random: u128,
+    ) -> Self {
+        Self {
+            of,
             guid: format!("{random:032x}"),
-            slug: project.slug.clone(),
+            slug: slug.clone(),
             actor,
             requested: now,
             due,
             touched: now,
             status: DeletionStatus::Pending,
-            step: 0,
+            step: now.millis().unsigned_abs(),
             pass: 0,
             stage: String::new(),
             cursor: None,
@@ -118,16 +160,6 @@ impl Deletion {
             done: 0,
             estimate: 0,
             last_error: None,
-        }
-    }
-
-    /// The same over one that was asked for before and not carried out.
-    pub fn over(self, before: Option<&Self>) -> Self {
-        let Some(before) = before else { return self };
-        Self {
-            guid: before.guid.clone(),
-            step: before.step + 1,
-            ..self
         }
     }
 
@@ -148,6 +180,9 @@ impl Deletion {
         self.done += rows.done;
         self.deleted += rows.deleted;
         self.last_error = None;
+        if rows.waits {
+            return Next::Wait;
+        }
         if rows.more {
             self.cursor = rows.cursor.or(self.cursor.take());
             return Next::Rows;
@@ -163,7 +198,8 @@ impl Deletion {
             self.stage = (*next).to_owned();
             return Next::Rows;
         }
-        if self.deleted == 0 {
+        // Whoever read a row before the project was hidden may write until the second pass.
+        if self.deleted == 0 && self.pass > 1 {
             return Next::End;
         }
         self.deleted = 0;
@@ -230,6 +266,7 @@ mod tests {
             deleted,
             cursor: cursor.map(str::to_owned),
             more: cursor.is_some(),
+            waits: false,
         }
     }
 
@@ -259,6 +296,17 @@ mod tests {
     }
 
     #[test]
+    fn a_stage_that_waits_for_others_is_looked_at_again() {
+        let mut work = deletion().begin(2, &STAGES, Timestamp::from_millis(1));
+        let waits = DeletedRows {
+            waits: true,
+            ..rows(3, 3, None)
+        };
+        assert_eq!(work.note(waits, &STAGES), Next::Wait);
+        assert_eq!((work.stage.as_str(), work.deleted), ("keys", 3));
+    }
+
+    #[test]
     fn more_rows_than_were_expected_are_not_the_end() {
         let mut work = deletion().begin(0, &STAGES, Timestamp::from_millis(1));
         work.note(rows(5, 5, None), &STAGES);
@@ -273,17 +321,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_again_keeps_its_name_and_leaves_old_messages_behind() {
-        let before = Deletion {
-            step: 4,
-            ..deletion()
-        };
-        let again = Deletion {
-            guid: "b".repeat(32),
-            ..deletion()
-        };
-        let again = again.over(Some(&before));
-        assert_eq!((&again.guid, again.step), (&before.guid, 5));
+    fn a_first_pass_that_finds_nothing_is_not_the_last() {
+        let mut work = deletion().begin(0, &STAGES, Timestamp::from_millis(1));
+        for then in [Next::Rows, Next::Pass, Next::Rows, Next::End] {
+            assert_eq!(work.note(rows(0, 0, None), &STAGES), then);
+        }
     }
 
     #[test]

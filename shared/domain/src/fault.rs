@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::{Role, Scope, Slug};
 
-/// Field name to the messages about it, as clients show them.
-pub type FieldErrors = BTreeMap<String, Vec<String>>;
+/// Field name to what is wrong with it, as clients show it.
+pub type FieldErrors = BTreeMap<String, FieldError>;
 
 /// What is wrong with a field: messages, or what is wrong with the fields inside it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -19,7 +19,14 @@ pub enum FieldError {
     /// About the field itself.
     Messages(Vec<String>),
     /// About the fields of the objects that it holds, whichever of them it is.
-    Fields(BTreeMap<String, FieldError>),
+    Fields(FieldErrors),
+}
+
+impl FieldError {
+    /// One message about the field itself.
+    pub fn message(text: impl Into<String>) -> Self {
+        Self::Messages(vec![text.into()])
+    }
 }
 
 /// Why a handler could not do what it was asked.
@@ -65,12 +72,12 @@ pub enum ClientFault {
     NotFound,
     /// 409: somebody else was faster, time and again.
     Conflict(String),
+    /// 409: what these fields ask for was taken a moment ago.
+    Taken(FieldErrors),
     /// 400 about the request as a whole.
     Detail(String),
     /// 400 about fields of the body.
     Fields(FieldErrors),
-    /// 400 about fields of objects in the body.
-    Nested(BTreeMap<String, FieldError>),
     /// 400 about a parameter that names what it may not.
     Parameter(String),
 }
@@ -78,9 +85,8 @@ pub enum ClientFault {
 impl Fault {
     /// A 400 about one field.
     pub fn field(name: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::Client(ClientFault::Fields(
-            [(name.into(), vec![message.into()])].into(),
-        ))
+        let error = FieldError::message(message);
+        Self::Client(ClientFault::Fields([(name.into(), error)].into()))
     }
 
     /// A 400 about the request as a whole.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ExternalKey, Facet, GroupId, IntegrationId, Link, LinkState, OrganizationId, ProjectId,
-    Resolution, Slug, TeamId, Timestamp, UserId,
+    ReleaseId, Resolution, Slug, TeamId, Timestamp, UserId,
 };
 
 /// Whom a group can be assigned to: `user:71` or `team:5`.
@@ -248,8 +248,8 @@ pub enum Level {
 pub struct Group {
     /// Its id.
     pub id: GroupId,
-    /// What people call it.
-    pub short_id: ShortId,
+    /// Which of its project's groups it is, from 1.
+    pub number: u64,
     /// One line.
     pub title: String,
     /// Where in the code.
@@ -258,6 +258,16 @@ pub struct Group {
     pub level: Level,
     /// The kind of software.
     pub platform: Option<String>,
+    /// The release that it was first seen in.
+    #[serde(default)]
+    pub first_release: Option<ReleaseId>,
+}
+
+impl Group {
+    /// What people call it, as long as its project has this slug.
+    pub fn short_id(&self, project: &Slug) -> ShortId {
+        ShortId::new(project, self.number)
+    }
 }
 
 /// Counters of a group. The table keeps them in shards; this is their sum.

@@ -116,6 +116,8 @@ number_ids! {
     DeployId;
     /// A repository of an organization.
     RepositoryId;
+    /// A rule of whom to tell of which issues.
+    AlertRuleId;
 }
 
 macro_rules! timed_ids {
@@ -131,7 +133,9 @@ macro_rules! timed_ids {
     )*};
 }
 
-timed_ids! { UserId MemberId GroupId ActivityId AuditEntryId IntegrationId ReleaseId DeployId RepositoryId }
+timed_ids! {
+    UserId MemberId GroupId ActivityId AuditEntryId IntegrationId ReleaseId DeployId RepositoryId AlertRuleId
+}
 
 /// Names a message or a webhook delivery for good, whatever SQS calls it: a ULID, so it sorts by time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

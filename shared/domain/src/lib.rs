@@ -4,6 +4,7 @@
 //! the world is an argument, so every decision can be tested with a value and replayed from a log.
 
 mod activity;
+mod alert_rule;
 mod assignment;
 mod audit;
 mod client_key;
@@ -22,6 +23,7 @@ mod project;
 mod reference;
 mod release;
 mod secret;
+mod settings;
 mod slugs;
 mod snowflake;
 mod status;
@@ -32,33 +34,35 @@ mod tracker;
 mod update;
 
 pub use activity::{Activity, ActivityKind};
+pub use alert_rule::{AlertAction, AlertCondition, AlertRule};
 pub use assignment::{
     AssigneeWrite, Assignment, Decision, Existing, GroupWrite, PositionGuard, assign,
     clear_assignee, deassign, unassign,
 };
 pub use audit::{
-    AuditActor, AuditEntry, AuditEvent, KeyFacts, MemberFacts, MemberTeam, ProjectEdit,
-    ProjectFacts, ProjectRemoval, TeamFacts,
+    AuditActor, AuditEntry, AuditEvent, KeyFacts, MemberFacts, MemberTeam, OrganizationFacts,
+    ProjectEdit, ProjectFacts, ProjectRemoval, TeamFacts,
 };
 pub use client_key::{ClientKey, ClientKeyUpdate, PublicKey, RateLimit};
-pub use deletion::{DeletedRows, Deletion, DeletionStatus, Next, QUIET};
+pub use deletion::{DeletedRows, Deletion, DeletionRef, DeletionStatus, Next, QUIET};
 pub use fault::{ClientFault, Fault, FieldError, FieldErrors};
 pub use group::{
     Actor, Group, GroupState, GroupStats, GroupStatus, InboxReason, Level, Position, PositionKey,
     ShortId, Substatus,
 };
 pub use ids::{
-    ActivityId, AuditEntryId, DeployId, GroupId, IntegrationId, InvalidId, MemberId, MessageId,
-    OrganizationId, ProjectId, ReleaseId, RepositoryId, TeamId, UserId,
+    ActivityId, AlertRuleId, AuditEntryId, DeployId, GroupId, IntegrationId, InvalidId, MemberId,
+    MessageId, OrganizationId, ProjectId, ReleaseId, RepositoryId, TeamId, UserId,
 };
 pub use mention::{LinkStep, Mention, refer, resolve_in_release, settle_resolution, unrefer};
 pub use message::{
-    ClearExpiredResolutions, Deassign, DeleteProject, DrainUpdates, Envelope, GroupCursor,
-    LinkGroups, Message, MessageTooLarge, Queue, ResolveGroups, SweepDeletions, SyncIssue, TraceId,
+    ClearExpiredResolutions, Deassign, DeleteOrganization, DeleteProject, DrainUpdates, Envelope,
+    GroupCursor, LinkGroups, Message, MessageTooLarge, Queue, ResolveGroups, SweepDeletions,
+    SyncIssue, TraceId,
 };
 pub use organization::{
-    Email, Feature, Member, Organization, ResolveCommitsOn, Role, Slug, Team, TeamUpdate, User,
-    names,
+    Email, Feature, Member, Organization, OrganizationFlags, OrganizationStatus, ResolveCommitsOn,
+    Role, Slug, Team, TeamUpdate, User, names,
 };
 pub use outbound::{
     FacetState, Failing, Lease, Link, LinkState, Push, Sent, Settled, Told, TrackerAssignee,
@@ -77,6 +81,11 @@ pub use release::{
     Semver, Version, write_author, write_commit,
 };
 pub use secret::Secret;
+pub use settings::{
+    GivenRelay, OptionKind, OptionValue, OrganizationChange, OrganizationFlag, OrganizationOption,
+    OrganizationSettings, OrganizationUpdate, RESERVED_ORGANIZATION_SLUGS, TrustedRelay,
+    is_rule_document, is_selector, organization_slug,
+};
 pub use slugs::{RESERVED_PROJECT_SLUGS, SlugRandom, slug_candidates};
 pub use snowflake::{Region, Snowflake, SnowflakeError, SnowflakeId, SnowflakeModel};
 pub use status::{Resolution, StatusWish, StatusWrite, set_status};

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AssigneeChange, ClearOwnerCaches, CodeChange, Email, Facet, Generation, GroupId, MessageId,
-    OrganizationId, Origin, ProjectId, ReleaseId, RepositoryId, StatusChange, Timestamp,
+    AssigneeChange, ClearOwnerCaches, CodeChange, DeletionRef, Email, Facet, Generation, GroupId,
+    MessageId, OrganizationId, Origin, ProjectId, ReleaseId, RepositoryId, StatusChange, Timestamp,
     TrackerOrigin, TrackerPush, UpdateShard, UserId, Version,
 };
 
@@ -94,6 +94,9 @@ pub enum Message {
     /// Delete some more of a project.
     #[serde(rename = "DeleteProject.v1")]
     DeleteProject(DeleteProject),
+    /// Delete some more of an organization.
+    #[serde(rename = "DeleteOrganization.v1")]
+    DeleteOrganization(DeleteOrganization),
     /// Send again what deletions wait for.
     #[serde(rename = "SweepDeletions.v1")]
     SweepDeletions(SweepDeletions),
@@ -123,7 +126,8 @@ impl Message {
             | Self::LinkGroups(_)
             | Self::ResolveGroups(_)
             | Self::ClearExpiredResolutions(_) => Queue::Jobs,
-            Self::DeleteProject(_) => Queue::ProjectDelete,
+            // An organization is mostly its projects.
+            Self::DeleteProject(_) | Self::DeleteOrganization(_) => Queue::ProjectDelete,
         }
     }
 
@@ -139,6 +143,7 @@ impl Message {
             Self::ClearExpiredResolutions(_) => "ClearExpiredResolutions",
             Self::DrainUpdates(_) => "DrainUpdates",
             Self::DeleteProject(_) => "DeleteProject",
+            Self::DeleteOrganization(_) => "DeleteOrganization",
             Self::SweepDeletions(_) => "SweepDeletions",
             Self::ClearOwnerCaches(_) => "ClearOwnerCaches",
         }
@@ -157,7 +162,7 @@ pub enum Queue {
     OutboundSync,
     /// Bounded work that nobody waits for.
     Jobs,
-    /// Projects that are being deleted.
+    /// Projects and organizations that are being deleted.
     ProjectDelete,
 }
 
@@ -293,11 +298,20 @@ pub struct ClearExpiredResolutions {
     pub after: Option<(ProjectId, GroupId)>,
 }
 
+/// "Delete the next batch of this organization."
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteOrganization {
+    /// Which.
+    pub organization: OrganizationId,
+    /// The batch, as in [`DeleteProject`].
+    pub step: u64,
+}
+
 /// "Look which deletions nobody works on."
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SweepDeletions {
     /// Where to go on, when there are more than one message handles.
-    pub after: Option<ProjectId>,
+    pub after: Option<DeletionRef>,
 }
 
 #[cfg(test)]

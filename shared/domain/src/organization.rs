@@ -119,6 +119,92 @@ pub enum Feature {
     IntegrationsIssueBasic,
     /// The same, with two-way sync of assignee and status.
     IntegrationsIssueSync,
+    /// May name relays that it trusts.
+    Relay,
+}
+
+impl Feature {
+    /// The name clients know.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::IntegrationsIssueBasic => "integrations-issue-basic",
+            Self::IntegrationsIssueSync => "integrations-issue-sync",
+            Self::Relay => "relay",
+        }
+    }
+}
+
+/// Where an organization is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrganizationStatus {
+    /// All is well.
+    #[default]
+    Active,
+    /// It works as before, and will be deleted unless somebody says otherwise.
+    PendingDeletion,
+    /// It goes, part by part: it is not there any more but for who restores it.
+    DeletionInProgress,
+}
+
+impl OrganizationStatus {
+    /// The name clients know.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::PendingDeletion => "pending_deletion",
+            Self::DeletionInProgress => "deletion_in_progress",
+        }
+    }
+
+    /// The same for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::PendingDeletion => "pending deletion",
+            Self::DeletionInProgress => "deletion in progress",
+        }
+    }
+}
+
+/// What is switched on and off in an organization, each an attribute of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OrganizationFlags {
+    /// Whether members come into teams and leave them by themselves.
+    pub allow_joinleave: bool,
+    /// Whether issues cannot be shown to everybody.
+    pub disable_shared_issues: bool,
+    /// Whether mails tell less.
+    pub enhanced_privacy: bool,
+    /// Whether it gets what is new before others.
+    pub early_adopter: bool,
+    /// Whether it is connected with Codecov.
+    pub codecov_access: bool,
+    /// Whether members need a second factor.
+    pub require_2fa: bool,
+    /// Whether only those who may change the organization may make projects in it.
+    pub disable_member_project_creation: bool,
+    /// Whether those who run the installation stay out.
+    pub prevent_superuser_access: bool,
+    /// Whether members cannot invite others.
+    pub disable_member_invite: bool,
+}
+
+impl Default for OrganizationFlags {
+    fn default() -> Self {
+        Self {
+            allow_joinleave: true,
+            disable_shared_issues: false,
+            enhanced_privacy: false,
+            early_adopter: false,
+            codecov_access: false,
+            require_2fa: false,
+            disable_member_project_creation: false,
+            prevent_superuser_access: false,
+            disable_member_invite: false,
+        }
+    }
 }
 
 /// When the groups that a commit says it resolves are resolved.
@@ -143,6 +229,15 @@ impl ResolveCommitsOn {
     }
 }
 
+impl FromStr for ResolveCommitsOn {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let all = [Self::Released, Self::Stored];
+        all.into_iter().find(|on| on.as_str() == text).ok_or(())
+    }
+}
+
 /// The tenant: owns teams, projects and everything below them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Organization {
@@ -154,17 +249,47 @@ pub struct Organization {
     pub name: String,
     /// What is switched on.
     pub features: Vec<Feature>,
-    /// Whether only those who may change the organization may make projects in it.
+    /// Whether it is to be deleted.
     #[serde(default)]
-    pub disable_member_project_creation: bool,
+    pub status: OrganizationStatus,
+    /// The role that somebody gets who is invited without one.
+    #[serde(default = "member")]
+    pub default_role: Role,
     /// When commits resolve what they refer to.
     #[serde(default)]
     pub resolve_commits_on: ResolveCommitsOn,
+    /// What is switched on and off.
+    #[serde(flatten)]
+    pub flags: OrganizationFlags,
     /// When it was made.
     pub created: Timestamp,
 }
 
+fn member() -> Role {
+    Role::Member
+}
+
 impl Organization {
+    /// A new organization.
+    pub fn new(
+        id: OrganizationId,
+        slug: Slug,
+        name: impl Into<String>,
+        created: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            slug,
+            name: name.into(),
+            features: Vec::new(),
+            status: OrganizationStatus::default(),
+            default_role: member(),
+            resolve_commits_on: ResolveCommitsOn::default(),
+            flags: OrganizationFlags::default(),
+            created,
+        }
+    }
+
     /// Whether two-way sync is allowed at all.
     pub fn has(&self, feature: Feature) -> bool {
         self.features.contains(&feature)
@@ -205,6 +330,19 @@ pub enum Role {
 }
 
 impl Role {
+    /// Every role, the least first.
+    pub const ALL: [Self; 4] = [Self::Member, Self::Admin, Self::Manager, Self::Owner];
+
+    /// The name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Member => "Member",
+            Self::Admin => "Admin",
+            Self::Manager => "Manager",
+            Self::Owner => "Owner",
+        }
+    }
+
     /// The wire name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -266,8 +404,10 @@ impl FromStr for Role {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let all = [Self::Member, Self::Admin, Self::Manager, Self::Owner];
-        all.into_iter().find(|role| role.as_str() == text).ok_or(())
+        Self::ALL
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or(())
     }
 }
 

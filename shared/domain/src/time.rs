@@ -30,7 +30,7 @@ impl Timestamp {
     }
 
     /// Reads a date and time of ISO 8601: seconds, their fractions and the offset from UTC may be left out.
-    /// `None`: it is none.
+    /// `None`: it is none, or in UTC in no year of four digits, which could not be written again.
     pub fn parse(text: &str) -> Option<Self> {
         let (date, rest) = text.trim().split_once(['T', 't', ' '])?;
         let (time, offset) = split_offset(rest)?;
@@ -40,6 +40,10 @@ impl Timestamp {
         let day = u8::try_from(digits(parts.next()?, 2)?).ok()?;
         let date = Date::from_calendar_date(i32::try_from(year).ok()?, month, day).ok()?;
         let moment = PrimitiveDateTime::new(date, read_time(time)?).assume_offset(offset);
+        let moment = moment.checked_to_offset(UtcOffset::UTC)?;
+        if !(0..=9999).contains(&moment.year()) {
+            return None;
+        }
         let millis = moment.unix_timestamp_nanos().div_euclid(1_000_000);
         i64::try_from(millis).ok().map(Self)
     }
@@ -113,6 +117,8 @@ mod tests {
             ("2026-01-03 10:00:00-0130", "2026-01-03T11:30:00Z"),
             ("1000-10-10T06:06", "1000-10-10T06:06:00Z"),
             ("2026-01-03T10:00:00+02", "2026-01-03T08:00:00Z"),
+            ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
+            ("0000-01-01T00:00:00Z", "0000-01-01T00:00:00Z"),
         ] {
             assert_eq!(read(text).as_deref(), Some(moment), "{text}");
         }
@@ -128,6 +134,8 @@ mod tests {
             "2026-01-03T10:00+é1",
             "26-01-03T10:00",
             "tomorrow T10:00",
+            "9999-12-31T23:30:00-01:00",
+            "0000-01-01T00:00:00+01:00",
         ] {
             assert_eq!(read(bad), None, "{bad}");
         }

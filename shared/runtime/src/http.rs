@@ -168,8 +168,8 @@ fn refused(fault: ClientFault) -> Response {
         ),
         ClientFault::Conflict(text) => detail(StatusCode::CONFLICT, text),
         ClientFault::Detail(text) => detail(StatusCode::BAD_REQUEST, text),
+        ClientFault::Taken(fields) => json(StatusCode::CONFLICT, &fields),
         ClientFault::Fields(fields) => json(StatusCode::BAD_REQUEST, &fields),
-        ClientFault::Nested(fields) => json(StatusCode::BAD_REQUEST, &fields),
         ClientFault::Parameter(message) => {
             let code = "parameter-validation-error";
             let detail = json!({ "code": code, "message": message, "extra": {} });

@@ -162,14 +162,13 @@ fn report(fault: &Fault) {
                 | ClientFault::Conflict(detail)
                 | ClientFault::Denied(detail)
                 | ClientFault::Parameter(detail) => detail.clone(),
-                ClientFault::Fields(fields) => format!("{fields:?}"),
+                ClientFault::Fields(fields) | ClientFault::Taken(fields) => format!("{fields:?}"),
                 ClientFault::Unauthenticated
                 | ClientFault::InvalidToken
                 | ClientFault::Forbidden { .. }
                 | ClientFault::Moved { .. }
                 | ClientFault::UnsupportedMediaType(_)
-                | ClientFault::NotFound
-                | ClientFault::Nested(_) => format!("{client:?}"),
+                | ClientFault::NotFound => format!("{client:?}"),
             };
             tracing::error!(fault = "poison", reason, "the message can never be handled");
         }
@@ -234,6 +233,7 @@ mod tests {
                 | Message::ClearExpiredResolutions(_)
                 | Message::DrainUpdates(_)
                 | Message::DeleteProject(_)
+                | Message::DeleteOrganization(_)
                 | Message::ClearOwnerCaches(_)
                 | Message::SweepDeletions(_) => 0,
             };

@@ -29,6 +29,8 @@ pub(crate) struct Swap {
     attribute: &'static str,
     seen: AttributeValue,
     new: AttributeValue,
+    /// Whether an item of an older version of the bundle lacks the attribute.
+    may_lack: bool,
 }
 
 impl Swap {
@@ -42,6 +44,20 @@ impl Swap {
             attribute,
             seen,
             new,
+            may_lack: false,
+        })
+    }
+
+    /// The same for an attribute that items did not have from the beginning: what is absent was seen as its
+    /// default.
+    pub(crate) fn later<T: Serialize>(
+        attribute: &'static str,
+        seen: &T,
+        new: &T,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            may_lack: true,
+            ..Self::of(attribute, seen, new)?
         })
     }
 }
@@ -52,21 +68,21 @@ const NAME: usize = 2;
 impl Transaction<'_> {
     /// Sets attributes, if all of them are as they were seen. The others stay as they are.
     pub(crate) fn swap(self, key: &Key, swaps: Vec<Swap>) -> Result<Self, StoreError> {
-        let places = 0..swaps.len();
-        let join = |with: &str, form: fn(usize) -> String| {
-            places.clone().map(form).collect::<Vec<_>>().join(with)
-        };
-        let expression = format!("SET {}", join(", ", |n| format!("#a{n} = :new{n}")));
-        let condition = join(" AND ", |n| format!("#a{n} = :seen{n}"));
+        let (mut sets, mut conditions) = (Vec::new(), Vec::new());
         let (mut names, mut values) = (Vec::new(), Item::new());
         for (n, swap) in swaps.into_iter().enumerate() {
+            sets.push(format!("#a{n} = :new{n}"));
+            conditions.push(match swap.may_lack {
+                false => format!("#a{n} = :seen{n}"),
+                true => format!("(attribute_not_exists(#a{n}) OR #a{n} = :seen{n})"),
+            });
             names.push((format!("#a{n}"), swap.attribute.to_owned()));
             values.insert(format!(":new{n}"), swap.new);
             values.insert(format!(":seen{n}"), swap.seen);
         }
         let change = Change {
-            expression,
-            condition,
+            expression: format!("SET {}", sets.join(", ")),
+            condition: conditions.join(" AND "),
             names,
             values,
         };

@@ -41,7 +41,7 @@ const ABANDONED_AFTER_MS: i64 = 60 * 60 * 1000;
 
 /// A part of a commit list.
 #[derive(Serialize, Deserialize)]
-struct CommitPage {
+pub(crate) struct CommitPage {
     authors: Vec<String>,
     /// For each commit its author, by their number above, the milliseconds of its date, its place and its
     /// name: as JSON, which is half of what the table's own lists take.
@@ -79,7 +79,7 @@ impl CommitPage {
         }
     }
 
-    fn unpack(self, key: &Key) -> Result<Vec<ListedCommit>, StoreError> {
+    pub(crate) fn unpack(self, key: &Key) -> Result<Vec<ListedCommit>, StoreError> {
         let packed: Result<Vec<PackedCommit>, _> = serde_json::from_str(&self.commits);
         let packed = packed.map_err(|error| StoreError::Unreadable {
             key: format!("{} {}", key.pk, key.sk),

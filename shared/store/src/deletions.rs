@@ -1,182 +1,31 @@
-//! Projects on their way out: the record of a deletion, and what it deletes in which order.
+//! Projects and organizations on their way out: the record of a deletion.
 //!
 //! A record is written only where it is as it was seen, together with the message for what comes next.
 
 use domain::{
-    AuditEntry, ClientKey, DeleteProject, DeletedRows, Deletion, DeletionStatus, GroupId, Message,
-    OrganizationCategory, OrganizationId, Project, ProjectId, ProjectStatus, Slug, Timestamp,
-    TraceId, Update,
+    AuditEntry, DeleteOrganization, DeleteProject, Deletion, DeletionRef, DeletionStatus, Message,
+    Organization, OrganizationCategory, OrganizationId, OrganizationStatus, Project, ProjectId,
+    ProjectStatus, Slug, Timestamp, TraceId, Update,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::{
     change::Swap,
     error::StoreError,
-    groups::{Counters, GroupRef},
+    groups::Counters,
     keys::{self, Key},
-    sync_trail::LinkedIssue,
-    table::{BATCH_WRITES, Item, Page, Query, Sort, Store, attributes, key_of, read, text, value},
+    table::{Page, Query, Sort, Store, attributes, key_of, read, text, value},
     transaction::{Change, Commit, Transaction},
 };
 
-/// For how long it is known that a project was deleted, in seconds.
+/// For how long it is known that something was deleted, in seconds.
 const KEPT: i64 = 90 * 24 * 60 * 60;
-
-/// A list of rows in the project's partition, with what has to go before each of them.
-struct Stage {
-    name: &'static str,
-    /// What the rows' sort keys begin with.
-    rows: &'static str,
-    with: With,
-}
-
-/// What has to go before a row, because nothing else leads there.
-enum With {
-    /// Nothing.
-    Nothing,
-    /// Items elsewhere.
-    Items(fn(&Key, &Item) -> Result<Vec<Key>, StoreError>),
-    /// An item elsewhere, if it is still the project's.
-    Owned(fn(&Deletion, &Key) -> Option<Key>),
-    /// A partition. The row goes when there is nothing left in it: only then it is sure that nobody
-    /// who knew the partition before has written there since.
-    Partition(fn(&Key, &Item) -> Result<String, StoreError>),
-}
-
-/// All that belongs to a project but itself, children before what leads to them. Whatever gets rows in a
-/// project's partition gets a line here.
-const STAGES: [Stage; 7] = [
-    // First, so that no more events come in.
-    Stage {
-        name: "client-keys",
-        rows: keys::CLIENT_KEYS,
-        with: With::Items(public_key),
-    },
-    Stage {
-        name: "former-slugs",
-        rows: keys::FORMER_SLUGS,
-        with: With::Owned(former_slug),
-    },
-    // The releases themselves are their organization's.
-    Stage {
-        name: "releases",
-        rows: keys::PROJECT_RELEASES,
-        with: With::Nothing,
-    },
-    Stage {
-        name: "activity",
-        rows: keys::ACTIVITIES,
-        with: With::Nothing,
-    },
-    Stage {
-        name: "pending-resolutions",
-        rows: keys::PENDING_RESOLUTIONS,
-        with: With::Nothing,
-    },
-    Stage {
-        name: "fingerprints",
-        rows: keys::FINGERPRINTS,
-        with: With::Nothing,
-    },
-    Stage {
-        name: "groups",
-        rows: keys::SHORT_IDS,
-        with: With::Partition(group),
-    },
-];
-
-/// The names of the stages, in their order.
-pub fn deletion_stages() -> [&'static str; STAGES.len()] {
-    STAGES.map(|stage| stage.name)
-}
-
-fn public_key(key: &Key, row: &Item) -> Result<Vec<Key>, StoreError> {
-    let found: ClientKey = read(key, row.clone())?;
-    Ok(vec![keys::client_key_project(&found.public_key)])
-}
-
-fn former_slug(deletion: &Deletion, key: &Key) -> Option<Key> {
-    let slug = key.sk.strip_prefix(keys::FORMER_SLUGS)?.parse().ok()?;
-    Some(keys::former_project_slug(deletion.organization, &slug))
-}
-
-fn group(key: &Key, row: &Item) -> Result<String, StoreError> {
-    let GroupRef { group } = read(key, row.clone())?;
-    Ok(keys::group_meta(group).pk)
-}
-
-/// The items elsewhere that only this item of a partition leads to.
-fn led_to(key: &Key, item: &Item) -> Result<Vec<Key>, StoreError> {
-    let group = key
-        .pk
-        .strip_prefix(keys::GROUPS)
-        .and_then(|id| id.parse::<GroupId>().ok());
-    let Some(group) = group.filter(|_| key.sk.starts_with(keys::GROUP_LINKS)) else {
-        return Ok(Vec::new());
-    };
-    let link: LinkedIssue = read(key, item.clone())?;
-    let (integration, issue) = (link.integration, &link.external_issue);
-    Ok(vec![keys::external_group(
-        link.organization,
-        integration,
-        issue,
-        group,
-    )])
-}
-
-/// How much one batch may do.
-#[derive(Debug)]
-pub struct Budget {
-    queries: usize,
-    deletes: usize,
-}
-
-impl Default for Budget {
-    /// Some seconds' work.
-    fn default() -> Self {
-        Self {
-            queries: 100,
-            deletes: 500,
-        }
-    }
-}
-
-impl Budget {
-    /// Whether nothing more is to be done.
-    pub fn is_spent(&self) -> bool {
-        self.queries == 0 || self.deletes == 0
-    }
-}
-
-/// What is to be deleted, in three parts: nothing of the last may go before all of the first has gone.
-#[derive(Default)]
-struct Plan {
-    elsewhere: Vec<Key>,
-    here: Vec<Key>,
-    leading: Vec<Key>,
-}
-
-impl Plan {
-    fn add(&mut self, key: Key, elsewhere: Vec<Key>) {
-        match elsewhere.is_empty() {
-            true => self.here.push(key),
-            false => self.leading.push(key),
-        }
-        self.elsewhere.extend(elsewhere);
-    }
-
-    fn len(&self) -> usize {
-        self.elsewhere.len() + self.here.len() + self.leading.len()
-    }
-}
 
 /// What a project's deletion begins with.
 #[derive(Debug)]
 pub struct NewDeletion<'a> {
     /// The project, which is active.
     pub project: &'a Project,
-    /// What is known of an earlier deletion of the same.
-    pub before: Option<&'a Deletion>,
     /// The deletion.
     pub deletion: &'a Deletion,
     /// The slug that the project has from now on.
@@ -215,14 +64,8 @@ struct Row<'a> {
     ttl: Option<i64>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct DeletionRef {
-    organization: OrganizationId,
-    project: ProjectId,
-}
-
 fn key(deletion: &Deletion) -> Key {
-    keys::deletion(deletion.organization, deletion.project)
+    keys::deletion(deletion.of)
 }
 
 impl<'a> Transaction<'a> {
@@ -243,23 +86,33 @@ impl<'a> Transaction<'a> {
         now: Timestamp,
         due: Timestamp,
     ) -> Result<Self, StoreError> {
-        let message = DeleteProject {
-            organization: deletion.organization,
-            project: deletion.project,
-            step: deletion.step,
+        let (organization, step) = (deletion.of.organization, deletion.step);
+        let message = match deletion.of.project {
+            Some(project) => Message::DeleteProject(DeleteProject {
+                organization,
+                project,
+                step,
+            }),
+            None => Message::DeleteOrganization(DeleteOrganization { organization, step }),
         };
-        self.send(Message::DeleteProject(message), trace, now, due)
+        self.send(message, trace, now, due)
+    }
+
+    /// Forgets the deletion of an organization, however far it has come.
+    pub(crate) fn forget_deletion(self, organization: OrganizationId) -> Result<Self, StoreError> {
+        let of = DeletionRef {
+            organization,
+            project: None,
+        };
+        self.delete(&keys::deletion(of))?
+            .delete(&keys::unfinished_deletion(of))
     }
 }
 
 impl Store {
-    /// The deletion of a project.
-    pub async fn deletion(
-        &self,
-        organization: OrganizationId,
-        project: ProjectId,
-    ) -> Result<Option<Deletion>, StoreError> {
-        self.get(&keys::deletion(organization, project)).await
+    /// The deletion of a project or an organization.
+    pub async fn deletion(&self, of: DeletionRef) -> Result<Option<Deletion>, StoreError> {
+        self.get(&keys::deletion(of)).await
     }
 
     /// The deletions of an organization's projects, by project.
@@ -277,18 +130,20 @@ impl Store {
     /// Up to `limit` deletions of all organizations that have not ended, after `after`.
     pub async fn unfinished_deletions(
         &self,
-        after: Option<ProjectId>,
+        after: Option<DeletionRef>,
         limit: u16,
     ) -> Result<Page<Deletion>, StoreError> {
-        let pk = keys::UNFINISHED_DELETIONS;
-        let start = after.map(|project| attributes(&keys::unfinished_deletion(project)));
-        let query = Query::prefix(pk, keys::UNFINISHED);
+        let start = after.map(|of| attributes(&keys::unfinished_deletion(of)));
+        let query = Query {
+            sort: Sort::All,
+            ..Query::prefix(keys::UNFINISHED_DELETIONS, "")
+        };
         let limit = Some(i32::from(limit));
         let (items, next) = self.query_page(&query, true, limit, start).await?;
         let mut records = Vec::new();
         for item in items {
             let found: DeletionRef = read(&key_of(&item), item)?;
-            records.push(keys::deletion(found.organization, found.project));
+            records.push(keys::deletion(found));
         }
         Ok(Page {
             rows: self.get_list(records).await?,
@@ -308,17 +163,11 @@ impl Store {
             Swap::of("status", &project.status, &ProjectStatus::PendingDeletion)?,
             Swap::of("slug", &project.slug, &new.hidden)?,
         ];
-        let listed = DeletionRef {
-            organization: project.organization,
-            project: project.id,
-        };
-        let transaction = match new.before {
-            None => self.transaction().put_new(&key(deletion), deletion)?,
-            Some(before) => self.transaction().replace(before, deletion)?,
-        };
-        let commit = transaction
+        let commit = self
+            .transaction()
+            .put_new(&key(deletion), deletion)?
             .swap(&keys::project(project.id), swaps.into())?
-            .put(&keys::unfinished_deletion(project.id), &listed)?
+            .put(&keys::unfinished_deletion(deletion.of), &deletion.of)?
             .delete_project_slug(project)?
             .audit(new.audit)?
             .send_batch(deletion, trace, now, deletion.due)?
@@ -345,7 +194,7 @@ impl Store {
             .delete_over(&key(seen), "step", &seen.step)?
             .put_project_slug(project)?
             .swap(&keys::project(project.id), swaps.into())?
-            .delete(&keys::unfinished_deletion(project.id))?
+            .delete(&keys::unfinished_deletion(seen.of))?
             .audit(audit)?
             .commit()
             .await?;
@@ -363,8 +212,12 @@ impl Store {
         organization: OrganizationId,
         project: ProjectId,
     ) -> Result<Deleting, StoreError> {
+        let of = DeletionRef {
+            organization,
+            project: Some(project),
+        };
         let wanted = [
-            keys::deletion(organization, project),
+            keys::deletion(of),
             keys::project(project),
             keys::project_counters(project),
         ];
@@ -381,7 +234,7 @@ impl Store {
         })
     }
 
-    /// Begins with a project that is to be deleted: from here on it cannot be undone.
+    /// Begins with what is to be deleted. From here on a project cannot be given back.
     pub async fn begin_deletion(
         &self,
         seen: &Deletion,
@@ -389,13 +242,23 @@ impl Store {
         trace: &TraceId,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let project = keys::project(seen.project);
-        let pending = ProjectStatus::PendingDeletion;
-        let begins = Swap::of("status", &pending, &ProjectStatus::DeletionInProgress)?;
+        let (item, begins) = match seen.of.project {
+            Some(project) => {
+                let pending = ProjectStatus::PendingDeletion;
+                let begins = Swap::of("status", &pending, &ProjectStatus::DeletionInProgress)?;
+                (keys::project(project), begins)
+            }
+            None => {
+                let pending = OrganizationStatus::PendingDeletion;
+                let in_progress = OrganizationStatus::DeletionInProgress;
+                let begins = Swap::of("status", &pending, &in_progress)?;
+                (keys::organization(seen.of.organization), begins)
+            }
+        };
         let transaction = self
             .transaction()
             .replace(seen, begun)?
-            .swap(&project, vec![begins])?
+            .swap(&item, vec![begins])?
             .send_batch(begun, trace, now, now)?;
         settled(transaction.commit().await?)
     }
@@ -414,7 +277,7 @@ impl Store {
         settled(transaction.commit().await?)
     }
 
-    /// Deletes the project itself, and has it told.
+    /// Deletes the project or organization itself, and has the end of a project told.
     pub async fn finish_deletion(
         &self,
         seen: &Deletion,
@@ -426,19 +289,73 @@ impl Store {
             status: DeletionStatus::Finished,
             ..work.clone()
         };
-        let update = Update::Organization {
-            shard: seen.organization,
-            category: OrganizationCategory::ProjectUpdate(seen.project),
-        };
-        let in_progress = ProjectStatus::DeletionInProgress;
+        let organization = seen.of.organization;
         let transaction = self
             .transaction()
             .replace(seen, &ended)?
-            .delete_over(&keys::project(seen.project), "status", &in_progress)?
-            .delete(&keys::project_counters(seen.project))?
-            .delete(&keys::unfinished_deletion(seen.project))?
-            .updated(update, trace, now)?;
+            .delete(&keys::unfinished_deletion(seen.of))?;
+        let transaction = match seen.of.project {
+            Some(project) => {
+                let update = Update::Organization {
+                    shard: organization,
+                    category: OrganizationCategory::ProjectUpdate(project),
+                };
+                let in_progress = ProjectStatus::DeletionInProgress;
+                transaction
+                    .delete_over(&keys::project(project), "status", &in_progress)?
+                    .delete(&keys::project_counters(project))?
+                    .updated(update, trace, now)?
+            }
+            None => {
+                let in_progress = OrganizationStatus::DeletionInProgress;
+                transaction
+                    .delete_over(&keys::organization(organization), "status", &in_progress)?
+                    .delete(&keys::organization_slug(&work.slug))?
+                    .delete(&keys::organization_settings(organization))?
+            }
+        };
         settled(transaction.commit().await?)
+    }
+
+    /// Marks an organization as one that is to be deleted, and sends for its deletion. `false`: it is not as it
+    /// was seen, or its deletion was asked for before.
+    pub async fn request_organization_deletion(
+        &self,
+        organization: &Organization,
+        deletion: &Deletion,
+        audit: &AuditEntry,
+        trace: &TraceId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let pending = OrganizationStatus::PendingDeletion;
+        let status = Swap::later("status", &organization.status, &pending)?;
+        let commit = self
+            .transaction()
+            .put_new(&key(deletion), deletion)?
+            .swap(&keys::organization(organization.id), vec![status])?
+            .put(&keys::unfinished_deletion(deletion.of), &deletion.of)?
+            .audit(audit)?
+            .send_batch(deletion, trace, now, deletion.due)?
+            .commit()
+            .await?;
+        Ok(commit == Commit::Done)
+    }
+
+    /// The deletion of an organization, and the organization, in one request.
+    pub async fn deleting_organization(
+        &self,
+        organization: OrganizationId,
+    ) -> Result<(Option<Deletion>, Option<Organization>), StoreError> {
+        let of = DeletionRef {
+            organization,
+            project: None,
+        };
+        let wanted = [keys::deletion(of), keys::organization(organization)];
+        let mut found = self.get_all(wanted.to_vec()).await?;
+        let [deletion, meta] = &wanted;
+        let record = found.remove(deletion).map(|item| read(deletion, item));
+        let organization = found.remove(meta).map(|item| read(meta, item));
+        Ok((record.transpose()?, organization.transpose()?))
     }
 
     /// Forgets a deletion that is not to be carried out.
@@ -446,7 +363,7 @@ impl Store {
         let transaction = self
             .transaction()
             .delete_over(&key(seen), "step", &seen.step)?
-            .delete(&keys::unfinished_deletion(seen.project))?;
+            .delete(&keys::unfinished_deletion(seen.of))?;
         settled(transaction.commit().await?)
     }
 
@@ -481,151 +398,14 @@ impl Store {
         let transaction = self.transaction().update(&key(seen), change)?;
         settled(transaction.commit().await?)
     }
-
-    /// Deletes some rows of the stage that a deletion is at, with all that hangs on them.
-    pub async fn delete_rows(
-        &self,
-        deletion: &Deletion,
-        budget: &mut Budget,
-    ) -> Result<DeletedRows, StoreError> {
-        let (mut plan, mut result) = (Plan::default(), DeletedRows::default());
-        let stage = STAGES.iter().find(|stage| stage.name == deletion.stage);
-        let Some(stage) = stage else {
-            return Ok(result);
-        };
-        let pk = keys::project(deletion.project).pk;
-        let start = deletion.cursor.clone().map(|sk| {
-            let pk = pk.clone();
-            attributes(&Key { pk, sk })
-        });
-        let most = match stage.with {
-            With::Nothing | With::Items(_) => budget.deletes,
-            // Each needs a request of its own.
-            With::Owned(_) | With::Partition(_) => (budget.queries - 1).max(1),
-        };
-        let query = Query::prefix(&pk, stage.rows);
-        let (rows, next) = self.query_page(&query, true, limit(most), start).await?;
-        budget.queries -= 1;
-        result.more = next.is_some();
-        for row in rows {
-            let key = key_of(&row);
-            let through = match stage.with {
-                With::Nothing => {
-                    plan.add(key.clone(), Vec::new());
-                    true
-                }
-                With::Items(items) => {
-                    plan.add(key.clone(), items(&key, &row)?);
-                    true
-                }
-                With::Owned(item) => {
-                    if let Some(item) = item(deletion, &key) {
-                        self.delete_owned(&item, deletion.project).await?;
-                        budget.queries = budget.queries.saturating_sub(1);
-                    }
-                    plan.add(key.clone(), Vec::new());
-                    true
-                }
-                With::Partition(partition) => {
-                    let before = plan.len();
-                    let partition = partition(&key, &row)?;
-                    let through = self.plan_partition(&partition, &mut plan, budget).await?;
-                    if through && plan.len() == before {
-                        plan.add(key.clone(), Vec::new());
-                    }
-                    through
-                }
-            };
-            if !through {
-                result.more = true;
-                break;
-            }
-            result.done += 1;
-            result.cursor = Some(key.sk);
-        }
-        budget.deletes = budget.deletes.saturating_sub(plan.len());
-        result.deleted = plan.len() as u64;
-        self.delete_planned(plan).await?;
-        Ok(result)
-    }
-
-    async fn delete_owned(&self, key: &Key, project: ProjectId) -> Result<(), StoreError> {
-        let transaction = self.transaction().delete_over(key, "project", &project)?;
-        match transaction.commit().await? {
-            Commit::Done | Commit::Refused(_) => Ok(()),
-        }
-    }
-
-    /// Plans to delete what is in a partition. `false`: there is more than the budget allows.
-    async fn plan_partition(
-        &self,
-        pk: &str,
-        plan: &mut Plan,
-        budget: &mut Budget,
-    ) -> Result<bool, StoreError> {
-        let query = Query {
-            sort: Sort::All,
-            ..Query::prefix(pk, "")
-        };
-        let mut start = None;
-        loop {
-            let left = budget.deletes.saturating_sub(plan.len());
-            if budget.queries == 0 || left == 0 {
-                return Ok(false);
-            }
-            let (items, next) = self.query_page(&query, true, limit(left), start).await?;
-            budget.queries -= 1;
-            for item in items {
-                let key = key_of(&item);
-                let elsewhere = led_to(&key, &item)?;
-                plan.add(key, elsewhere);
-            }
-            if next.is_none() {
-                return Ok(true);
-            }
-            start = next;
-        }
-    }
-
-    /// In full batches, but that none holds an item together with what leads to it.
-    async fn delete_planned(&self, plan: Plan) -> Result<(), StoreError> {
-        let apart = plan.elsewhere.len().div_ceil(BATCH_WRITES);
-        let mut keys = [plan.elsewhere, plan.here].concat();
-        if keys.len() / BATCH_WRITES < apart {
-            self.delete_all(std::mem::take(&mut keys)).await?;
-        }
-        keys.extend(plan.leading);
-        self.delete_all(keys).await
-    }
-}
-
-fn limit(most: usize) -> Option<i32> {
-    i32::try_from(most).ok()
 }
 
 /// Where the record, the first of all writes, is not as it was seen, another one has done the same.
 fn settled(commit: Commit) -> Result<(), StoreError> {
     match commit {
         Commit::Refused(refused) if !refused.contains(&0) => {
-            Err(StoreError::Contended("the project".into()))
+            Err(StoreError::Contended("what is deleted".into()))
         }
         Commit::Done | Commit::Refused(_) => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::keys::CHART;
-
-    #[test]
-    fn every_kind_of_row_in_a_projects_partition_has_a_stage() {
-        let rows = CHART.iter().filter(|row| row.pk == "PROJECT#<project>");
-        for row in rows {
-            // These go with the project itself.
-            let own = ["META", "COUNTER"].contains(&row.sk);
-            let stages = STAGES.iter().filter(|it| row.sk.starts_with(it.rows));
-            assert_eq!(stages.count(), usize::from(!own), "{}", row.item);
-        }
     }
 }

@@ -6,9 +6,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
     Activity, ActivityId, AssigneeWrite, Decision, ExternalKey, Group, GroupId, GroupState,
     GroupStats, GroupStatus, GroupWrite, InboxReason, IntegrationId, Level, Link, LinkState,
-    Member, OrganizationId, PositionGuard, Project, ProjectId, Resolution, ShortId, Substatus,
-    Timestamp, TraceId, UserId,
+    Member, OrganizationId, PositionGuard, Project, ProjectId, ReleaseId, Resolution, ShortId,
+    Substatus, Timestamp, TraceId, UserId,
 };
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -17,7 +18,8 @@ use crate::{
     keys::{self, Key},
     sync_trail::{Cause, LinkedIssue},
     table::{
-        ATTEMPTS, Created, Item, Page, Query, Sort, Store, key_of, read, step_aside, text, value,
+        ATTEMPTS, BATCHES_AT_ONCE, Created, Item, Page, Query, Sort, Store, key_of, read,
+        step_aside, text, value,
     },
     transaction::{Change, Commit, Transaction, claim},
 };
@@ -46,6 +48,16 @@ pub struct NewGroup {
     pub platform: Option<String>,
     /// What makes two of them the same group in one project.
     pub fingerprint: String,
+    /// The release that it was first seen in.
+    pub first_release: Option<ReleaseId>,
+}
+
+/// What holds a release: a group that was first seen in it.
+#[derive(Serialize, Deserialize)]
+struct FirstSeen {
+    group: GroupId,
+    /// What it was called then.
+    short_id: ShortId,
 }
 
 /// A group that is linked to an external issue.
@@ -378,6 +390,15 @@ impl Store {
         })
     }
 
+    /// The groups with these ids, in their order, without those that are gone.
+    pub async fn groups(&self, ids: &[GroupId]) -> Result<Vec<GroupView>, StoreError> {
+        let mut found = Vec::new();
+        for ids in ids.chunks(BATCHES_AT_ONCE) {
+            found.extend(try_join_all(ids.iter().map(|id| self.group(*id))).await?);
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+
     /// Makes a group, or finds the one with its fingerprint.
     pub async fn create_group(
         &self,
@@ -401,22 +422,47 @@ impl Store {
                 group: &view.group,
                 index: keys::group_by_last_seen(project.id, view.stats.last_seen, id),
             };
-            let short_id = keys::short_id(project.id, &view.group.short_id);
-            let commit = self
+            let first_seen = FirstSeen {
+                group: id,
+                short_id: view.group.short_id(&project.slug),
+            };
+            let short_id = keys::short_id(project.id, &first_seen.short_id);
+            let transaction = self
                 .transaction()
                 .update(&keys::project_counters(project.id), count(seen)?)?
                 .put_new(&fingerprint, &GroupRef { group: id })?
                 .put_new(&short_id, &GroupRef { group: id })?
                 .put_new(&keys::group_state(id), &view.state)?
                 .put(&keys::group_meta(id), &listed)?
-                .put(&keys::group_stat(id, 0), &view.stats)?
-                .commit()
-                .await?;
-            if commit == Commit::Done {
+                .put(&keys::group_stat(id, 0), &view.stats)?;
+            let transaction = match view.group.first_release {
+                Some(release) => transaction.put(&keys::first_seen(release, id), &first_seen)?,
+                None => transaction,
+            };
+            if transaction.commit().await? == Commit::Done {
                 return Ok(Created::new(view));
             }
         }
         Err(StoreError::Contended(format!("project {}", project.id)))
+    }
+
+    /// The groups that were first seen in a release, up to `limit`, and whether there are more.
+    pub async fn first_seen_in(
+        &self,
+        release: ReleaseId,
+        limit: usize,
+    ) -> Result<Page<ShortId>, StoreError> {
+        let pk = keys::release_id(release).pk;
+        let query = Query::prefix(&pk, keys::FIRST_SEEN);
+        let most = i32::try_from(limit + 1).ok();
+        let (items, _) = self.query_page(&query, true, most, None).await?;
+        let more = items.len() > limit;
+        let rows = items.into_iter().take(limit).map(|item| {
+            let found: FirstSeen = read(&key_of(&item), item)?;
+            Ok(found.short_id)
+        });
+        let rows = rows.collect::<Result<_, StoreError>>()?;
+        Ok(Page { rows, more })
     }
 
     /// Links a group to an external issue, seen from both sides and in its state.
@@ -594,11 +640,12 @@ fn new_view(project: &Project, new: &NewGroup, number: u64, now: Timestamp) -> G
     GroupView {
         group: Group {
             id,
-            short_id: ShortId::new(&project.slug, number),
+            number,
             title: new.title.clone(),
             culprit: new.culprit.clone(),
             level: new.level,
             platform: new.platform.clone(),
+            first_release: new.first_release,
         },
         state: GroupState {
             group: id,

@@ -52,6 +52,13 @@ struct Row {
     secret: Option<Sealed>,
 }
 
+/// What leads from an organization to an integration that serves it.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct IntegrationRef {
+    pub(crate) organization: OrganizationId,
+    pub(crate) integration: IntegrationId,
+}
+
 impl Store {
     /// The integration that a tracker's webhooks belong to, with its secret opened.
     pub async fn integration_by_external_id(
@@ -176,7 +183,14 @@ impl Store {
             acts_as: None,
             states: BTreeMap::new(),
         };
-        Ok(self.transaction().put_new(&key, &row)?.commit().await? == Commit::Done)
+        let transaction = self.transaction().put_new(&key, &row)?.put(
+            &keys::organization_integration(organization, integration),
+            &IntegrationRef {
+                organization,
+                integration,
+            },
+        )?;
+        Ok(transaction.commit().await? == Commit::Done)
     }
 
     /// The organizations that an integration serves, with their switches.

@@ -4,11 +4,11 @@
 //! partition. A test compares [`CHART`] with docs/table.md and with the items that the flows write.
 
 use domain::{
-    Activity, Actor, AuditEntry, CodeChange, CommitRef, DeployId, Email, EnvironmentName,
-    ExternalKey, Facet, Generation, GroupId, IntegrationId, Link, MemberId, MessageId,
-    OrganizationCategory, OrganizationId, ProjectId, Provider, PublicKey, PullRequestRef, Release,
-    ReleaseId, RepositoryId, RepositoryName, ShortId, Slug, SubscriptionReason, TeamId, Timestamp,
-    TokenOwner, Update, UpdateShard, UserId, Version,
+    Activity, Actor, AlertRuleId, AuditEntry, CodeChange, CommitRef, DeletionRef, DeployId, Email,
+    EnvironmentName, ExternalKey, Facet, Generation, GroupId, IntegrationId, Link, MemberId,
+    MessageId, OrganizationCategory, OrganizationId, ProjectId, Provider, PublicKey,
+    PullRequestRef, Release, ReleaseId, RepositoryId, RepositoryName, ShortId, Slug,
+    SubscriptionReason, TeamId, Timestamp, TokenOwner, Update, UpdateShard, UserId, Version,
 };
 
 use serde::Serialize;
@@ -59,9 +59,20 @@ const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow
 }
 
 /// Every kind of item in the table.
-pub const CHART: [ChartRow; 63] = [
+pub const CHART: [ChartRow; 71] = [
     row("organization", "ORG#<organization>", "META"),
     row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
+    row("organization's settings", "ORG#<organization>", "SETTINGS"),
+    row(
+        "organization's former slug",
+        "FORMER_ORG_SLUG#<slug>",
+        "ORG",
+    ),
+    row(
+        "former slug of an organization",
+        "ORG#<organization>",
+        "FORMER_ORG_SLUG#<slug>",
+    ),
     row("team", "TEAM#<team>", "META"),
     row("team's slug", "ORG#<organization>", "TEAM_SLUG#<slug>"),
     row("team's project", "TEAM#<team>", "PROJECT_SLUG#<slug>"),
@@ -101,6 +112,7 @@ pub const CHART: [ChartRow; 63] = [
         "PROJECT#<project>",
         "FORMER_SLUG#<slug>",
     ),
+    row("alert rule", "PROJECT#<project>", "RULE#<rule>"),
     row("client key's project", "CLIENT_KEY#<public key>", "PROJECT"),
     row("fingerprint", "PROJECT#<project>", "HASH#<sha-256>"),
     row("short id", "PROJECT#<project>", "SHORT_ID#<number>"),
@@ -114,12 +126,27 @@ pub const CHART: [ChartRow; 63] = [
         "ORG#<organization>",
         "DELETION#<project>",
     ),
+    row(
+        "deletion of an organization",
+        "ORG#<organization>",
+        "DELETION",
+    ),
     row("unfinished deletion", "DELETIONS", "PROJECT#<project>"),
+    row(
+        "unfinished deletion of an organization",
+        "DELETIONS",
+        "ORG#<organization>",
+    ),
     row("integration", "INTEGRATION#<integration>", "META"),
     row(
         "attached organization",
         "INTEGRATION#<integration>",
         "ORG#<organization>",
+    ),
+    row(
+        "organization's integration",
+        "ORG#<organization>",
+        "INTEGRATION#<integration>",
     ),
     row(
         "identity at a tracker",
@@ -213,6 +240,11 @@ pub const CHART: [ChartRow; 63] = [
         "RELEASE_ID#<release>",
         "LAST_DEPLOY#<project>#<environment>",
     ),
+    row(
+        "group that was first seen in a release",
+        "RELEASE_ID#<release>",
+        "FIRST_SEEN#<group>",
+    ),
     row("environment", "ORG#<organization>", "ENVIRONMENT#<name>"),
     row("repository", "REPOSITORY#<repository>", "META"),
     row(
@@ -266,6 +298,22 @@ pub(crate) fn organization(id: OrganizationId) -> Key {
 
 pub(crate) fn organization_slug(slug: &Slug) -> Key {
     Key::new(format!("ORG_SLUG#{slug}"), "ORG")
+}
+
+pub(crate) fn organization_settings(id: OrganizationId) -> Key {
+    Key::new(format!("ORG#{id}"), "SETTINGS")
+}
+
+pub(crate) const FORMER_ORGANIZATION_SLUGS: &str = "FORMER_ORG_SLUG#";
+
+pub(crate) fn former_organization_slug(slug: &Slug) -> Key {
+    Key::new(format!("{FORMER_ORGANIZATION_SLUGS}{slug}"), "ORG")
+}
+
+/// The former slugs of an organization, which an item elsewhere leads from.
+pub(crate) fn former_slug_of_organization(id: OrganizationId, slug: &Slug) -> Key {
+    let sk = format!("{FORMER_ORGANIZATION_SLUGS}{slug}");
+    Key::new(format!("ORG#{id}"), sk)
 }
 
 pub(crate) fn team(id: TeamId) -> Key {
@@ -356,12 +404,14 @@ pub(crate) fn token(hash: &TokenHash) -> Key {
     Key::new(format!("TOKEN#{}", hash.as_str()), "META")
 }
 
+pub(crate) const TOKEN_NAMES: &str = "TOKEN#";
+
 pub(crate) fn token_name(owner: TokenOwner, name: &str) -> Key {
     let pk = match owner {
         TokenOwner::User(id) => format!("USER#{id}"),
         TokenOwner::Organization(id) => format!("ORG#{id}"),
     };
-    Key::new(pk, format!("TOKEN#{name}"))
+    Key::new(pk, format!("{TOKEN_NAMES}{name}"))
 }
 
 pub(crate) fn project(id: ProjectId) -> Key {
@@ -382,6 +432,12 @@ pub(crate) fn client_key_project(key: &PublicKey) -> Key {
     Key::new(format!("CLIENT_KEY#{key}"), "PROJECT")
 }
 
+pub(crate) const ALERT_RULES: &str = "RULE#";
+
+pub(crate) fn alert_rule(project: ProjectId, id: AlertRuleId) -> Key {
+    Key::new(format!("PROJECT#{project}"), format!("{ALERT_RULES}{id}"))
+}
+
 pub(crate) const FINGERPRINTS: &str = "HASH#";
 
 pub(crate) fn fingerprint(project: ProjectId, sha256: &str) -> Key {
@@ -391,17 +447,22 @@ pub(crate) fn fingerprint(project: ProjectId, sha256: &str) -> Key {
 
 pub(crate) const DELETIONS: &str = "DELETION#";
 
-pub(crate) fn deletion(organization: OrganizationId, project: ProjectId) -> Key {
-    let sk = format!("{DELETIONS}{project}");
-    Key::new(format!("ORG#{organization}"), sk)
+pub(crate) fn deletion(of: DeletionRef) -> Key {
+    let sk = match of.project {
+        Some(project) => format!("{DELETIONS}{project}"),
+        None => "DELETION".to_owned(),
+    };
+    Key::new(format!("ORG#{}", of.organization), sk)
 }
 
 pub(crate) const UNFINISHED_DELETIONS: &str = "DELETIONS";
-pub(crate) const UNFINISHED: &str = "PROJECT#";
 
 /// Few at any time, and so one list of all organizations: it is how those that are stuck are found.
-pub(crate) fn unfinished_deletion(project: ProjectId) -> Key {
-    let sk = format!("{UNFINISHED}{project}");
+pub(crate) fn unfinished_deletion(of: DeletionRef) -> Key {
+    let sk = match of.project {
+        Some(project) => format!("PROJECT#{project}"),
+        None => format!("ORG#{}", of.organization),
+    };
     Key::new(UNFINISHED_DELETIONS.into(), sk)
 }
 
@@ -419,6 +480,17 @@ pub(crate) fn attached_organization(
         format!("INTEGRATION#{integration}"),
         format!("{ATTACHED_ORGANIZATIONS}{organization}"),
     )
+}
+
+pub(crate) const ORGANIZATION_INTEGRATIONS: &str = "INTEGRATION#";
+
+/// The integrations of an organization, each of which knows the organization as well.
+pub(crate) fn organization_integration(
+    organization: OrganizationId,
+    integration: IntegrationId,
+) -> Key {
+    let sk = format!("{ORGANIZATION_INTEGRATIONS}{integration}");
+    Key::new(format!("ORG#{organization}"), sk)
 }
 
 pub(crate) fn identity(integration: IntegrationId, organization: OrganizationId) -> Key {
@@ -652,17 +724,34 @@ pub(crate) fn deploy(release: ReleaseId, deploy: DeployId) -> Key {
 
 pub(crate) const LAST_DEPLOYS: &str = "LAST_DEPLOY#";
 
+pub(crate) fn last_deploys_of(project: ProjectId) -> String {
+    format!("{LAST_DEPLOYS}{project}#")
+}
+
 pub(crate) fn last_deploy(
     release: ReleaseId,
     project: ProjectId,
     environment: &EnvironmentName,
 ) -> Key {
-    let sk = format!("{LAST_DEPLOYS}{project}#{environment}");
+    let sk = format!("{}{environment}", last_deploys_of(project));
     Key::new(format!("RELEASE_ID#{release}"), sk)
 }
 
+pub(crate) const FIRST_SEEN: &str = "FIRST_SEEN#";
+
+/// The groups that hold a release.
+pub(crate) fn first_seen(release: ReleaseId, group: GroupId) -> Key {
+    Key::new(
+        format!("RELEASE_ID#{release}"),
+        format!("{FIRST_SEEN}{group}"),
+    )
+}
+
+pub(crate) const ENVIRONMENTS: &str = "ENVIRONMENT#";
+
 pub(crate) fn environment(organization: OrganizationId, name: &EnvironmentName) -> Key {
-    Key::new(format!("ORG#{organization}"), format!("ENVIRONMENT#{name}"))
+    let sk = format!("{ENVIRONMENTS}{name}");
+    Key::new(format!("ORG#{organization}"), sk)
 }
 
 pub(crate) fn repository(id: RepositoryId) -> Key {
@@ -694,6 +783,9 @@ pub(crate) fn pull_request(pull_request: &PullRequestRef) -> Key {
     Key::new(format!("PULL_REQUEST#{repository}#{key}"), META)
 }
 
+pub(crate) const COMMIT_AUTHORS: &str = "AUTHOR#";
+
 pub(crate) fn commit_author(organization: OrganizationId, email: &str) -> Key {
-    Key::new(format!("ORG#{organization}"), format!("AUTHOR#{email}"))
+    let sk = format!("{COMMIT_AUTHORS}{email}");
+    Key::new(format!("ORG#{organization}"), sk)
 }

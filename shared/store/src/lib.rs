@@ -12,6 +12,7 @@ mod change;
 mod client_keys;
 mod commits;
 mod conflict;
+mod deletion_rows;
 mod deletions;
 mod deploys;
 mod error;
@@ -47,7 +48,8 @@ pub use cache::{Redis, RedisUrlError};
 pub use cache_endpoint::{CacheEndpoint, KnownCacheEndpoint};
 pub use change::Changed;
 pub use commits::{CommitView, CommitsSet};
-pub use deletions::{Budget, Deleting, NewDeletion, Undone, deletion_stages};
+pub use deletion_rows::{Budget, PROJECTS_STAGE, deletion_stages};
+pub use deletions::{Deleting, NewDeletion, Undone};
 pub use error::StoreError;
 pub use groups::{
     Assignables, GroupView, GroupsCursor, GroupsSeen, Linked, LinkedGroup, MOST_LINKS, NewGroup,
@@ -57,7 +59,6 @@ pub use identities::KnownIdentity;
 pub use integrations::{IntegrationWithSecret, NewIntegration};
 pub use keys::{CHART, ChartRow, INDEX_CHART, Key, OUTBOX_SHARDS, PARTITION_KEY, SORT_KEY};
 pub use mentions::Step;
-pub use organizations::OrganizationSettings;
 pub use outbound::{Ending, Outbound};
 pub use outbox::{OutboxItem, Waiting, outbox_due_at};
 #[cfg(feature = "redis")]

@@ -1,17 +1,18 @@
 //! Organizations and teams.
 
 use domain::{
-    AuditEntry, Feature, Member, Organization, OrganizationId, ResolveCommitsOn, Slug, Team, TeamId,
+    AuditEntry, Member, Organization, OrganizationChange, OrganizationId, OrganizationSettings,
+    Slug, Team, TeamId,
 };
+use futures_util::future::try_join;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    PARTITION_KEY,
     change::{Changed, Swap},
     error::StoreError,
-    keys,
-    table::{ATTEMPTS, Insert, Page, Query, Store, step_aside, value},
-    transaction::{Change, Commit},
+    keys::{self, Key},
+    table::{ATTEMPTS, Insert, Page, Query, Store, step_aside},
+    transaction::{Commit, Transaction},
 };
 
 #[derive(Serialize, Deserialize)]
@@ -19,18 +20,94 @@ struct OrganizationRef {
     organization: OrganizationId,
 }
 
-/// What an operator sets of an organization; `None` leaves it as it is.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct OrganizationSettings {
-    /// Whether only those who may change the organization may make projects in it.
-    pub disable_member_project_creation: Option<bool>,
-    /// When commits resolve what they refer to.
-    pub resolve_commits_on: Option<ResolveCommitsOn>,
+#[derive(Serialize, Deserialize)]
+pub(crate) struct TeamRef {
+    pub(crate) team: TeamId,
 }
 
-#[derive(Serialize, Deserialize)]
-struct TeamRef {
-    team: TeamId,
+/// All that may change of an organization.
+fn swaps(seen: &Organization, new: &Organization) -> Result<Vec<Swap>, StoreError> {
+    let (old, flags) = (&seen.flags, &new.flags);
+    let later = |name, seen: &bool, new: &bool| Swap::later(name, seen, new);
+    Ok(vec![
+        Swap::of("slug", &seen.slug, &new.slug)?,
+        Swap::of("name", &seen.name, &new.name)?,
+        Swap::of("features", &seen.features, &new.features)?,
+        Swap::later("status", &seen.status, &new.status)?,
+        Swap::later("default_role", &seen.default_role, &new.default_role)?,
+        Swap::later(
+            "resolve_commits_on",
+            &seen.resolve_commits_on,
+            &new.resolve_commits_on,
+        )?,
+        later(
+            "allow_joinleave",
+            &old.allow_joinleave,
+            &flags.allow_joinleave,
+        )?,
+        later(
+            "disable_shared_issues",
+            &old.disable_shared_issues,
+            &flags.disable_shared_issues,
+        )?,
+        later(
+            "enhanced_privacy",
+            &old.enhanced_privacy,
+            &flags.enhanced_privacy,
+        )?,
+        later("early_adopter", &old.early_adopter, &flags.early_adopter)?,
+        later("codecov_access", &old.codecov_access, &flags.codecov_access)?,
+        later("require_2fa", &old.require_2fa, &flags.require_2fa)?,
+        later(
+            "disable_member_project_creation",
+            &old.disable_member_project_creation,
+            &flags.disable_member_project_creation,
+        )?,
+        later(
+            "prevent_superuser_access",
+            &old.prevent_superuser_access,
+            &flags.prevent_superuser_access,
+        )?,
+        later(
+            "disable_member_invite",
+            &old.disable_member_invite,
+            &flags.disable_member_invite,
+        )?,
+    ])
+}
+
+impl Transaction<'_> {
+    /// Takes a slug, if it is free, and lets the one before lead to the organization.
+    fn move_organization(
+        self,
+        seen: &Organization,
+        new: &Organization,
+    ) -> Result<Self, StoreError> {
+        let organization = new.id;
+        let reference = OrganizationRef { organization };
+        let (old, taken) = (&seen.slug, &new.slug);
+        self.put_guard(&keys::organization_slug(taken), &reference)?
+            .delete(&keys::organization_slug(old))?
+            .put(&keys::former_organization_slug(old), &reference)?
+            .put(
+                &keys::former_slug_of_organization(organization, old),
+                &reference,
+            )?
+            .delete(&keys::former_organization_slug(taken))?
+            .delete(&keys::former_slug_of_organization(organization, taken))
+    }
+
+    fn put_settings(
+        self,
+        key: &Key,
+        seen: &OrganizationSettings,
+        new: &OrganizationSettings,
+    ) -> Result<Self, StoreError> {
+        match seen.ver {
+            0 => self.put_new(key, new),
+            ver => self.put_over(key, new, "ver", &ver),
+        }
+    }
 }
 
 impl Store {
@@ -82,70 +159,77 @@ impl Store {
         Ok(Insert::of(&commit, 1, organization))
     }
 
-    /// Switches a feature. `Ok(None)`: there is no such organization.
-    pub async fn set_feature(
+    /// What an organization has set; of one that has set nothing, nothing.
+    pub async fn organization_settings(
         &self,
         id: OrganizationId,
-        feature: Feature,
-        enabled: bool,
+    ) -> Result<OrganizationSettings, StoreError> {
+        let found = self.get(&keys::organization_settings(id)).await?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// The organization that once had this slug.
+    pub async fn organization_by_former_slug(
+        &self,
+        slug: &Slug,
     ) -> Result<Option<Organization>, StoreError> {
+        match self
+            .get::<OrganizationRef>(&keys::former_organization_slug(slug))
+            .await?
+        {
+            Some(found) => self.organization(found.organization).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Commits what `decide` makes of an organization and its settings, with the line of the audit log that it
+    /// gives. The old slug leads to the organization until another one takes it. Decided again when either was
+    /// changed meanwhile; `None` leaves both as they are.
+    pub async fn change_organization(
+        &self,
+        id: OrganizationId,
+        decide: impl Fn(
+            &Organization,
+            &OrganizationSettings,
+        ) -> Option<(OrganizationChange, Option<AuditEntry>)>,
+    ) -> Result<Changed<(Organization, OrganizationSettings)>, StoreError> {
+        let (item, of_settings) = (keys::organization(id), keys::organization_settings(id));
         for attempt in 0..ATTEMPTS {
             step_aside(attempt).await;
-            let Some(mut organization) = self.organization(id).await? else {
-                return Ok(None);
+            let (seen, known) =
+                try_join(self.organization(id), self.organization_settings(id)).await?;
+            let Some(seen) = seen else {
+                return Ok(Changed::Gone);
             };
-            let seen = organization.features.clone();
-            organization.features.retain(|present| *present != feature);
-            if enabled {
-                organization.features.push(feature);
-                organization.features.sort();
+            let Some((change, audit)) = decide(&seen, &known) else {
+                return Ok(Changed::Done((seen, known)));
+            };
+            let new = &change.organization;
+            let mut transaction = self.transaction();
+            // First, so that it is known whether it was the name that was taken.
+            if seen.slug != new.slug {
+                transaction = transaction.move_organization(&seen, new)?;
             }
-            let change = Change {
-                expression: "SET features = :new".into(),
-                condition: "features = :seen".into(),
-                names: Vec::new(),
-                values: [
-                    (":new".into(), value(&organization.features)?),
-                    (":seen".into(), value(&seen)?),
-                ]
-                .into(),
-            };
-            let transaction = self.transaction().update(&keys::organization(id), change)?;
-            if transaction.commit().await? == Commit::Done {
-                return Ok(Some(organization));
+            transaction = transaction.swap(&item, swaps(&seen, new)?)?.put_settings(
+                &of_settings,
+                &known,
+                &change.settings,
+            )?;
+            if change.restored {
+                transaction = transaction.forget_deletion(id)?;
+            }
+            if let Some(audit) = &audit {
+                transaction = transaction.audit(audit)?;
+            }
+            match transaction.commit().await? {
+                Commit::Done => return Ok(Changed::Done((change.organization, change.settings))),
+                Commit::Refused(writes) if seen.slug != new.slug && writes.contains(&0) => {
+                    return Ok(Changed::NameTaken);
+                }
+                Commit::Refused(_) => {}
             }
         }
         Err(StoreError::Contended(format!("organization {id}")))
-    }
-
-    /// Sets the given settings of an organization. `Ok(None)`: there is no such organization.
-    pub async fn set_organization(
-        &self,
-        id: OrganizationId,
-        settings: &OrganizationSettings,
-    ) -> Result<Option<Organization>, StoreError> {
-        let mut sets = Vec::new();
-        let mut change = Change {
-            condition: format!("attribute_exists({PARTITION_KEY})"),
-            ..Change::default()
-        };
-        if let Some(disable) = settings.disable_member_project_creation {
-            sets.push("disable_member_project_creation = :disable");
-            change.values.insert(":disable".into(), value(&disable)?);
-        }
-        if let Some(on) = settings.resolve_commits_on {
-            sets.push("resolve_commits_on = :on");
-            change.values.insert(":on".into(), value(&on)?);
-        }
-        if sets.is_empty() {
-            return self.organization(id).await;
-        }
-        change.expression = format!("SET {}", sets.join(", "));
-        let transaction = self.transaction().update(&keys::organization(id), change)?;
-        match transaction.commit().await? {
-            Commit::Done => self.organization(id).await,
-            Commit::Refused(_) => Ok(None),
-        }
     }
 
     /// The team with this slug.

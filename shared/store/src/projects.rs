@@ -1,6 +1,6 @@
 //! Projects.
 
-use domain::{AuditEntry, ClientKey, OrganizationId, Project, ProjectId, Slug, TeamId};
+use domain::{AlertRule, AuditEntry, ClientKey, OrganizationId, Project, ProjectId, Slug, TeamId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -116,22 +116,38 @@ impl Store {
         })
     }
 
-    /// Stores a new project with its first key.
+    /// Stores a new project with its first key, and its first alert rule if it is to have one.
     pub async fn create_project(
         &self,
         project: Project,
         key: &ClientKey,
+        rule: Option<&AlertRule>,
         audit: &AuditEntry,
     ) -> Result<Insert<Project>, StoreError> {
-        let commit = self
+        let transaction = self
             .transaction()
             .put_new(&keys::project(project.id), &project)?
             .put_project_slug(&project)?
             .put_client_key(key)?
-            .audit(audit)?
-            .commit()
-            .await?;
+            .audit(audit)?;
+        let transaction = match rule {
+            Some(rule) => transaction.put(&keys::alert_rule(project.id, rule.id), rule)?,
+            None => transaction,
+        };
+        let commit = transaction.commit().await?;
         Ok(Insert::of(&commit, 1, project))
+    }
+
+    /// The alert rules of a project, the oldest first.
+    pub async fn alert_rules(
+        &self,
+        project: ProjectId,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Page<AlertRule>, StoreError> {
+        let pk = keys::project(project).pk;
+        self.list(Query::prefix(&pk, keys::ALERT_RULES), skip, limit)
+            .await
     }
 
     /// Commits what `decide` makes of a project: another name, platform or slug. The old slug leads to the

@@ -42,9 +42,9 @@ struct ReleaseRef {
 
 /// A place in a list of releases, with what lists are searched by.
 #[derive(Serialize, Deserialize)]
-struct Pointer {
-    release: ReleaseId,
-    version: Version,
+pub(crate) struct Pointer {
+    pub(crate) release: ReleaseId,
+    pub(crate) version: Version,
     status: ReleaseStatus,
     released: Option<Timestamp>,
 }

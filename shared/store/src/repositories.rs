@@ -17,8 +17,8 @@ const AT_ONCE: usize = 40;
 
 /// What a name leads to.
 #[derive(Serialize, Deserialize)]
-struct RepositoryRef {
-    repository: RepositoryId,
+pub(crate) struct RepositoryRef {
+    pub(crate) repository: RepositoryId,
     /// Whether clients can do something with it: they give up where one of many has no URL.
     listed: bool,
 }

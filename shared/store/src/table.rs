@@ -34,7 +34,7 @@ const BATCH_PAUSE: Duration = Duration::from_millis(25);
 pub(crate) const BATCH_KEYS: usize = 100;
 
 /// How many writes a BatchWriteItem takes.
-pub(crate) const BATCH_WRITES: usize = 25;
+const BATCH_WRITES: usize = 25;
 
 /// How many batches are under way at the same time.
 pub(crate) const BATCHES_AT_ONCE: usize = 21;

@@ -12,8 +12,8 @@ use crate::{
 };
 
 #[derive(Serialize, Deserialize)]
-struct NamedToken {
-    hash: TokenHash,
+pub(crate) struct NamedToken {
+    pub(crate) hash: TokenHash,
 }
 
 impl Store {

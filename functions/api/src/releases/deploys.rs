@@ -68,7 +68,7 @@ pub(super) async fn create(
 async fn add(context: &Context, segments: &Segments, request: &Incoming, id: DeployId) -> Answer {
     let place = Place::find(context, request.place(), segments, &RELEASE_WRITE).await?;
     let (release, projects) = place.release(context, segments).await?;
-    let new = NewDeploy::parse(&request.fields()?)?;
+    let new = NewDeploy::parse(request.fields()?)?;
     let chosen = match &new.projects {
         None => release.projects.clone(),
         Some(names) => chosen(context, &place, names, &projects).await?,

@@ -1,15 +1,15 @@
-//! What the bodies of requests about releases hold. All that is wrong is said at once, field by field;
-//! of the objects in a list, whichever of them it is about.
+//! What the bodies of requests about releases hold.
 
 use std::collections::BTreeMap;
 
 use domain::{
-    ClientFault, EnvironmentName, Fault, FieldError, FileChange, GivenAuthor, GivenCommit,
-    OrganizationId, Ref, ReleaseStatus, RepositoryName, Timestamp, Version,
+    EnvironmentName, Fault, FileChange, GivenAuthor, GivenCommit, OrganizationId, Ref,
+    ReleaseStatus, RepositoryName, Timestamp, Version,
 };
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::ProjectName;
+use crate::body::{Fields, Text};
 
 const MAX_REF: usize = 200;
 const MAX_REPOSITORY: usize = 64;
@@ -23,10 +23,6 @@ const KEPT_MESSAGE: usize = 64 * 1024;
 const KEPT_PATHS: usize = 100 * 1024;
 /// How many repositories one list may name: each is looked up and noted in the release.
 const MAX_REPOSITORIES: usize = 100;
-
-const REQUIRED: &str = "This field is required.";
-const NULL: &str = "This field may not be null.";
-const BLANK: &str = "This field may not be blank.";
 
 /// What every write of a release may say.
 #[derive(Debug, Default)]
@@ -72,27 +68,25 @@ pub(super) enum Family {
 
 impl ReleaseFields {
     pub(super) fn parse(
-        fields: &Map<String, Value>,
+        mut fields: Fields,
         family: Family,
         organization: OrganizationId,
     ) -> Result<Self, Fault> {
-        let mut reader = Reader::new(fields);
-        let parsed = Self::read(&mut reader, family, organization);
-        reader.finish()?;
-        Ok(parsed)
+        let parsed = Self::read(&mut fields, family, organization);
+        fields.finish(parsed)
     }
 
-    fn read(reader: &mut Reader<'_>, family: Family, organization: OrganizationId) -> Self {
+    fn read(fields: &mut Fields, family: Family, organization: OrganizationId) -> Self {
         let refs = match family {
-            Family::Organization => refs(reader),
+            Family::Organization => refs(fields),
             Family::Project => None,
         };
         Self {
-            reference: reader.optional("ref", MAX_REF),
-            url: reader.url("url"),
-            released: reader.date("dateReleased"),
-            status: status(reader),
-            commits: commits(reader, organization),
+            reference: fields.optional("ref", MAX_REF),
+            url: fields.url("url"),
+            released: fields.date("dateReleased"),
+            status: fields.choice("status", |word| word.parse().ok()),
+            commits: commits(fields, organization),
             refs,
         }
     }
@@ -100,120 +94,75 @@ impl ReleaseFields {
 
 impl NewRelease {
     pub(super) fn parse(
-        fields: &Map<String, Value>,
+        mut fields: Fields,
         family: Family,
         organization: OrganizationId,
     ) -> Result<Self, Fault> {
-        let mut reader = Reader::new(fields);
-        let version = version(&mut reader);
-        let owner = match fields.get("owner") {
+        let version = version(&mut fields);
+        let owner = match fields.raw("owner") {
             None | Some(Value::Null | Value::Bool(false)) => None,
             Some(Value::Number(number)) => Some(number.to_string()),
             Some(Value::String(text)) => Some(text.trim().to_owned()).filter(|t| !t.is_empty()),
             Some(Value::Bool(true) | Value::Array(_) | Value::Object(_)) => {
-                reader.wrong("owner", "Not a valid string.");
+                fields.refuse("owner", "Not a valid string.");
                 None
             }
         };
         let projects = match family {
-            Family::Organization => match fields.contains_key("projects") {
-                true => projects(&mut reader),
-                false => {
-                    reader.wrong("projects", REQUIRED);
-                    None
-                }
-            },
+            Family::Organization => projects(&mut fields, Fields::required_list),
             Family::Project => None,
         };
-        let fields = ReleaseFields::read(&mut reader, family, organization);
-        reader.finish()?;
+        let rest = ReleaseFields::read(&mut fields, family, organization);
         Ok(Self {
-            version: version.ok_or_else(|| Fault::field("version", REQUIRED))?,
+            version: fields.finish_with(version)?,
             owner,
             projects: projects.unwrap_or_default(),
-            fields,
+            fields: rest,
         })
     }
 }
 
 impl NewDeploy {
-    pub(super) fn parse(fields: &Map<String, Value>) -> Result<Self, Fault> {
-        let mut reader = Reader::new(fields);
-        let environment = match reader.required("environment", EnvironmentName::MAX) {
-            Some(text) => match text.parse::<EnvironmentName>() {
-                Ok(name) => Some(name),
-                Err(message) => {
-                    reader.wrong("environment", message);
-                    None
-                }
-            },
-            None => None,
-        };
-        let given = fields.contains_key("projects");
-        let projects = given.then(|| projects(&mut reader)).flatten();
+    pub(super) fn parse(mut fields: Fields) -> Result<Self, Fault> {
+        let environment = fields.required("environment", EnvironmentName::MAX);
+        let environment = environment.map(|text| text.parse::<EnvironmentName>());
+        if let Some(Err(message)) = &environment {
+            fields.refuse("environment", *message);
+        }
+        let projects = projects(&mut fields, Fields::list);
         if projects.as_ref().is_some_and(Vec::is_empty) {
-            reader.wrong("projects", "This list may not be empty.");
+            fields.refuse("projects", "This list may not be empty.");
         }
-        let deploy = Self {
-            environment: match environment {
-                Some(name) => name,
-                None => {
-                    reader.finish()?;
-                    return Err(Fault::field("environment", REQUIRED));
-                }
-            },
-            name: reader.optional("name", MAX_DEPLOY_NAME),
-            url: reader.url("url"),
-            started: reader.date("dateStarted"),
-            finished: reader.date("dateFinished"),
+        let name = fields.optional("name", MAX_DEPLOY_NAME);
+        let url = fields.url("url");
+        let (started, finished) = (fields.date("dateStarted"), fields.date("dateFinished"));
+        Ok(Self {
+            environment: fields.finish_with(environment.and_then(Result::ok))?,
+            name,
+            url,
+            started,
+            finished,
             projects,
-        };
-        reader.finish()?;
-        Ok(deploy)
+        })
     }
 }
 
-fn version(reader: &mut Reader<'_>) -> Option<Version> {
-    let text = match reader.fields.get("version") {
-        None => {
-            reader.wrong("version", REQUIRED);
-            return None;
-        }
-        Some(Value::Null) => {
-            reader.wrong("version", NULL);
-            return None;
-        }
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Number(number)) => number.to_string(),
-        Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => {
-            reader.wrong("version", "Not a valid string.");
-            return None;
-        }
-    };
-    match text.parse() {
-        Ok(version) => Some(version),
-        Err(error) => {
-            let error: domain::InvalidVersion = error;
-            reader.wrong("version", error.to_string());
-            None
-        }
+fn version(fields: &mut Fields) -> Option<Version> {
+    if !fields.has("version") {
+        // Said as of any other text.
+        return fields.required("version", 0).and(None);
     }
+    let version = fields.verbatim("version")??.parse();
+    version
+        .map_err(|error: domain::InvalidVersion| fields.refuse("version", error.to_string()))
+        .ok()
 }
 
-fn status(reader: &mut Reader<'_>) -> Option<ReleaseStatus> {
-    let value = reader.fields.get("status")?;
-    let status = value.as_str().and_then(|text| text.parse().ok());
-    if status.is_none() {
-        let shown = value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned);
-        reader.wrong("status", format!("\"{shown}\" is not a valid choice."));
-    }
-    status
-}
-
-fn projects(reader: &mut Reader<'_>) -> Option<Vec<ProjectName>> {
-    let list = reader.list("projects")?;
+fn projects(
+    fields: &mut Fields,
+    list: impl Fn(&mut Fields, &str) -> Option<Vec<Value>>,
+) -> Option<Vec<ProjectName>> {
+    let list = list(fields, "projects")?;
     let mut names = Vec::new();
     let mut unknown = Vec::new();
     for value in list {
@@ -234,7 +183,7 @@ fn projects(reader: &mut Reader<'_>) -> Option<Vec<ProjectName>> {
     if unknown.is_empty() {
         return Some(names);
     }
-    reader.wrong("projects", invalid_projects(&unknown));
+    fields.refuse("projects", invalid_projects(&unknown));
     None
 }
 
@@ -242,39 +191,35 @@ pub(super) fn invalid_projects(names: &[String]) -> String {
     format!("Invalid project ids or slugs: {}", names.join(", "))
 }
 
-fn refs(reader: &mut Reader<'_>) -> Option<Vec<Ref>> {
-    let given = reader.objects("refs", |item| {
+fn refs(fields: &mut Fields) -> Option<Vec<Ref>> {
+    let given = fields.objects("refs", |item| {
         let commit = item.required("commit", 2 * Ref::MAX_COMMIT + 2);
         let repository = item.required("repository", RepositoryName::MAX);
         item.optional("previousCommit", Ref::MAX_COMMIT);
         new_ref(item, "commit", commit?, repository?)
     });
-    let heads = reader.objects("headCommits", |item| {
+    let heads = fields.objects("headCommits", |item| {
         let commit = item.required("currentId", Ref::MAX_COMMIT);
         let repository = item.required("repository", MAX_REPOSITORY);
         item.optional("previousId", Ref::MAX_COMMIT);
         new_ref(item, "currentId", commit?, repository?)
     });
+    // Old clients say the same in other words.
     match (given, heads) {
-        // Old clients say the same in other words.
-        (None | Some(_), Some(heads)) if !heads.is_empty() && given_none(reader) => Some(heads),
+        (Some(given), Some(heads)) if given.is_empty() => Some(heads),
+        (None, heads) => heads.filter(|heads| !heads.is_empty()),
         (given, _) => given,
     }
 }
 
-fn given_none(reader: &Reader<'_>) -> bool {
-    let refs = reader.fields.get("refs").and_then(Value::as_array);
-    refs.is_none_or(Vec::is_empty)
-}
-
-fn new_ref(item: &mut Reader<'_>, field: &str, commit: String, repository: String) -> Option<Ref> {
+fn new_ref(item: &mut Fields, field: &str, commit: String, repository: String) -> Option<Ref> {
     match Ref::end(&commit) {
         Some(end) => Some(Ref {
             repository: RepositoryName::new(&repository)?,
             commit: end.to_owned(),
         }),
         None => {
-            item.wrong(
+            item.refuse(
                 field,
                 "Not a commit of at most 64 characters, nor a range like start..end of two.",
             );
@@ -283,31 +228,24 @@ fn new_ref(item: &mut Reader<'_>, field: &str, commit: String, repository: Strin
     }
 }
 
-fn commits(reader: &mut Reader<'_>, organization: OrganizationId) -> Vec<GivenCommit> {
-    let commits = reader.objects("commits", |item| commit(item, organization));
+fn commits(fields: &mut Fields, organization: OrganizationId) -> Vec<GivenCommit> {
+    let commits = fields.objects("commits", |item| commit(item, organization));
     let commits = commits.unwrap_or_default();
     let mut names: Vec<_> = commits.iter().map(|commit| &commit.repository).collect();
     names.sort();
     names.dedup();
     if names.len() > MAX_REPOSITORIES {
         let message = format!("A list may name at most {MAX_REPOSITORIES} repositories.");
-        reader.wrong("commits", message);
+        fields.refuse("commits", message);
     }
     commits
 }
 
-fn commit(item: &mut Reader<'_>, organization: OrganizationId) -> Option<GivenCommit> {
+fn commit(item: &mut Fields, organization: OrganizationId) -> Option<GivenCommit> {
     let sha = item.required("id", Ref::MAX_COMMIT);
     let repository = item.optional("repository", MAX_REPOSITORY);
-    let message = match item.fields.get("message") {
-        None => None,
-        Some(Value::Null) => Some(None),
-        Some(Value::String(text)) => Some(Some(beginning(text, KEPT_MESSAGE))),
-        Some(_) => {
-            item.wrong("message", "Not a valid string.");
-            None
-        }
-    };
+    let message = item.verbatim("message");
+    let message = message.map(|text| text.map(|text| beginning(&text, KEPT_MESSAGE)));
     let name = item.optional("author_name", MAX_AUTHOR_NAME);
     let email = match item.text("author_email", MAX_AUTHOR_EMAIL) {
         Text::Given(text) => Some(text),
@@ -328,23 +266,18 @@ fn commit(item: &mut Reader<'_>, organization: OrganizationId) -> Option<GivenCo
     })
 }
 
-fn files(item: &mut Reader<'_>) -> BTreeMap<String, FileChange> {
-    if item.fields.get("patch_set").is_none_or(Value::is_null) {
+fn files(item: &mut Fields) -> BTreeMap<String, FileChange> {
+    if !item.has("patch_set") {
         return BTreeMap::new();
     }
     let given = item.objects("patch_set", |file| {
         let path = file.required("path", MAX_PATH);
-        let change = file.required("type", MAX_PATH);
-        let change = match change.as_deref() {
-            Some("A") => Some(FileChange::Added),
-            Some("M") => Some(FileChange::Modified),
-            Some("D") => Some(FileChange::Deleted),
-            Some(other) => {
-                file.wrong("type", format!("\"{other}\" is not a valid choice."));
-                None
-            }
-            None => None,
-        };
+        let change = file.required_choice("type", |word| match word {
+            "A" => Some(FileChange::Added),
+            "M" => Some(FileChange::Modified),
+            "D" => Some(FileChange::Deleted),
+            _ => None,
+        });
         Some((path?, change?))
     });
     let mut bytes = 0;
@@ -366,158 +299,4 @@ fn beginning(text: &str, most: usize) -> String {
     let end = (0..=most.min(text.len())).rev();
     let end = end.into_iter().find(|end| text.is_char_boundary(*end));
     text[..end.unwrap_or(0)].to_owned()
-}
-
-/// A text as a field gives it, trimmed.
-enum Text {
-    Absent,
-    Null,
-    Blank,
-    Given(String),
-    /// It was said what is wrong.
-    Wrong,
-}
-
-/// Reads the fields of an object, and notes what is wrong with them.
-struct Reader<'f> {
-    fields: &'f Map<String, Value>,
-    errors: BTreeMap<String, FieldError>,
-}
-
-impl<'f> Reader<'f> {
-    fn new(fields: &'f Map<String, Value>) -> Self {
-        Self {
-            fields,
-            errors: BTreeMap::new(),
-        }
-    }
-
-    fn finish(&mut self) -> Result<(), Fault> {
-        match self.errors.is_empty() {
-            true => Ok(()),
-            false => Err(Fault::Client(ClientFault::Nested(std::mem::take(
-                &mut self.errors,
-            )))),
-        }
-    }
-
-    fn wrong(&mut self, field: &str, message: impl Into<String>) {
-        let error = FieldError::Messages(vec![message.into()]);
-        self.errors.entry(field.to_owned()).or_insert(error);
-    }
-
-    fn text(&mut self, field: &str, most: usize) -> Text {
-        let text = match self.fields.get(field) {
-            None => return Text::Absent,
-            Some(Value::Null) => return Text::Null,
-            Some(Value::String(text)) => text.trim().to_owned(),
-            Some(Value::Number(number)) => number.to_string(),
-            Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => {
-                self.wrong(field, "Not a valid string.");
-                return Text::Wrong;
-            }
-        };
-        if text.is_empty() {
-            return Text::Blank;
-        }
-        if text.chars().count() > most {
-            let message = format!("Ensure this field has no more than {most} characters.");
-            self.wrong(field, message);
-            return Text::Wrong;
-        }
-        Text::Given(text)
-    }
-
-    /// A text that may be left out, null or blank.
-    fn optional(&mut self, field: &str, most: usize) -> Option<String> {
-        match self.text(field, most) {
-            Text::Given(text) => Some(text),
-            Text::Absent | Text::Null | Text::Blank | Text::Wrong => None,
-        }
-    }
-
-    /// A text that has to be there.
-    fn required(&mut self, field: &str, most: usize) -> Option<String> {
-        let message = match self.text(field, most) {
-            Text::Given(text) => return Some(text),
-            Text::Wrong => return None,
-            Text::Absent => REQUIRED,
-            Text::Null => NULL,
-            Text::Blank => BLANK,
-        };
-        self.wrong(field, message);
-        None
-    }
-
-    fn url(&mut self, field: &str) -> Option<String> {
-        let url = self.optional(field, usize::MAX)?;
-        let host = ["http://", "https://", "ftp://", "ftps://"]
-            .iter()
-            .find_map(|scheme| url.strip_prefix(scheme));
-        let valid = host.is_some_and(|host| !host.starts_with('/') && !host.is_empty())
-            && !url.contains(char::is_whitespace);
-        if !valid {
-            self.wrong(field, "Enter a valid URL.");
-            return None;
-        }
-        Some(url)
-    }
-
-    fn date(&mut self, field: &str) -> Option<Timestamp> {
-        let text = self.optional(field, usize::MAX)?;
-        let date = Timestamp::parse(&text);
-        if date.is_none() {
-            self.wrong(
-                field,
-                "Datetime has wrong format. Use one of these formats instead: \
-                 YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z].",
-            );
-        }
-        date
-    }
-
-    /// A list that may be left out, but not null.
-    fn list(&mut self, field: &str) -> Option<&'f Vec<Value>> {
-        match self.fields.get(field)? {
-            Value::Array(list) => Some(list),
-            Value::Null => {
-                self.wrong(field, NULL);
-                None
-            }
-            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
-                self.wrong(field, "Expected a list of items.");
-                None
-            }
-        }
-    }
-
-    /// A list of objects. `read` gives `None` for one that it found something wrong with.
-    fn objects<T>(
-        &mut self,
-        field: &str,
-        read: impl Fn(&mut Reader<'f>) -> Option<T>,
-    ) -> Option<Vec<T>> {
-        let list = self.list(field)?;
-        let (mut found, mut errors) = (Vec::new(), BTreeMap::new());
-        for value in list {
-            let Value::Object(fields) = value else {
-                let text = "Invalid data. Expected a dictionary.".to_owned();
-                let error = FieldError::Messages(vec![text]);
-                errors.entry("non_field_errors".to_owned()).or_insert(error);
-                continue;
-            };
-            let mut reader = Reader::new(fields);
-            found.extend(read(&mut reader));
-            for (name, error) in reader.errors {
-                errors.entry(name).or_insert(error);
-            }
-        }
-        if errors.is_empty() {
-            return Some(found);
-        }
-        self.errors
-            .entry(field.to_owned())
-            .or_insert(FieldError::Fields(errors));
-        None
-    }
 }

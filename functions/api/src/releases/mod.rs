@@ -20,15 +20,15 @@ use axum::{
     http::{HeaderMap, Uri, header},
     routing::get,
 };
-use domain::{Fault, Project, ProjectId, ProjectStatus, Release, Scope, Slug, TraceId, Version};
+use domain::{Fault, Project, ProjectId, Release, Scope, Slug, TraceId, Version};
 use runtime::{Answer, HttpFault, trace_of};
 use serde::Deserialize;
-use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep};
 
 use crate::{
     Context,
     auth::{Seat, caller_with},
+    body::{self, Fields},
     is_id,
     projects::{ProjectSeat, project_at},
 };
@@ -113,21 +113,17 @@ impl Incoming {
     async fn read(request: Request) -> Result<Self, Fault> {
         let trace = trace_of(&request);
         let (parts, body) = request.into_parts();
-        let body = axum::body::to_bytes(body, MAX_BODY).await;
+        let body = body::bytes(&parts.headers, body, MAX_BODY).await?;
         Ok(Self {
             trace,
             headers: parts.headers,
             uri: parts.uri,
-            body: body.map_err(|_| Fault::detail("The request is too large."))?,
+            body,
         })
     }
 
-    fn fields(&self) -> Result<Map<String, Value>, Fault> {
-        match serde_json::from_slice(&self.body) {
-            Ok(Value::Object(fields)) => Ok(fields),
-            Ok(_) => Err(Fault::detail("Invalid data. Expected a dictionary.")),
-            Err(error) => Err(Fault::detail(format!("JSON parse error - {error}"))),
-        }
+    fn fields(&self) -> Result<Fields, Fault> {
+        Fields::parse(&self.body)
     }
 
     /// What says who asks, and where.
@@ -208,12 +204,11 @@ impl Place {
     }
 }
 
-/// Whether the caller may use a project: a person through a team, an organization's token every active one.
+/// Whether the caller may use a project: one that they could change as well, if their token allows it.
 fn may_use(seat: &Seat, project: &Project) -> bool {
-    let belongs = |member| project.admits(member);
     project.organization == seat.organization.id
-        && project.status == ProjectStatus::Active
-        && seat.member.as_ref().is_none_or(belongs)
+        && project.is_active()
+        && seat.reaches(&project.teams)
 }
 
 /// How clients name a project.

@@ -11,11 +11,11 @@ use axum::{
     response::IntoResponse,
 };
 use domain::{
-    CommitList, CommitRef, Fault, GivenCommit, Project, Ref, Release, ReleaseId, Timestamp,
-    TraceId, User, UserId,
+    CommitList, CommitRef, Fault, GivenCommit, Project, Ref, Release, ReleaseId, ShortId,
+    Timestamp, TraceId, User, UserId,
 };
 use runtime::{Answer, json};
-use store::CommitsSet;
+use store::{CommitsSet, Page};
 
 use super::{
     Incoming, Place, RELEASE_DELETE, RELEASE_WRITE, Segments,
@@ -57,7 +57,7 @@ async fn make(
     let place = Place::find(context, request.place(), segments, &RELEASE_WRITE).await?;
     let organization = place.seat.organization.id;
     let family = place.family();
-    let new = NewRelease::parse(&request.fields()?, family, organization)?;
+    let new = NewRelease::parse(request.fields()?, family, organization)?;
     let projects = match &place.project {
         Some(project) => vec![project.clone()],
         None => requested(context, &place.seat, &new).await?,
@@ -295,7 +295,7 @@ async fn change(
     let place = Place::find(context, request.place(), segments, &RELEASE_WRITE).await?;
     let (release, projects) = place.release(context, segments).await?;
     let organization = place.seat.organization.id;
-    let fields = ReleaseFields::parse(&request.fields()?, place.family(), organization)?;
+    let fields = ReleaseFields::parse(request.fields()?, place.family(), organization)?;
     let heads = known_refs(context, &place.seat, fields.refs.as_deref()).await;
     // What is left out, null or blank stays. Sentry does not open an archived release here; this does.
     let decide = |seen: &Release| {
@@ -322,6 +322,19 @@ async fn change(
     answer(context, &place, &release, StatusCode::OK).await
 }
 
+/// How many of the issues that hold a release are named.
+const NAMED: usize = 3;
+
+/// Says what keeps a release from being deleted, and what can be done instead.
+fn is_held(held: &Page<ShortId>) -> Fault {
+    let names: Vec<_> = held.rows.iter().map(ShortId::to_string).collect();
+    let more = if held.more { " and others" } else { "" };
+    Fault::detail(format!(
+        "This release cannot be removed: the issues {}{more} were first seen in it. It can be archived.",
+        names.join(", ")
+    ))
+}
+
 /// `DELETE .../releases/{version}/`
 pub(super) async fn delete(
     State(context): State<Arc<Context>>,
@@ -332,6 +345,10 @@ pub(super) async fn delete(
     patiently(|| async {
         let place = Place::find(&context, (&headers, &uri), &segments, &RELEASE_DELETE).await?;
         let (release, _) = place.release(&context, &segments).await?;
+        let held = context.store.first_seen_in(release.id, NAMED).await?;
+        if !held.rows.is_empty() {
+            return Err(is_held(&held).into());
+        }
         match context.store.delete_release(&release).await? {
             true => Ok(StatusCode::NO_CONTENT.into_response()),
             false => Err(Fault::not_found().into()),

@@ -26,6 +26,7 @@ async fn function(_: Env) -> Result<Function, StartError> {
             | Message::ClearExpiredResolutions(_)
             | Message::DrainUpdates(_)
             | Message::DeleteProject(_)
+            | Message::DeleteOrganization(_)
             | Message::ClearOwnerCaches(_)
             | Message::SweepDeletions(_) => {}
         }
