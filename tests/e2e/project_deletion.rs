@@ -363,7 +363,9 @@ async fn large_project(world: &mut World, groups: u64) -> String {
     world.put_items(copies).await;
     let counter = json!({ "PK": { "S": format!("PROJECT#{id}") }, "SK": { "S": "COUNTER" },
         "groups": { "N": groups.to_string() } });
-    world.put_items(vec![counter]).await;
+    let waiting = json!({ "PK": { "S": format!("PROJECT#{id}") },
+        "SK": { "S": format!("PENDING_RESOLUTION#{issue}") }, "group": { "S": issue } });
+    world.put_items(vec![counter, waiting]).await;
     id
 }
 

@@ -76,6 +76,7 @@ async fn every_flow(world: &mut World) {
     }
     world.activity().await;
     crate::releases::released(world).await;
+    crate::resolution::resolved(world).await;
     mails(world).await;
     delete_a_project(world).await;
     world

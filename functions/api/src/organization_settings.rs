@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use domain::{
     ClientFault, Fault, Feature, GivenRelay, OptionKind, OptionValue, OrganizationFlag,
-    OrganizationOption, OrganizationSettings, OrganizationUpdate, ResolveCommitsOn, Role, Scope,
-    TrustedRelay, is_rule_document, is_selector, names, organization_slug,
+    OrganizationOption, OrganizationSettings, OrganizationUpdate, Role, Scope, TrustedRelay,
+    is_rule_document, is_selector, names, organization_slug,
 };
 use serde_json::{Map, Value, json};
 
@@ -39,11 +39,7 @@ pub(super) fn read(
         name: fields.name("name", names::MAX_NAME),
         slug: slug(&mut fields),
         default_role: fields.choice("defaultRole", |word| word.parse().ok()),
-        resolve_commits_on: fields.choice("resolveCommitsOn", |word| match word {
-            "released" => Some(ResolveCommitsOn::Released),
-            "stored" => Some(ResolveCommitsOn::Stored),
-            _ => None,
-        }),
+        resolve_commits_on: fields.choice("resolveCommitsOn", |word| word.parse().ok()),
         cancel_deletion: fields.boolean("cancelDeletion").unwrap_or(false),
         ..OrganizationUpdate::default()
     };

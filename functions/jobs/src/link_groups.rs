@@ -4,7 +4,7 @@
 
 use domain::{
     Assignment, CodeChange, CodeOrigin, Existing, Facet, Fault, GroupId, LinkGroups, LinkStep,
-    Member, Mention, Message, MessageId, Origin, ResolveCommitsOn, TraceId, User,
+    Member, Mention, Message, MessageId, Organization, Origin, ResolveCommitsOn, TraceId, User,
 };
 use store::{Cause, Step};
 use tracing::Span;
@@ -27,13 +27,7 @@ pub(crate) async fn link(
     let Some(organization) = store.organization(message.organization).await? else {
         return Ok(());
     };
-    let mut work = Work {
-        context,
-        trace,
-        on: organization.resolve_commits_on,
-        people: People::of(context, organization.id),
-        left: STEPS,
-    };
+    let mut work = Links::new(context, &organization, trace, STEPS);
     for (done, change) in message.changes.iter().enumerate() {
         if !work.bring_in_step(change).await? {
             let rest = Message::LinkGroups(LinkGroups {
@@ -47,18 +41,34 @@ pub(crate) async fn link(
     Ok(())
 }
 
-struct Work<'a> {
+/// Brings groups and what refers to them in step.
+pub(crate) struct Links<'a> {
     context: &'a Context,
     trace: &'a TraceId,
     on: ResolveCommitsOn,
-    people: People<'a>,
-    /// How many steps this message may still make.
+    pub(crate) people: People<'a>,
+    /// How many steps may still be made.
     left: usize,
 }
 
-impl Work<'_> {
-    /// `false`: there is more to do than one message does.
-    async fn bring_in_step(&mut self, change: &CodeChange) -> Result<bool, Fault> {
+impl<'a> Links<'a> {
+    pub(crate) fn new(
+        context: &'a Context,
+        organization: &Organization,
+        trace: &'a TraceId,
+        left: usize,
+    ) -> Self {
+        Self {
+            context,
+            trace,
+            on: organization.resolve_commits_on,
+            people: People::of(context, organization.id),
+            left,
+        }
+    }
+
+    /// `false`: there is more to do than is left.
+    pub(crate) async fn bring_in_step(&mut self, change: &CodeChange) -> Result<bool, Fault> {
         let store = &self.context.store;
         let mut gone = Vec::new();
         while let Some(mention) = store.mention(change).await? {
@@ -74,7 +84,7 @@ impl Work<'_> {
                 LinkStep::Unlink(_) => self.unlink(change, &mention, step).await?,
             };
             match (made, step) {
-                (Step::Made(_) | Step::Stale, _) => {}
+                (Step::Made | Step::Stale, _) => {}
                 (Step::Gone, LinkStep::Link(group)) => gone.push(group),
                 (Step::Gone, LinkStep::Unlink(group)) => {
                     store.forget_group(change, &mention, group).await?;

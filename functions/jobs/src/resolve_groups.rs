@@ -1,7 +1,8 @@
 //! Resolves what the commits of a release refer to, and what was merged with them.
 //!
 //! Each group is resolved once for each commit and pull request: a release that is set again, or a message
-//! that comes late, resolves nothing that has been opened since.
+//! that comes late, resolves nothing that has been opened since. A group knows of a commit before the release
+//! resolves it, so what comes later of the commit alone finds it done.
 
 use domain::{
     CodeChange, CodeOrigin, Commit, CommitRef, Facet, Fault, GroupId, GroupState, ListedCommit,
@@ -11,7 +12,7 @@ use runtime::Metric;
 use store::{Cause, Step};
 use tracing::Span;
 
-use crate::{Context, people::People};
+use crate::{Context, link_groups::Links};
 
 /// How many commits one message comes to.
 const COMMITS: usize = 25;
@@ -32,6 +33,9 @@ pub(crate) async fn resolve(
     let Some((repository, generation)) = message.lists.pop_first() else {
         return Ok(());
     };
+    let Some(organization) = store.organization(message.organization).await? else {
+        return Ok(());
+    };
     let commits = store.referring_commits(&release, repository, generation);
     // A list that took its place has a message of its own.
     let commits = commits.await?.unwrap_or_default();
@@ -41,7 +45,7 @@ pub(crate) async fn resolve(
         context,
         release: &release,
         trace,
-        people: People::of(context, message.organization),
+        links: Links::new(context, &organization, trace, usize::MAX),
     };
     work.resolve(repository, now).await?;
     message.done = match later.is_empty() {
@@ -62,7 +66,7 @@ struct Work<'a> {
     context: &'a Context,
     release: &'a Release,
     trace: &'a TraceId,
-    people: People<'a>,
+    links: Links<'a>,
 }
 
 impl Work<'_> {
@@ -91,6 +95,9 @@ impl Work<'_> {
             repository: commit.repository,
             sha: commit.sha.clone(),
         });
+        if !commit.groups.is_empty() {
+            self.links.bring_in_step(&own).await?;
+        }
         for group in &commit.groups {
             self.resolve_group(&own, author, *group).await?;
         }
@@ -114,7 +121,7 @@ impl Work<'_> {
         group: GroupId,
     ) -> Result<(), Fault> {
         let (context, release) = (self.context, self.release);
-        let people = self.people.with_address(author).await?;
+        let people = self.links.people.with_address(author).await?;
         let actor = people.first().map(|(member, _)| member.user);
         let now = context.clock.now();
         let origin = Origin::Code(CodeOrigin {
@@ -135,7 +142,7 @@ impl Work<'_> {
             .store
             .resolve_group(release, change, group, decide, &cause);
         match made.await? {
-            Step::Made(_) => Metric::GroupResolved {
+            Step::Made => Metric::GroupResolved {
                 instance: "in_commit",
             }
             .emit(),

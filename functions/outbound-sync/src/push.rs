@@ -31,7 +31,7 @@ enum Round {
 /// How a push ends, or does not yet.
 enum End {
     Recorded(SyncRecord),
-    Again(SyncRecord, TrackerPush, Timestamp),
+    Again(SyncRecord, Box<Message>, Timestamp),
 }
 
 /// A message under work.
@@ -61,7 +61,7 @@ pub(crate) async fn push(
         }
     }
     let soon = context.clock.now().plus(SOON);
-    job.put_off(push.clone(), soon).await
+    job.put_off(soon).await
 }
 
 impl Job<'_> {
@@ -80,7 +80,7 @@ impl Job<'_> {
                 return self.end(End::Recorded(record)).await;
             }
             Push::Held(until) => {
-                self.put_off(self.push.clone(), until).await?;
+                self.put_off(until).await?;
                 return Ok(Round::Ended);
             }
             Push::Write(wanted) => wanted,
@@ -186,9 +186,8 @@ impl Job<'_> {
             };
             let ending = match &end {
                 End::Recorded(record) => Ending::Recorded(record),
-                End::Again(_, push, due) => {
+                End::Again(_, message, due) => {
                     let now = self.context.clock.now();
-                    let message = Message::push(self.facet, push.clone());
                     Ending::Again(message, self.trace, now, *due)
                 }
             };
@@ -222,8 +221,8 @@ impl Job<'_> {
     async fn end(&self, end: End) -> Result<Round, Fault> {
         let record = match end {
             End::Recorded(record) => record,
-            End::Again(record, push, due) => {
-                self.put_off(push, due).await?;
+            End::Again(record, message, due) => {
+                self.send(*message, due).await?;
                 record
             }
         };
@@ -256,13 +255,22 @@ impl Job<'_> {
             Wait::AtLeast(wait) => self.push.again(now, Some(wait)),
         };
         match again {
-            Some((push, due)) => End::Again(record(Outcome::Deferred(failure.reason)), push, due),
+            Some((push, due)) => {
+                let message = Message::push(self.facet, push);
+                let record = record(Outcome::Deferred(failure.reason));
+                End::Again(record, Box::new(message), due)
+            }
             None => End::Recorded(record(Outcome::Dead(failure.reason))),
         }
     }
 
-    async fn put_off(&self, push: TrackerPush, due: Timestamp) -> Result<(), Fault> {
-        let message = Message::push(self.facet, push);
+    /// The same once more, later.
+    async fn put_off(&self, due: Timestamp) -> Result<(), Fault> {
+        self.send(Message::push(self.facet, self.push.clone()), due)
+            .await
+    }
+
+    async fn send(&self, message: Message, due: Timestamp) -> Result<(), Fault> {
         let now = self.context.clock.now();
         let store = &self.context.store;
         Ok(store.outbox_send(message, self.trace, now, due).await?)

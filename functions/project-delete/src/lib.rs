@@ -53,6 +53,10 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
         other @ (Message::SyncIssue(_)
         | Message::Deassign(_)
         | Message::PushAssignee(_)
+        | Message::PushStatus(_)
+        | Message::LinkGroups(_)
+        | Message::ResolveGroups(_)
+        | Message::ClearExpiredResolutions(_)
         | Message::DrainUpdates(_)
         | Message::SweepDeletions(_)
         | Message::PushStatus(_)
@@ -134,10 +138,7 @@ async fn batch(context: &Context, deletion: &Deletion, trace: &TraceId) -> Resul
     let next = loop {
         let rows = match work.stage == PROJECTS_STAGE {
             true => organization::give_up_projects(context, &work, trace).await?,
-            false => {
-                let cause = (trace, now);
-                store.delete_rows(&work, &mut budget, cause).await?
-            }
+            false => store.delete_rows(&work, &mut budget, trace, now).await?,
         };
         let deleted = rows.deleted;
         match work.note(rows, &stages) {

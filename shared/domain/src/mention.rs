@@ -55,7 +55,8 @@ impl Mention {
 }
 
 /// Lets a group know that a text refers to it. `people` are its author, if they are known here; whoever of
-/// them comes first acts. Where commits resolve as soon as they are stored, this one does.
+/// them comes first acts. Where commits resolve as soon as they are stored, this one does, unless the group is
+/// resolved already: what a release has resolved is not taken from it.
 pub fn refer(
     state: &GroupState,
     change: &CodeChange,
@@ -74,7 +75,9 @@ pub fn refer(
                 commit: commit.clone(),
             };
             let commit = commit.clone();
-            (kind, Some(resolved(Resolution::Commit { commit, actor })))
+            let done = state.status == GroupStatus::Resolved;
+            let write = resolved(Resolution::Commit { commit, actor });
+            (kind, (!done).then_some(write))
         }
         (CodeChange::PullRequest(pull_request), _) => {
             let pull_request = pull_request.clone();

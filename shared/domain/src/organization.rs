@@ -229,6 +229,15 @@ impl ResolveCommitsOn {
     }
 }
 
+impl FromStr for ResolveCommitsOn {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let all = [Self::Released, Self::Stored];
+        all.into_iter().find(|on| on.as_str() == text).ok_or(())
+    }
+}
+
 /// The tenant: owns teams, projects and everything below them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Organization {
@@ -246,12 +255,12 @@ pub struct Organization {
     /// The role that somebody gets who is invited without one.
     #[serde(default = "member")]
     pub default_role: Role,
-    /// What is switched on and off.
-    #[serde(flatten)]
-    pub flags: OrganizationFlags,
     /// When commits resolve what they refer to.
     #[serde(default)]
     pub resolve_commits_on: ResolveCommitsOn,
+    /// What is switched on and off.
+    #[serde(flatten)]
+    pub flags: OrganizationFlags,
     /// When it was made.
     pub created: Timestamp,
 }
@@ -275,8 +284,8 @@ impl Organization {
             features: Vec::new(),
             status: OrganizationStatus::default(),
             default_role: member(),
-            flags: OrganizationFlags::default(),
             resolve_commits_on: ResolveCommitsOn::default(),
+            flags: OrganizationFlags::default(),
             created,
         }
     }

@@ -353,10 +353,10 @@ impl OrganizationUpdate {
             tell(&mut change.told, "default_role", &mut { old }, &new);
             target.default_role = *role;
         }
-        if let Some(on) = self.resolve_commits_on {
+        if let Some(on) = &self.resolve_commits_on {
             let (old, new) = (target.resolve_commits_on.as_str(), on.as_str());
             tell(&mut change.told, "resolve_commits_on", &mut { old }, &new);
-            target.resolve_commits_on = on;
+            target.resolve_commits_on = *on;
         }
         if change.restored {
             target.status = OrganizationStatus::Active;

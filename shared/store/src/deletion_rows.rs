@@ -323,7 +323,8 @@ impl Store {
         &self,
         deletion: &Deletion,
         budget: &mut Budget,
-        (trace, now): (&TraceId, Timestamp),
+        trace: &TraceId,
+        now: Timestamp,
     ) -> Result<DeletedRows, StoreError> {
         let (mut plan, mut result) = (Plan::default(), DeletedRows::default());
         let mut all = stages(deletion.of).iter();
@@ -378,9 +379,8 @@ impl Store {
                     through
                 }
                 With::UsedRelease => {
-                    let deploys = self
-                        .leave_release(deletion.of, (&key, row), (trace, now))
-                        .await?;
+                    let left = self.leave_release(deletion.of, (&key, row), trace, now);
+                    let deploys = left.await?;
                     budget.queries = budget.queries.saturating_sub(2);
                     plan.add(key.clone(), deploys);
                     true
@@ -456,7 +456,8 @@ impl Store {
         &self,
         of: DeletionRef,
         (key, row): (&Key, Item),
-        (trace, now): (&TraceId, Timestamp),
+        trace: &TraceId,
+        now: Timestamp,
     ) -> Result<Vec<Key>, StoreError> {
         let pointer: Pointer = read(key, row)?;
         let (organization, version) = (of.organization, &pointer.version);

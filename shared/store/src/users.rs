@@ -175,17 +175,15 @@ impl Store {
                 .put_new(&key, user)?
                 .put_new(&keys::email_owner(&user.email), &Owner { user: user.id })?,
             Some(seen) => {
-                let mut swaps = vec![
+                let (before, after) = (seen.self_assign_issue, user.self_assign_issue);
+                let swaps = [
                     Swap::of("name", &seen.name, &user.name)?,
                     Swap::of("username", &seen.username, &user.username)?,
                     Swap::of("verified", &seen.verified, &user.verified)?,
                     Swap::of("active", &seen.active, &user.active)?,
+                    Swap::later("self_assign_issue", &before, &after)?,
                 ];
-                let (before, after) = (seen.self_assign_issue, user.self_assign_issue);
-                if before != after {
-                    swaps.push(Swap::of("self_assign_issue", &before, &after)?);
-                }
-                transaction.swap(&key, swaps)?
+                transaction.swap(&key, swaps.into())?
             }
         };
         transaction.commit().await
