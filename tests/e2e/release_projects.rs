@@ -51,7 +51,7 @@ async fn a_deleted_project_is_in_no_release_any_more_and_the_releases_stay() {
         .filter(|item| text(item, "PK").starts_with("RELEASE#"))
         .collect();
     let used = |item: &&Value| item["projects"]["L"].as_array().map_or(0, Vec::len);
-    let mut uses: Vec<_> = releases.iter().map(|item| used(item)).collect();
+    let mut uses: Vec<_> = releases.iter().map(used).collect();
     uses.sort_unstable();
     assert_eq!(uses, [0, 1]);
     let last = items
