@@ -18,6 +18,7 @@ mod error;
 mod fetches;
 mod groups;
 mod hash;
+mod heads;
 mod identities;
 mod integrations;
 mod keys;
@@ -48,7 +49,7 @@ pub use audit::AuditFilter;
 pub use cache::{Redis, RedisUrlError};
 pub use cache_endpoint::{CacheEndpoint, KnownCacheEndpoint};
 pub use change::Changed;
-pub use commits::{CommitView, NewFetches};
+pub use commits::CommitView;
 pub use deletions::{Budget, Deleting, NewDeletion, Undone, deletion_stages};
 pub use error::StoreError;
 pub use fetches::{DeployedCommit, FetchEnding, FetchTrouble, FetchWork, ToldOf};
@@ -56,6 +57,7 @@ pub use groups::{
     Assignables, GroupView, GroupsCursor, GroupsSeen, Linked, LinkedGroup, MOST_LINKS, NewGroup,
 };
 pub use hash::TokenHash;
+pub use heads::NewFetches;
 pub use identities::{KnownIdentity, RenewalError};
 pub use integrations::{IntegrationWithSecret, NewIntegration};
 pub use keys::{CHART, ChartRow, INDEX_CHART, Key, OUTBOX_SHARDS, PARTITION_KEY, SORT_KEY};
