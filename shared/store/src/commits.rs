@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
     CodeChange, Commit, CommitAuthor, CommitFields, CommitList, CommitRef, CommitWrite, Email,
-    Fetch, FetchCommits, Generation, GivenAuthor, LinkGroups, ListedCommit, Listing, MOST_AUTHORS,
-    Message, MessageId, OrganizationId, Release, ReleaseId, Repository, RepositoryId,
-    RepositoryList, ResolveGroups, Timestamp, TraceId, User, write_author, write_commit,
+    Generation, GivenAuthor, LinkGroups, ListedCommit, Listing, MOST_AUTHORS, Message,
+    OrganizationId, Release, ReleaseId, Repository, RepositoryId, RepositoryList, ResolveGroups,
+    Timestamp, TraceId, User, write_author, write_commit,
 };
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
@@ -112,19 +112,6 @@ pub struct CommitView {
     pub person: Option<User>,
     /// Where it is.
     pub repository: Option<Repository>,
-}
-
-/// What the hosts of repositories are to be asked for.
-#[derive(Debug)]
-pub struct NewFetches<'a> {
-    /// The request.
-    pub request: MessageId,
-    /// Of each repository.
-    pub fetches: BTreeMap<RepositoryId, Fetch>,
-    /// Follows it to its end.
-    pub trace: &'a TraceId,
-    /// When it was made.
-    pub now: Timestamp,
 }
 
 /// What has to be written of the commits of a list, and the list of each repository that it names.
@@ -245,88 +232,10 @@ impl Store {
             .await
     }
 
-    /// Names the newest commits of repositories, and asks for those before them where `fetches` says so, in a
-    /// message of the same transaction. `None`: the release is gone.
-    pub async fn set_heads(
+    pub(crate) async fn release_again(
         &self,
         release: &Release,
-        heads: &[CommitRef],
-        fetches: Option<&NewFetches<'_>>,
     ) -> Result<Option<Release>, StoreError> {
-        // Of several of one repository the last one counts.
-        let heads: BTreeMap<_, _> = heads
-            .iter()
-            .map(|head| (head.repository, &head.sha))
-            .collect();
-        let mut change = Change {
-            expression: "SET commit_seq = commit_seq + :one".into(),
-            condition: "id = :id".into(),
-            names: Vec::new(),
-            values: [
-                (":one".into(), value(&1)?),
-                (":id".into(), value(&release.id)?),
-            ]
-            .into(),
-        };
-        for (n, (repository, sha)) in heads.into_iter().enumerate() {
-            change
-                .expression
-                .push_str(&format!(", heads.#r{n} = :h{n}"));
-            change
-                .names
-                .push((format!("#r{n}"), repository.to_string()));
-            change.values.insert(format!(":h{n}"), text(sha));
-            if let Some(fetch) = fetches.and_then(|new| new.fetches.get(&repository)) {
-                change
-                    .expression
-                    .push_str(&format!(", fetches.#r{n} = :f{n}"));
-                change.values.insert(format!(":f{n}"), value(fetch)?);
-            }
-        }
-        let key = keys::release(release.organization, &release.version);
-        let mut transaction = self.transaction().update(&key, change)?;
-        if let Some(new) = fetches {
-            let message = Message::FetchCommits(FetchCommits {
-                organization: release.organization,
-                version: release.version.clone(),
-                release: release.id,
-                request: new.request,
-                of: None,
-            });
-            transaction = transaction.send(message, new.trace, new.now, new.now)?;
-        }
-        match transaction.commit().await? {
-            Committed::Done => self.release_again(release).await,
-            Committed::Refused(_) => Ok(None),
-        }
-    }
-
-    /// Takes all commits from a release. `None`: it is gone.
-    pub async fn clear_commits(&self, release: &Release) -> Result<Option<Release>, StoreError> {
-        let change = Change {
-            expression:
-                "SET commit_seq = commit_seq + :one, lists = :none, heads = :none, fetches = :none"
-                    .into(),
-            condition: "id = :id".into(),
-            names: Vec::new(),
-            values: [
-                (":one".into(), value(&1)?),
-                (":id".into(), value(&release.id)?),
-                (":none".into(), AttributeValue::M(HashMap::new())),
-            ]
-            .into(),
-        };
-        let key = keys::release(release.organization, &release.version);
-        if self.transaction().update(&key, change)?.commit().await? != Committed::Done {
-            return Ok(None);
-        }
-        let old = release.lists.values();
-        let old = old.flat_map(|list| pages_of(release, list));
-        let _ = self.delete_all(old.collect()).await;
-        self.release_again(release).await
-    }
-
-    async fn release_again(&self, release: &Release) -> Result<Option<Release>, StoreError> {
         let found = self.release(release.organization, &release.version).await?;
         Ok(found.filter(|found| found.id == release.id))
     }
@@ -741,7 +650,7 @@ pub(crate) fn commit_change(
     })
 }
 
-fn pages_of(release: &Release, list: &RepositoryList) -> impl Iterator<Item = Key> {
+pub(crate) fn pages_of(release: &Release, list: &RepositoryList) -> impl Iterator<Item = Key> {
     let (release, generation) = (release.id, list.generation);
     let pages = 0..(list.listed as usize).div_ceil(PAGE);
     pages.map(move |page| keys::commit_page(release, generation, page))

@@ -19,6 +19,7 @@ mod error;
 mod fetches;
 mod groups;
 mod hash;
+mod heads;
 mod identities;
 mod integrations;
 mod keys;
@@ -49,7 +50,7 @@ pub use audit::AuditFilter;
 pub use cache::{Redis, RedisUrlError};
 pub use cache_endpoint::{CacheEndpoint, KnownCacheEndpoint};
 pub use change::Changed;
-pub use commits::{CommitView, NewFetches};
+pub use commits::CommitView;
 pub use deletion_rows::{Budget, PROJECTS_STAGE, deletion_stages};
 pub use deletions::{Deleting, NewDeletion, Undone};
 pub use error::StoreError;
@@ -58,6 +59,7 @@ pub use groups::{
     Assignables, GroupView, GroupsCursor, GroupsSeen, Linked, LinkedGroup, MOST_LINKS, NewGroup,
 };
 pub use hash::TokenHash;
+pub use heads::NewFetches;
 pub use identities::{KnownIdentity, RenewalError};
 pub use integrations::{IntegrationWithSecret, NewIntegration};
 pub use keys::{CHART, ChartRow, INDEX_CHART, Key, OUTBOX_SHARDS, PARTITION_KEY, SORT_KEY};
