@@ -558,7 +558,7 @@ fn kinds(items: &[Value]) -> BTreeMap<String, usize> {
 
 #[tokio::test]
 async fn an_organization_goes_a_day_after_it_was_given_up_with_all_that_it_has() {
-    let mut world = World::start().await;
+    let mut world = World::quiet().await;
     let before = world.items();
     beta(&world).await;
     let path = "/api/0/organizations/beta-two/";
