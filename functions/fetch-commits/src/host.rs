@@ -19,7 +19,7 @@ const MOST_AZURE_DETAILS: usize = 91;
 
 /// A repository at its host, as the holder of an identity sees it.
 pub(crate) enum Host {
-    GitHub(github::client::Client, RepositoryName),
+    GitHub(Box<github::client::Client>, RepositoryName),
     AzureDevOps(Box<vsts::client::Client>, RepositoryName, String),
 }
 
@@ -76,7 +76,7 @@ impl Host {
             (RepositoryProvider::GitHub, Identity::Github(identity)) => {
                 let token = identity.access_token;
                 let client = github::client::Client::new(outside, &integration.domain_name, token);
-                Ok(Self::GitHub(client, name))
+                Ok(Self::GitHub(Box::new(client), name))
             }
             (RepositoryProvider::AzureDevOps, Identity::Vsts(identity)) => {
                 let (Ok(account), Some(id)) =

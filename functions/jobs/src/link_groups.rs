@@ -74,7 +74,7 @@ impl Work<'_> {
                 LinkStep::Unlink(_) => self.unlink(change, &mention, step).await?,
             };
             match (made, step) {
-                (Step::Made(_) | Step::Stale, _) => {}
+                (Step::Made | Step::Stale, _) => {}
                 (Step::Gone, LinkStep::Link(group)) => gone.push(group),
                 (Step::Gone, LinkStep::Unlink(group)) => {
                     store.forget_group(change, &mention, group).await?;

@@ -135,7 +135,7 @@ impl Work<'_> {
             .store
             .resolve_group(release, change, group, decide, &cause);
         match made.await? {
-            Step::Made(_) => Metric::GroupResolved {
+            Step::Made => Metric::GroupResolved {
                 instance: "in_commit",
             }
             .emit(),

@@ -189,7 +189,7 @@ impl Job<'_> {
                 End::Again(_, push, due) => {
                     let now = self.context.clock.now();
                     let message = Message::push(self.facet, push.clone());
-                    Ending::Again(message, self.trace, now, *due)
+                    Ending::Again(Box::new(message), self.trace, now, *due)
                 }
             };
             if store.settle_link(&state, link, &settled, ending).await? {

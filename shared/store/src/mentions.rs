@@ -35,7 +35,7 @@ struct Done {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// It is made.
-    Made(Decision),
+    Made,
     /// It was made before, or what it was decided on is not so any more.
     Stale,
     /// The group is gone.
@@ -190,7 +190,7 @@ impl Store {
                 transaction = transaction.write_group(&state, write, cause.trace, cause.now)?;
             }
             match transaction.commit().await? {
-                Commit::Done => return Ok(Step::Made(decision)),
+                Commit::Done => return Ok(Step::Made),
                 Commit::Refused(writes) if writes.contains(&0) => return Ok(Step::Stale),
                 Commit::Refused(_) => {}
             }
@@ -244,7 +244,7 @@ impl Store {
                 transaction = transaction.write_group(&state, write, cause.trace, cause.now)?;
             }
             match transaction.commit().await? {
-                Commit::Done => return Ok(Step::Made(decision)),
+                Commit::Done => return Ok(Step::Made),
                 Commit::Refused(writes) if writes.contains(&0) => return Ok(Step::Stale),
                 Commit::Refused(_) => {}
             }

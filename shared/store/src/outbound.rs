@@ -115,7 +115,7 @@ impl Store {
             Ending::None => transaction,
             Ending::Recorded(record) => transaction.record(record)?,
             Ending::Again(message, trace, now, due) => {
-                transaction.send(message, trace, now, due)?
+                transaction.send(*message, trace, now, due)?
             }
         };
         Ok(transaction.commit().await? == Commit::Done)
@@ -130,7 +130,7 @@ pub enum Ending<'a> {
     /// How it ended.
     Recorded(&'a SyncRecord),
     /// The same once more: its trace, the time now, and when it is due.
-    Again(Message, &'a TraceId, Timestamp, Timestamp),
+    Again(Box<Message>, &'a TraceId, Timestamp, Timestamp),
 }
 
 /// The update that replaces what is known of a link, where it still is as it was seen.
