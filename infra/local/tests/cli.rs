@@ -284,6 +284,7 @@ fn env_files_hold_the_environment_of_each_function() {
     let functions = [
         "api",
         "deassign",
+        "fetch-commits",
         "issue-sync",
         "jobs",
         "operator",
