@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 pub(crate) const MAX_BODY: usize = 64 * 1024;
 /// The longest slug, in characters.
 const MAX_SLUG: usize = 50;
+const MAX_URL: usize = 2048;
 
 const REQUIRED: &str = "This field is required.";
 const NULL: &str = "This field may not be null.";
@@ -306,7 +307,7 @@ impl Fields {
     }
 
     pub(crate) fn url(&mut self, name: &str) -> Option<String> {
-        let url = self.optional(name, usize::MAX)?;
+        let url = self.optional(name, MAX_URL)?;
         let host = ["http://", "https://", "ftp://", "ftps://"]
             .iter()
             .find_map(|scheme| url.strip_prefix(scheme));

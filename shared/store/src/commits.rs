@@ -163,7 +163,8 @@ impl Store {
             self.prepare(release, list, now),
         )?;
         let mut prepared = prepared;
-        let most_authors = (MOST_AUTHORS / prepared.lists.len().max(1)).max(1);
+        let lists: HashSet<_> = release.lists.keys().chain(prepared.lists.keys()).collect();
+        let most_authors = (MOST_AUTHORS / lists.len().max(1)).max(1);
         let mut next = Lists::default();
         let mut referring = BTreeMap::new();
         for (repository, listing) in &prepared.lists {

@@ -105,6 +105,14 @@ pub struct ReleaseDetails {
     pub deploys: HashMap<DeployId, Deploy>,
 }
 
+/// Whether a place in a project's list is the one that the release has there.
+fn is_of(project: ProjectId, keep: impl Fn(&Release) -> bool) -> impl Fn(&Release, &Key) -> bool {
+    move |release, place| {
+        let current = keys::project_release(project, release) == *place;
+        current && release.projects.contains(&project) && keep(release)
+    }
+}
+
 impl Store {
     /// The release with this version.
     pub async fn release(
@@ -310,8 +318,9 @@ impl Store {
             order: None,
             consistent: true,
         };
-        let page = self.list_of_project(&list, project, keep, 0, 1).await?;
-        Ok(page.rows.into_iter().next())
+        let keep = is_of(project.id, keep);
+        let first = self.first_releases(&list, keep, 1).await?;
+        Ok(first.into_iter().next())
     }
 
     async fn list_of_project(
@@ -322,11 +331,7 @@ impl Store {
         skip: usize,
         limit: usize,
     ) -> Result<Page<Release>, StoreError> {
-        let id = project.id;
-        let keep = |release: &Release, place: &Key| {
-            let current = keys::project_release(id, release) == *place;
-            current && release.projects.contains(&id) && keep(release)
-        };
+        let keep = is_of(project.id, keep);
         self.list_releases(list, keep, skip, limit).await
     }
 
@@ -363,6 +368,18 @@ impl Store {
         limit: usize,
     ) -> Result<Page<Release>, StoreError> {
         let wanted = skip.saturating_add(limit).saturating_add(1);
+        let found = self.first_releases(list, keep, wanted).await?;
+        let more = found.len() >= wanted;
+        let rows = found.into_iter().skip(skip).take(limit).collect();
+        Ok(Page { rows, more })
+    }
+
+    async fn first_releases(
+        &self,
+        list: &List<'_>,
+        keep: impl Fn(&Release, &Key) -> bool,
+        wanted: usize,
+    ) -> Result<Vec<Release>, StoreError> {
         let query = Query {
             descending: true,
             ..Query::prefix(list.pk, list.prefix)
@@ -390,13 +407,10 @@ impl Store {
                     .await?;
             }
             if next.is_none() || found.len() >= wanted {
-                break;
+                return Ok(found);
             }
             start = next;
         }
-        let more = found.len() >= wanted;
-        let rows = found.into_iter().skip(skip).take(limit).collect();
-        Ok(Page { rows, more })
     }
 
     /// Reads the releases at these places until there are as many as are wanted.
@@ -634,8 +648,13 @@ pub(crate) fn release_change(seen: &Release, new: &Release) -> Result<Change, St
         ("rev", value(&new.rev)?),
     ];
     let mut change = Change {
-        condition: "#rev = :seen".into(),
-        values: [(":seen".into(), value(&seen.rev)?)].into(),
+        // A version that was deleted and made again begins with the same numbers.
+        condition: "#rev = :seen AND id = :id".into(),
+        values: [
+            (":seen".into(), value(&seen.rev)?),
+            (":id".into(), value(&seen.id)?),
+        ]
+        .into(),
         ..Change::default()
     };
     let mut sets = Vec::new();

@@ -1,6 +1,6 @@
 //! What the bodies of requests about releases hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     EnvironmentName, Fault, FileChange, GivenAuthor, GivenCommit, OrganizationId, Ref,
@@ -17,8 +17,12 @@ const MAX_AUTHOR_NAME: usize = 128;
 const MAX_AUTHOR_EMAIL: usize = 200;
 const MAX_PATH: usize = 510;
 const MAX_DEPLOY_NAME: usize = 64;
-/// How many repositories one list may name: each is looked up and noted in the release.
-const MAX_REPOSITORIES: usize = 100;
+/// How many repositories one list may name: all are noted in the release with one update, whose expression
+/// is at most 4096 bytes long.
+const MAX_REPOSITORIES: usize = 50;
+/// How many commits one list may name: as many as can be looked up in the time that a request has.
+const MAX_COMMITS: usize = 20_000;
+const MAX_PROJECTS: usize = 1000;
 
 /// What every write of a release may say.
 #[derive(Debug, Default)]
@@ -159,7 +163,7 @@ fn projects(
     list: impl Fn(&mut Fields, &str) -> Option<Vec<Value>>,
 ) -> Option<Vec<ProjectName>> {
     let list = list(fields, "projects")?;
-    let mut names = Vec::new();
+    let mut names = BTreeSet::new();
     let mut unknown = Vec::new();
     for value in list {
         let text = match value {
@@ -171,16 +175,22 @@ fn projects(
             | Value::Object(_) => value.to_string(),
         };
         match ProjectName::of(&text) {
-            Some(name) if !names.contains(&name) => names.push(name),
-            Some(_) => {}
+            Some(name) => {
+                names.insert(name);
+            }
             None => unknown.push(text),
         }
     }
-    if unknown.is_empty() {
-        return Some(names);
+    if !unknown.is_empty() {
+        fields.refuse("projects", invalid_projects(&unknown));
+        return None;
     }
-    fields.refuse("projects", invalid_projects(&unknown));
-    None
+    if names.len() > MAX_PROJECTS {
+        let message = format!("A request may name at most {MAX_PROJECTS} projects.");
+        fields.refuse("projects", message);
+        return None;
+    }
+    Some(names.into_iter().collect())
 }
 
 pub(super) fn invalid_projects(names: &[String]) -> String {
@@ -238,6 +248,10 @@ fn new_ref(
 fn commits(fields: &mut Fields, organization: OrganizationId) -> Vec<GivenCommit> {
     let commits = fields.objects("commits", |item| commit(item, organization));
     let commits = commits.unwrap_or_default();
+    if commits.len() > MAX_COMMITS {
+        let message = format!("A list may name at most {MAX_COMMITS} commits.");
+        fields.refuse("commits", message);
+    }
     let mut names: Vec<_> = commits.iter().map(|commit| &commit.repository).collect();
     names.sort();
     names.dedup();

@@ -130,6 +130,13 @@ async fn of_organization(
         Ok(wanted) => wanted,
         Err(answer) => return Ok(answer),
     };
+    if wanted.is_empty() {
+        let none = Page {
+            rows: Vec::new(),
+            more: false,
+        };
+        return answer(context, place, &none, paging).await;
+    }
     let keep = |release: &Release| {
         let deployed = |name| release.environments.contains(name);
         !release.projects.is_disjoint(&wanted)

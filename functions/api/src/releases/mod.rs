@@ -233,7 +233,7 @@ fn may_use(seat: &Seat, project: &Project) -> bool {
 }
 
 /// How clients name a project.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum ProjectName {
     Id(ProjectId),
     Slug(Slug),

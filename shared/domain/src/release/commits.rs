@@ -305,10 +305,8 @@ pub fn write_commit(
         });
     }
     let known = stored.map(|commit| &commit.files);
-    let mut files = known.cloned().unwrap_or_default();
-    for (path, change) in &given.files {
-        files.entry(path.clone()).or_insert(*change);
-    }
+    let all = known.into_iter().flatten().chain(&given.files);
+    let files = GivenCommit::kept_files(all.map(|(path, change)| (path.clone(), *change)));
     let differs = |stored: Option<bool>| stored.unwrap_or(true);
     let message = given.new_message(stored).cloned();
     let referred = stored.map_or(&[][..], |stored| &stored.groups);
