@@ -131,6 +131,11 @@ mod tests {
             ("Fixes:\nABC-1", &["ABC-1"]),
             ("RESOLVED:\t abc-1,abc-2", &["ABC-1", "ABC-2"]),
             ("closes ABC-1.", &["ABC-1"]),
+            // Lines do not end a run, so this is meant as well, wherever it leads.
+            (
+                "closes ABC-1\n\nCo-authored-by: x",
+                &["ABC-1", "CO-AUTHORED-BY"],
+            ),
             ("Close ABC-1 (see DEF-2)", &["ABC-1"]),
             ("It is fixed ABC-1; closed: DEF-2", &["ABC-1", "DEF-2"]),
             ("Fix ABC-1, closes: DEF-2", &["ABC-1", "DEF-2"]),
@@ -145,7 +150,7 @@ mod tests {
                 "fixes [ABC-1, ABC-2](x) and [DEF-1](y)",
                 &["ABC-1", "ABC-2", "DEF-1"],
             ),
-            ("resolves ABC-1\n\nCo-authored-by: x", &["ABC-1"]),
+            ("resolves ABC-1.\n\nCo-authored-by: x", &["ABC-1"]),
         ] {
             assert_eq!(found(text), ids, "{text:?}");
         }
