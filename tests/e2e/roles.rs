@@ -102,6 +102,12 @@ async fn delete_an_organization(world: &mut World) {
     ] {
         world.operator(command).await;
     }
+    // It is looked at before its project and before it go.
+    let release = json!({ "version": "1", "projects": ["old"] });
+    let answer = world
+        .post_json("/api/0/organizations/old/releases/", &release)
+        .await;
+    assert_eq!(answer.status.as_u16(), 201, "{}", answer.text());
     let answer = world.delete("/api/0/organizations/old/", "").await;
     assert_eq!(answer.status.as_u16(), 202, "{}", answer.text());
     world.settle().await;
