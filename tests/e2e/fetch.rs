@@ -106,6 +106,32 @@ async fn pass(world: &mut World, time: i64) {
     world.settle_now().await;
 }
 
+/// Gives the seeded integration with GitHub its token, which is Bo's.
+async fn identify(world: &World) {
+    let token = world.stack.trackers().github_identity();
+    let set = json!({
+        "command": "set-identity", "organization": "acme",
+        "integration": world.integration_of("github"),
+        "identity": { "github": token }, "acts_as": world.bo(),
+    });
+    world.operator(set).await;
+}
+
+/// A release whose commits are fetched when a refused token was replaced, and its deploy.
+pub(crate) async fn fetched(world: &mut World, git: &Repository) {
+    identify(world).await;
+    world.stack.trackers().set_mode(GITHUB, Mode::RefusedToken);
+    name(world, "fetched", web(&range(git))).await;
+    let new = json!({ "environment": "production" });
+    let path = format!("{}deploys/", path_of("fetched"));
+    assert_eq!(post(world, &path, new).await.0, 201);
+    world.settle_now().await;
+    world.stack.trackers().set_mode(GITHUB, Mode::Ok);
+    identify(world).await;
+    pass(world, minutes(1)).await;
+    assert_eq!(shas(world, "fetched").await, git.shas[..2]);
+}
+
 #[tokio::test]
 async fn the_commits_up_to_a_ref_are_fetched_with_their_files_and_begin_after_the_release_before() {
     let git = Repository::new("range").await;
@@ -321,15 +347,7 @@ async fn a_refused_identity_is_told_to_its_owner_once_and_forgotten_and_a_new_on
     let git = Repository::new("identity").await;
     let mut world = World::over(git.path()).await;
     let host = world.integration_of("github");
-    let identity = async |world: &World| {
-        let token = world.stack.trackers().github_identity();
-        let set = json!({
-            "command": "set-identity", "organization": "acme", "integration": host,
-            "identity": { "github": token }, "acts_as": world.bo(),
-        });
-        world.operator(set).await;
-    };
-    identity(&world).await;
+    identify(&world).await;
     world.stack.trackers().set_mode(GITHUB, Mode::RefusedToken);
     let versions: Vec<_> = (0..4).map(|n| n.to_string()).collect();
     for version in &versions {
@@ -346,7 +364,7 @@ async fn a_refused_identity_is_told_to_its_owner_once_and_forgotten_and_a_new_on
     let kept = items(&world, &format!("INTEGRATION#{host}"), "IDENTITY#");
     assert_eq!(kept.len(), 0, "it is forgotten");
     world.stack.trackers().set_mode(GITHUB, Mode::Ok);
-    identity(&world).await;
+    identify(&world).await;
     world.settle().await;
     let healed = format!("{}: Commits Can Be Fetched Again", world.bo());
     assert_eq!(told(&world), [bo, healed]);

@@ -13,7 +13,7 @@ async fn help_lists_every_command() {
         .iter()
         .map(|c| &c["command"])
         .collect();
-    assert_eq!(names.len(), 21);
+    assert_eq!(names.len(), 22);
     for name in names {
         // Known, whatever else is wrong with it.
         let answer = world.operator_raw(json!({ "command": name })).await;
@@ -128,7 +128,7 @@ async fn an_integration_is_the_same_at_its_id_and_at_its_external_id() {
         let after = found(&world, "INTEGRATION#");
         assert_ne!(before, after, "{fields}");
         assert_eq!(after, found(&world, "INTEGRATION_KEY#"), "{fields}");
-        assert_eq!(after.len(), 2);
+        assert_eq!(after.len(), 3);
     }
     world.finish().await;
 }

@@ -10,6 +10,8 @@ use local::template::Template;
 use serde_json::json;
 use tests::World;
 
+use crate::git::Repository;
+
 const TEMPLATE: &str = include_str!("../../infra/template.yaml");
 const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
 
@@ -43,7 +45,7 @@ fn calls_of_lambda(template: &Template, function: &str) -> BTreeSet<(String, Str
 }
 
 /// Every flow once, so that every function makes each call that it ever makes.
-async fn every_flow(world: &mut World) {
+async fn every_flow(world: &mut World, git: &Repository) {
     let (ana, bo) = (world.ana().to_owned(), world.bo().to_owned());
     // So many that issue-sync goes on in another message.
     world.link_issues(26).await;
@@ -78,6 +80,7 @@ async fn every_flow(world: &mut World) {
     crate::releases::released(world).await;
     crate::resolution::resolved(world).await;
     mails(world).await;
+    crate::fetch::fetched(world, git).await;
     delete_a_project(world).await;
     world
         .operator(
@@ -102,6 +105,12 @@ async fn delete_an_organization(world: &mut World) {
     ] {
         world.operator(command).await;
     }
+    // It is looked at before its project and before it go.
+    let release = json!({ "version": "1", "projects": ["old"] });
+    let answer = world
+        .post_json("/api/0/organizations/old/releases/", &release)
+        .await;
+    assert_eq!(answer.status.as_u16(), 201, "{}", answer.text());
     let answer = world.delete("/api/0/organizations/old/", "").await;
     assert_eq!(answer.status.as_u16(), 202, "{}", answer.text());
     world.settle().await;
@@ -148,8 +157,9 @@ async fn delete_a_project(world: &mut World) {
 
 #[tokio::test]
 async fn every_action_of_every_role_is_used() {
-    let mut world = World::quiet().await;
-    every_flow(&mut world).await;
+    let git = Repository::new("roles").await;
+    let mut world = World::quiet_over(git.path()).await;
+    every_flow(&mut world, &git).await;
     let calls = world.stack.calls();
     let template = world.stack.template();
     for function in &template.functions {
