@@ -121,8 +121,8 @@ def test_a_project_is_made_through_the_api_with_a_key_that_names_it(
 
 
 def test_a_release_gets_its_commits_and_a_deploy_and_goes_again(acme: Acme) -> None:
-    # Everything that a URL has to hold: the gateway decodes none of it.
-    version = "web@1.0+5 #%41?ü"
+    # What a URL has to encode, but for what ministack decodes to something else, see test_paths.py.
+    version = "web@1.0+5 ü"
     base = f"/api/0/organizations/{acme.slug}/releases/"
     release = f"{base}{quote(version, safe='')}/"
     headers = {
