@@ -350,6 +350,18 @@ async fn refs_name_the_newest_commits_and_clearing_takes_all_away() {
     assert_eq!(put(&world, &path_of("1"), old).await.0, 200);
     assert_eq!(heads(&world, "1"), BTreeSet::from(["h".to_owned()]));
 
+    let more = json!({ "refs": [{ "repository": "acme/api", "commit": "k" }],
+        "commits": [commit("c", "acme/api", AT)] });
+    world
+        .operator(
+            json!({ "command": "create-repository", "organization": "acme",
+            "name": "acme/api" }),
+        )
+        .await;
+    assert_eq!(put(&world, &path_of("1"), more).await.0, 200);
+    let both = ["h", "k"].map(str::to_owned);
+    assert_eq!(heads(&world, "1"), BTreeSet::from(both));
+
     let (status, body) = put(&world, &path_of("1"), json!({ "refs": [] })).await;
     assert_eq!(status, 200);
     assert_eq!(
@@ -359,7 +371,7 @@ async fn refs_name_the_newest_commits_and_clearing_takes_all_away() {
     assert_eq!(body["authors"], json!([]));
     assert_eq!(heads(&world, "1"), BTreeSet::new());
     assert_eq!(items(&world, "RELEASE_ID#", "COMMITS#").len(), 0);
-    assert_eq!(items(&world, "COMMIT#", "META").len(), 2, "commits stay");
+    assert_eq!(items(&world, "COMMIT#", "META").len(), 3, "commits stay");
     world.finish().await;
 }
 

@@ -189,7 +189,7 @@ async fn a_key_that_no_work_item_has_is_not_linked() {
 async fn an_error_names_the_field_it_is_about() {
     let world = World::start().await;
     let organization = |fields: Value| {
-        let mut command = json!({ "command": "create-organization", "slug": "x", "name": "X" });
+        let mut command = json!({ "command": "create-organization", "slug": "xyz", "name": "X" });
         command
             .as_object_mut()
             .unwrap()

@@ -142,6 +142,66 @@ async fn all_settings_are_changed_at_once_and_told_in_one_line() {
 }
 
 #[tokio::test]
+async fn every_option_and_flag_is_set_under_its_name_and_told_under_that_of_the_audit_log() {
+    let world = World::start().await;
+    let switches = [
+        ("dataScrubberDefaults", true, None),
+        ("eventsMemberAdmin", false, None),
+        ("alertsMemberWrite", false, None),
+        ("scrubIPAddresses", true, None),
+        ("scrapeJavaScript", false, None),
+        ("allowJoinRequests", false, None),
+        ("aiSuggestedSolution", false, None),
+        ("hideAiFeatures", true, None),
+        ("autofixEnabled", true, None),
+        ("githubPRBot", false, None),
+        ("githubOpenPRBot", false, None),
+        ("githubNudgeInvite", false, None),
+        ("issueAlertsThreadFlag", false, None),
+        ("metricAlertsThreadFlag", false, None),
+        ("metricsActivatePercentiles", false, None),
+        ("metricsActivateLastForGauges", true, None),
+        ("uptimeAutodetection", false, None),
+        ("rollbackEnabled", false, None),
+        ("enhancedPrivacy", true, Some("enhanced_privacy")),
+        (
+            "allowMemberProjectCreation",
+            false,
+            Some("disable_member_project_creation"),
+        ),
+        (
+            "allowSuperuserAccess",
+            false,
+            Some("prevent_superuser_access"),
+        ),
+        ("allowMemberInvite", false, Some("disable_member_invite")),
+    ];
+    let mut wanted = json!({ "debugFilesRole": "owner" });
+    let mut said = json!({ "debugFilesRole": "to owner" });
+    for (field, value, flag) in switches {
+        wanted[field] = value.into();
+        // Flags that clients know by their opposite are told as they are kept.
+        let kept = value || flag.is_some();
+        said[flag.unwrap_or(field)] = if kept { "to True" } else { "to False" }.into();
+    }
+    let before = world.get(ACME).await.json();
+    for (field, value, _) in switches {
+        assert_eq!(before[field], !value, "{field}");
+    }
+    let after = set(&world, wanted.clone()).await;
+    for (field, value) in wanted.as_object().expect("fields") {
+        assert_eq!(after[field], *value, "{field}");
+    }
+    assert_eq!(told(&world, "acme").await[0], ("org.edit".to_owned(), said));
+    // What an installation has no plan for is refused in any words.
+    for word in [json!(true), json!("true"), json!(1), json!("On")] {
+        let (status, answer) = put(&world, json!({ "codecovAccess": word })).await;
+        assert_eq!(status, 403, "{word}: {answer}");
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_settings_is_said_of_each_and_nothing_is_kept() {
     let world = World::start().await;
     world
@@ -573,7 +633,32 @@ async fn an_organization_goes_a_day_after_it_was_given_up_with_all_that_it_has()
     // It works as before.
     let releases = format!("{path}releases/");
     assert_eq!(status(&world.get(&releases).await), 200);
+    let log = world.get(&format!("{path}audit-logs/")).await.json();
+    let removal = log["rows"].as_array().expect("rows").iter();
+    let mut removal = removal.filter(|row| row["event"] == "org.remove");
+    let removal = removal.next().expect("the removal");
+    assert_eq!(removal["ipAddress"], "127.0.0.1");
     world.settle().await;
+    // Its owners were told, each once.
+    let mails = world.mails();
+    let [mail] = mails.as_slice() else {
+        panic!("one mail: {mails:?}");
+    };
+    assert_eq!(mail.to, [world.ana()]);
+    assert_eq!(mail.subject, "[Picket] Organization Queued for Deletion");
+    let told = mail.text.as_deref().expect("a text");
+    for fact in [
+        "Beta is to be deleted, with all of its projects.",
+        "Asked for by: Ana Ruiz (ana@acme.example)",
+        "From: 127.0.0.1",
+        &format!("At: {}", text(&removal["dateCreated"])),
+        &format!(
+            "PUT of {{\"cancelDeletion\": true}} to {}{path}",
+            world.ready.base_url
+        ),
+    ] {
+        assert!(told.contains(fact), "{fact} in {told}");
+    }
     for path in [path, &releases, "/api/0/organizations/beta/"] {
         assert_eq!(status(&world.get(path).await), 404, "{path}");
     }
@@ -588,6 +673,7 @@ async fn an_organization_goes_a_day_after_it_was_given_up_with_all_that_it_has()
         // What is known of deletions for some time, and of what is gone for good.
         ("ORG DELETION", 1),
         ("TOMBSTONE META", 1),
+        ("MAIL TO", 1),
         // The tracker may serve others.
         ("INTEGRATION META", 1),
         ("INTEGRATION_KEY INTEGRATION", 1),
@@ -601,6 +687,42 @@ async fn an_organization_goes_a_day_after_it_was_given_up_with_all_that_it_has()
         let made = json!({ "command": "create-organization", "slug": slug, "name": "New" });
         assert_eq!(world.operator(made).await["created"], true);
     }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_organization_does_not_wait_for_projects_that_were_to_go_later() {
+    const MINUTE: i64 = 60_000;
+    let mut world = World::deployed_with(&[("DeletionDelayHours", "48")]).await;
+    let id = beta(&world).await;
+    let path = "/api/0/organizations/beta-two/";
+    let answer = world.delete("/api/0/projects/beta-two/one/", "").await;
+    assert_eq!(status(&answer), 204);
+    assert_eq!(status(&world.delete(path, "").await), 202);
+    let is_there = |world: &World| {
+        let partition = format!("ORG#{id}");
+        let meta = |item: &Value| item["PK"]["S"] == partition && item["SK"]["S"] == "META";
+        world.items().iter().any(meta)
+    };
+    world.stack.clock().advance(24 * 60 * MINUTE);
+    let mut hidden = 0;
+    for _ in 0..40 {
+        world.settle_now().await;
+        if !is_there(&world) {
+            break;
+        }
+        // Hidden, it can be restored and not changed.
+        if status(&world.get(path).await) == 404 {
+            let (status, _) = put_at(&world, path, json!({ "name": "Other" })).await;
+            assert_eq!(status, 404);
+            hidden += 1;
+        }
+        world.stack.clock().advance(15 * MINUTE);
+        world.stack.step_schedules().await.expect("the schedules");
+    }
+    assert!(!is_there(&world), "ten hours after it began");
+    assert!(hidden > 0);
+    world.settle().await;
     world.finish().await;
 }
 
@@ -619,8 +741,11 @@ async fn an_owner_restores_an_organization_that_was_given_up() {
     let events: Vec<_> = told.iter().map(|(event, _)| event.as_str()).collect();
     assert_eq!(events[..3], ["org.restore", "org.edit", "org.remove"]);
     assert_eq!(told[0].1["status"], "active");
-    // The message of the day after finds nothing to do.
+    // The mail finds nothing to tell any more, the message of the day after nothing to do.
     world.settle().await;
+    assert_eq!(world.mails().len(), 0);
+    let kind = |kind: &String| kind.contains("DELETION");
+    assert!(!kinds(&world.items()).keys().any(kind));
     assert_eq!(status(&world.get("/api/0/projects/acme/web/").await), 200);
     let after = kinds(&world.items());
     for (kind, count) in before {

@@ -408,3 +408,30 @@ async fn a_projects_caches_are_cleared_by_the_thousand_for_groups_seen_within_a_
     );
     world.finish().await;
 }
+
+#[tokio::test]
+async fn nothing_is_remembered_of_the_groups_of_a_deleted_project() {
+    let mut world = World::start().await;
+    world
+        .operator(
+            json!({ "command": "create-project", "organization": "acme", "team": "web-team",
+            "slug": "shop", "name": "Shop" }),
+        )
+        .await;
+    let made = world
+        .operator(
+            json!({ "command": "create-issue", "organization": "acme", "project": "shop",
+            "title": "Broken" }),
+        )
+        .await;
+    let gone: GroupId = serde_json::from_value(made["issue"]["id"].clone()).expect("an id");
+    let (caches, stays) = (caches(&world).await, group(&world));
+    fill(&caches, gone).await;
+    fill(&caches, stays).await;
+    let answer = world.delete("/api/0/projects/acme/shop/", "").await;
+    assert_eq!(answer.status.as_u16(), 204);
+    world.settle().await;
+    assert_eq!(remembered(&caches, gone).await, NOTHING);
+    assert_eq!(remembered(&caches, stays).await, EVERYTHING);
+    world.finish().await;
+}

@@ -142,11 +142,7 @@ async fn a_deleted_project_is_gone_at_once_and_then_all_that_belonged_to_it() {
         format!("{ORGANIZATION}/issues/SHOP-1/"),
     ] {
         let answer = world.get(&gone).await;
-        assert!(
-            [404, 405].contains(&status(&answer)),
-            "{gone}: {}",
-            answer.text()
-        );
+        assert_eq!(status(&answer), 404, "{gone}: {}", answer.text());
     }
     let body = json!({ "assignedTo": null }).to_string();
     let put = world.put(&format!("/api/0/issues/{issue}/"), body).await;
@@ -266,6 +262,13 @@ async fn the_installations_own_project_stays() {
         let error = "Cannot remove projects internally used by Sentry.";
         assert_eq!(answer.json(), json!({ "error": error }));
     }
+    // Nor does it go with its organization.
+    let answer = world.delete(&format!("{ORGANIZATION}/"), "").await;
+    assert_eq!(status(&answer), 400);
+    let detail =
+        "This organization has the project web of the installation itself. It cannot be removed.";
+    assert_eq!(answer.json(), json!({ "detail": detail }));
+    assert_eq!(world.get(&path("web")).await.json()["isInternal"], true);
     assert_eq!(more_than(&before, &world), Vec::<String>::new());
     world.finish().await;
 }

@@ -138,7 +138,16 @@ async fn a_release_is_made_once_and_found_after_that() {
 async fn a_version_is_returned_as_it_was_sent_or_refused() {
     let world = World::start().await;
     let longest = "v".repeat(200);
-    for version in ["1.2.1 (123)", "1.2.3+dev", "1–0", " padded ", &longest] {
+    let fine = [
+        "1.2.1 (123)",
+        "1.2.3+dev",
+        "1–0",
+        " padded ",
+        "hello world",
+        "a@9223372036854775808.0",
+        &longest,
+    ];
+    for version in fine {
         let (status, body) = post(&world, OF_PROJECT, json!({ "version": version })).await;
         assert_eq!((status, &body["version"]), (201, &json!(version)));
     }
@@ -172,7 +181,28 @@ async fn a_version_is_returned_as_it_was_sent_or_refused() {
         assert_eq!(status, 400);
         assert!(errors["version"][0].is_string());
     }
-    assert_eq!(items(&world, "RELEASE#", "META").len(), 5);
+    assert_eq!(items(&world, "RELEASE#", "META").len(), fine.len());
+    let full = "org.example.FooApp@1.0rc1+20200101100";
+    let (_, body) = post(&world, OF_PROJECT, json!({ "version": full })).await;
+    let info = &body["versionInfo"];
+    assert_eq!(info["package"], "org.example.FooApp");
+    let numbers = &info["version"];
+    assert_eq!(
+        [
+            &numbers["major"],
+            &numbers["minor"],
+            &numbers["patch"],
+            &numbers["pre"],
+            &numbers["buildCode"]
+        ],
+        [
+            &json!(1),
+            &json!(0),
+            &json!(0),
+            &json!("rc1"),
+            &json!("20200101100")
+        ]
+    );
     world.finish().await;
 }
 
@@ -292,6 +322,24 @@ async fn the_fields_of_commits_and_refs_are_checked_wherever_they_are() {
             "{path}: {errors}"
         );
     }
+    let unknown = json!([{ "id": "a", "patch_set": file("p".into(), "Z") }]);
+    let (_, errors) = post(
+        &world,
+        OF_PROJECT,
+        json!({ "version": "1", "commits": unknown }),
+    )
+    .await;
+    let text = "Commit patch_set type Z is not supported.";
+    assert_eq!(
+        errors,
+        json!({ "commits": { "patch_set": { "type": [text] } } })
+    );
+    let nameless = json!({ "version": "1", "commits": [{ "message": "m" }] });
+    let (_, errors) = post(&world, OF_PROJECT, nameless).await;
+    assert_eq!(
+        errors,
+        json!({ "commits": { "id": ["This field is required."] } })
+    );
     let fine = json!({ "version": "1", "commits": [{
         "id": "a".repeat(64), "patch_set": file("p".repeat(510), "A"), "author_name": null,
         "author_email": "email[test]@example.org", "message": null, "repository": "", "timestamp": null,
@@ -319,6 +367,13 @@ async fn the_fields_of_commits_and_refs_are_checked_wherever_they_are() {
         let (status, errors) = post(&world, RELEASES, body).await;
         assert_eq!(status == 208, fine, "{it}: {errors}");
         assert!(fine || errors["refs"].is_object(), "{errors}");
+    }
+    for repository in [json!(null), json!("")] {
+        let it = json!({ "repository": repository, "commit": "a" });
+        let body = json!({ "version": "1", "projects": ["web"], "refs": [it] });
+        let (status, errors) = post(&world, RELEASES, body).await;
+        assert_eq!(status, 400);
+        assert!(errors["refs"]["repository"].is_array(), "{errors}");
     }
     world.finish().await;
 }
@@ -437,6 +492,11 @@ async fn each_way_to_a_release_asks_for_its_scopes() {
         let answer = send_as(&world, &token, Method::POST, RELEASES, &body).await;
         assert_eq!(answer.status.as_u16(), 201, "{scope}");
     }
+    let ana = world.ana().to_owned();
+    let own = token(&world, "own", ("email", &ana), json!(["project:releases"])).await;
+    let body = json!({ "version": "own", "projects": ["web"] });
+    let answer = send_as(&world, &own, Method::POST, RELEASES, &body).await;
+    assert_eq!(answer.status.as_u16(), 201, "a person's token");
     let other = json!({ "command": "create-organization", "slug": "beta", "name": "Beta" });
     world.operator(other).await;
     let beta = token(&world, "b", ("organization", "beta"), json!("all")).await;
@@ -481,6 +541,7 @@ async fn a_release_is_dated_once_and_told_to_each_of_its_projects() {
     assert_eq!(told.len(), 1);
     assert_eq!(told[0]["ident"]["S"], version[..64]);
     assert_eq!(told[0]["version"]["S"], version);
+    assert_eq!(told[0]["at"]["N"], "1767323045000");
     let mut later = dated;
     later["dateReleased"] = json!("2027-01-01T00:00:00Z");
     let (status, body) = post(&world, RELEASES, later.clone()).await;
@@ -499,6 +560,10 @@ async fn a_release_is_dated_once_and_told_to_each_of_its_projects() {
         json!({ "version": "2", "projects": ["web", "api"] }),
     )
     .await;
+    let late =
+        json!({ "version": "2", "projects": ["web"], "dateReleased": "2026-01-02T03:04:05Z" });
+    let (status, body) = post(&world, RELEASES, late).await;
+    assert_eq!((status, &body["dateReleased"]), (208, &Value::Null));
     assert_eq!(items(&world, "PROJECT#", "ACT#release#").len(), 2);
     for date in ["2026-05-05T00:00:00Z", "2026-06-06T00:00:00Z"] {
         let (status, body) = put(&world, &path_of("2"), json!({ "dateReleased": date })).await;

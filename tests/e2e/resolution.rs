@@ -174,7 +174,7 @@ async fn a_pull_request_is_known_to_its_issues_and_resolves_them_with_its_merge_
         .operator(pull_request("7", "Nothing", &bo, json!("merged")))
         .await;
     world.settle().await;
-    let row = &items(&world, "PULL_REQUEST#", "META")[0];
+    let row = &items(&world, "REPOSITORY#", "PULL_REQUEST#")[0];
     assert_eq!(
         (&row["groups"], &row["linked"]),
         (&Value::Null, &Value::Null)
@@ -194,6 +194,7 @@ async fn a_release_resolves_what_its_commits_refer_to_once_and_tells_each_tracke
     let list = json!([
         commit("c1", "Fixes WEB-1 and web-1\n\nmore", &bo),
         commit("c2", "See WEB-1, fixes WEB-12F, NONE-1", &bo),
+        commit("c4", "Fixes WEB-1 for good", &bo),
     ]);
     set(&world, "1", list.clone()).await;
     set(&world, "1", list.clone()).await;
@@ -208,7 +209,15 @@ async fn a_release_resolves_what_its_commits_refer_to_once_and_tells_each_tracke
     assert_eq!(seen["assignedTo"], Value::Null, "bo did not ask for it");
     let lines = activity(&world, &id).await;
     let kinds: Vec<_> = lines.iter().map(|line| &line["type"]).collect();
-    assert_eq!(kinds, ["referenced_in_commit", "set_resolved_in_release"]);
+    let expected = [
+        "referenced_in_commit",
+        "referenced_in_commit",
+        "set_resolved_in_release",
+    ];
+    assert_eq!(
+        kinds, expected,
+        "resolved once, however many commits say so"
+    );
     let line = |kind: &str| {
         lines
             .iter()
@@ -234,7 +243,7 @@ async fn a_release_resolves_what_its_commits_refer_to_once_and_tells_each_tracke
     assert_eq!(trackers.jira_status("WEB-7"), "Resolved");
     let writes = trackers.writes().len();
     assert_eq!(writes, 2);
-    let metric = |line: &&Value| line["GroupResolved"] == 1;
+    let metric = |line: &&Value| line["group.resolved"] == 1;
     let logs = world.logs();
     let counted: Vec<_> = logs.iter().filter(metric).collect();
     assert_eq!(counted.len(), 1);
@@ -264,7 +273,8 @@ async fn a_release_resolves_what_its_commits_refer_to_once_and_tells_each_tracke
 }
 
 #[tokio::test]
-async fn a_reference_that_goes_is_forgotten_and_opens_only_what_it_had_resolved_by_itself() {
+async fn a_reference_that_goes_is_forgotten_and_opens_the_issue_only_where_commits_resolve_when_stored()
+ {
     let mut world = world().await;
     let id = group(&world);
     let ana = world.ana().to_owned();

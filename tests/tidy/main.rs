@@ -117,6 +117,27 @@ fn sources(of: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
+fn somebody_is_told_of_every_dead_letter_queue_that_is_not_empty() {
+    let template = root().join("infra/template.yaml");
+    let template = std::fs::read_to_string(template).expect("the template");
+    let top = |line: &&str| line.starts_with("  ") && !line.starts_with("   ");
+    let names = template.lines().filter(top);
+    let names: BTreeSet<_> = names
+        .map(|line| line.trim().trim_end_matches(':'))
+        .collect();
+    let queues: Vec<_> = names.iter().filter(|name| name.ends_with("Dlq")).collect();
+    assert_eq!(queues.len(), folders("functions").len() - 3, "{queues:?}");
+    for queue in queues {
+        let alarm = format!("{queue}NotEmpty");
+        assert!(names.contains(alarm.as_str()), "{alarm}");
+        let about = format!("{{ Name: QueueName, Value: !GetAtt {queue}.QueueName }}");
+        let of_it = template.split(&format!("  {alarm}:\n")).nth(1);
+        let of_it = of_it.and_then(|text| text.split("\n\n").next());
+        assert!(of_it.is_some_and(|text| text.contains(&about)), "{alarm}");
+    }
+}
+
+#[test]
 fn every_metric_of_ours_that_an_alarm_watches_is_one_that_is_written() {
     let template = root().join("infra/template.yaml");
     let template = std::fs::read_to_string(template).expect("the template");

@@ -86,7 +86,7 @@ fn row(entry: &AuditEntry, users: &BTreeMap<UserId, User>) -> Result<Value, Faul
         "id": entry.id,
         "actor": actor,
         "event": event["event"],
-        "ipAddress": null,
+        "ipAddress": entry.address,
         "note": note(&entry.event),
         "targetObject": entry.target(),
         "targetUser": entry.event.target_user().and_then(|id| known(&id)),

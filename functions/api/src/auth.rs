@@ -1,10 +1,13 @@
 //! Who is asking, what their token allows, and which organizations they can see.
 
+use std::net::IpAddr;
+
 use axum::http::{HeaderMap, header};
 use domain::{
     AuditActor, AuditEntry, AuditEvent, ClientFault, Fault, Member, Organization, OrganizationId,
     OrganizationStatus, Role, Scope, TeamId, Token, TokenOwner, User, UserId,
 };
+use runtime::client_address;
 use store::TokenHash;
 
 use crate::{Context, is_id, no_such};
@@ -30,6 +33,8 @@ pub(crate) struct Caller {
     token: Token,
     /// The person it speaks for, if it does for one.
     user: Option<User>,
+    /// From where they ask.
+    pub(crate) address: Option<IpAddr>,
     /// Any of these is needed for what is asked.
     required: Vec<Scope>,
 }
@@ -109,6 +114,7 @@ pub(crate) async fn caller(context: &Context, headers: &HeaderMap) -> Result<Cal
     Ok(Caller {
         token,
         user,
+        address: client_address(headers),
         required,
     })
 }
@@ -152,7 +158,10 @@ impl Caller {
             TokenOwner::User(user) => AuditActor::User(user),
             TokenOwner::Organization(_) => AuditActor::Token(self.token.name.clone()),
         };
-        event.by(actor, organization, context.clock.now(), rand::random())
+        AuditEntry {
+            address: self.address,
+            ..event.by(actor, organization, context.clock.now(), rand::random())
+        }
     }
 
     fn has_one_of(&self, scopes: &[Scope]) -> bool {

@@ -230,38 +230,15 @@ impl Fields {
         choice
     }
 
-    /// The same for a word that has to be there.
-    pub(crate) fn required_choice<T>(
-        &mut self,
-        name: &str,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Option<T> {
-        match self.has(name) {
-            true => self.choice(name, parse),
-            false => self.required(name, 0).and(None),
-        }
-    }
-
     /// Yes or no, in the words that clients use for it.
     pub(crate) fn boolean(&mut self, name: &str) -> Option<bool> {
-        let word = match self.raw(name)? {
-            Value::Bool(value) => return Some(value),
-            Value::Null => {
-                self.refuse(name, NULL);
-                return None;
-            }
-            Value::String(text) => text.to_ascii_lowercase(),
-            Value::Number(number) => number.to_string(),
-            Value::Array(_) | Value::Object(_) => String::new(),
-        };
-        match word.as_str() {
-            "true" | "t" | "yes" | "y" | "on" | "1" => Some(true),
-            "false" | "f" | "no" | "n" | "off" | "0" => Some(false),
-            _ => {
-                self.refuse(name, "Must be a valid boolean.");
-                None
-            }
+        let value = self.raw(name)?;
+        let meant = truth(&value);
+        if meant.is_none() {
+            let invalid = "Must be a valid boolean.";
+            self.refuse(name, if value.is_null() { NULL } else { invalid });
         }
+        meant
     }
 
     /// A whole number of these. `Some(None)`: null or blank, for which the caller has a meaning or not.
@@ -387,4 +364,18 @@ impl Fields {
 /// What is said of a slug that is one of ours.
 pub(crate) fn reserved_slug(slug: &str) -> String {
     format!("The slug \"{slug}\" is reserved and not allowed.")
+}
+/// Yes or no, if it is a word for one of them.
+pub(crate) fn truth(value: &Value) -> Option<bool> {
+    let word = match value {
+        Value::Bool(value) => return Some(*value),
+        Value::String(text) => text.to_ascii_lowercase(),
+        Value::Number(number) => number.to_string(),
+        Value::Null | Value::Array(_) | Value::Object(_) => return None,
+    };
+    match word.as_str() {
+        "true" | "t" | "yes" | "y" | "on" | "1" => Some(true),
+        "false" | "f" | "no" | "n" | "off" | "0" => Some(false),
+        _ => None,
+    }
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     auth::Seat,
-    body::{Fields, Text},
+    body::{Fields, Text, truth},
 };
 
 /// How many crash reports of an issue may be kept; -1 is all of them.
@@ -72,13 +72,13 @@ pub(super) fn read(
 
 /// Before everything else: who has no plan learns that first.
 fn no_codecov(fields: &mut Fields) -> Result<(), Fault> {
-    // Anything else is said of it with the other fields.
-    match fields.peek("codecovAccess") {
-        Some(Value::Bool(true)) => {
+    // What is no wish for it is said of it with the other fields.
+    match fields.peek("codecovAccess").and_then(truth) {
+        Some(true) => {
             let text = "Codecov needs a paid plan, which this installation does not have.";
             Err(Fault::Client(ClientFault::Denied(text.into())))
         }
-        Some(_) | None => Ok(()),
+        Some(false) | None => Ok(()),
     }
 }
 

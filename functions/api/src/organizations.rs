@@ -7,9 +7,9 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri},
 };
 use domain::{
-    AuditEvent, ClientFault, Deletion, Fault, FieldError, Organization, OrganizationFacts,
-    OrganizationFlag, OrganizationSettings, OrganizationStatus, ProjectStatus, Role, Slug,
-    TokenOwner,
+    AuditEvent, ClientFault, Deletion, Fault, FieldError, Mail, MailKey, Organization,
+    OrganizationFacts, OrganizationFlag, OrganizationSettings, OrganizationStatus, ProjectStatus,
+    Recipients, Role, SendEmail, Slug, TokenOwner,
 };
 use runtime::{Answer, json, trace_of};
 use serde_json::{Value, json};
@@ -106,6 +106,12 @@ pub(crate) async fn update(
         Some((change, audit))
     };
     match context.store.change_organization(id, decide).await? {
+        // One that goes can only be restored.
+        Changed::Done((organization, _))
+            if organization.status == OrganizationStatus::DeletionInProgress =>
+        {
+            Err(Fault::not_found().into())
+        }
         Changed::Done((organization, settings)) => {
             seat.organization = organization;
             let body = details(&context, &seat, &settings, true).await?;
@@ -147,6 +153,13 @@ pub(crate) async fn delete(
     let now = context.clock.now();
     let due = now.plus(DELETION_DELAY);
     let id = seat.organization.id;
+    if let Some(internal) = projects::internal(&context, id).await? {
+        let text = format!(
+            "This organization has the project {} of the installation itself. It cannot be removed.",
+            internal.slug
+        );
+        return Err(Fault::detail(text).into());
+    }
     if seat.organization.status == OrganizationStatus::Active {
         let found = &seat.organization;
         let deletion = Deletion::of_organization(found, Some(user), due, now, rand::random());
@@ -154,9 +167,22 @@ pub(crate) async fn delete(
         doomed.status = OrganizationStatus::PendingDeletion;
         let event = AuditEvent::OrganizationRemove(OrganizationFacts::of(&doomed));
         let audit = caller.audit(&context, id, event);
+        let mail = SendEmail {
+            organization: id,
+            key: MailKey::new(format!("given-up/{}", now.millis())),
+            to: Recipients::Owners,
+            mail: Mail::OrganizationGivenUp {
+                user,
+                address: caller.address,
+                at: now,
+                due,
+                url: format!("{}/api/0/organizations/{}/", context.public_url, found.slug),
+            },
+            attempts: 0,
+        };
         let request = context
             .store
-            .request_organization_deletion(found, &deletion, &audit, &trace, now);
+            .request_organization_deletion(found, &deletion, &audit, mail, &trace, now);
         seat.organization = match request.await? {
             true => doomed,
             // Somebody else was faster, and it is what the caller wants; or it was changed otherwise.
@@ -215,7 +241,7 @@ async fn details(
     let active = of_projects.rows.iter();
     let active = active.filter(|row| row.status == ProjectStatus::Active);
     body["projects"] = active
-        .map(|row| projects::project(seat, row, &of_teams.rows))
+        .map(|row| projects::project(context, seat, row, &of_teams.rows))
         .collect();
     Ok(body)
 }

@@ -25,7 +25,7 @@ use crate::{
     body::{self, MAX_BODY},
     cursor::Paging,
     no_such,
-    projects::project_at,
+    projects::{is_internal, project_at},
 };
 
 /// How often a project that is changed meanwhile is looked at again.
@@ -43,8 +43,7 @@ pub(crate) async fn delete(
     let found = project_at(&context, &parts.headers, named, &parts.uri, &PROJECT_ADMIN).await?;
     let (caller, seat, mut project) = (found.caller, found.seat, found.project);
     let origin = origin(&parts.headers, body).await?;
-    let internal = &context.internal_project;
-    if *internal == project.id.to_string() || internal == project.slug.as_str() {
+    if is_internal(&context, &project) {
         let error = "Cannot remove projects internally used by Sentry.";
         return Ok(json(StatusCode::FORBIDDEN, &json!({ "error": error })));
     }

@@ -9,7 +9,7 @@ use axum::{
 };
 use domain::{
     AlertRule, AuditEvent, ClientFault, ClientKey, Fault, INVALID_PLATFORM, InboundFilter,
-    NewProject, Project, ProjectFacts, ProjectId, ProjectStatus, ProjectUpdate,
+    NewProject, OrganizationId, Project, ProjectFacts, ProjectId, ProjectStatus, ProjectUpdate,
     RESERVED_PROJECT_SLUGS, Scope, Slug, Team, TeamId, is_platform, names, slug_candidates,
 };
 use runtime::{Answer, json};
@@ -85,7 +85,7 @@ async fn answer_page(
     let body: Vec<_> = page
         .rows
         .iter()
-        .map(|row| project(seat, row, &teams))
+        .map(|row| project(context, seat, row, &teams))
         .collect();
     Ok(paging.link(context, page.more, json(StatusCode::OK, &body)))
 }
@@ -162,7 +162,7 @@ pub(crate) async fn create(
     let project = save(&context, &caller, &team, wanted).await?;
     Ok(json(
         StatusCode::CREATED,
-        &self::project(&seat, &project, &[team]),
+        &self::project(&context, &seat, &project, &[team]),
     ))
 }
 
@@ -334,7 +334,7 @@ pub(crate) fn slug_in_use(slug: Option<&Slug>) -> Fault {
 async fn show_project(context: &Context, seat: &Seat, found: &Project) -> Answer {
     let organization = seat.organization.id;
     let teams = context.store.teams(organization, &found.teams).await?;
-    Ok(json(StatusCode::OK, &project(seat, found, &teams)))
+    Ok(json(StatusCode::OK, &project(context, seat, found, &teams)))
 }
 
 /// `GET /projects/{organization}/{project}/filters/`: which kinds of event the project does not take.
@@ -354,7 +354,7 @@ pub(crate) async fn filters(
 }
 
 /// `teams` are those of all projects of the page.
-pub(crate) fn project(seat: &Seat, project: &Project, teams: &[Team]) -> Value {
+pub(crate) fn project(context: &Context, seat: &Seat, project: &Project, teams: &[Team]) -> Value {
     let access = seat.scopes.iter().filter(|scope| of_projects(**scope));
     let own = |id: &TeamId| teams.iter().find(|team| team.id == *id);
     let teams: Vec<_> = project
@@ -375,7 +375,7 @@ pub(crate) fn project(seat: &Seat, project: &Project, teams: &[Team]) -> Value {
         "isMember": seat.is_in(&project.teams),
         "hasAccess": seat.reaches(&project.teams),
         "isPublic": false,
-        "isInternal": false,
+        "isInternal": is_internal(context, project),
         "features": features.into_iter().collect::<Vec<_>>(),
         "firstEvent": project.first_event.map(|at| at.to_string()),
         "firstTransactionEvent": project.flags.has_transactions,
@@ -391,6 +391,26 @@ pub(crate) fn project(seat: &Seat, project: &Project, teams: &[Team]) -> Value {
             "name": seat.organization.name,
         },
     })
+}
+
+/// Whether it is the project for errors of this installation itself, which nobody may delete.
+pub(crate) fn is_internal(context: &Context, project: &Project) -> bool {
+    let internal = context.internal_project.as_str();
+    internal == project.slug.as_str() || internal == project.id.to_string()
+}
+
+/// That project, if it is one of the organization.
+pub(crate) async fn internal(
+    context: &Context,
+    organization: OrganizationId,
+) -> Result<Option<Project>, Fault> {
+    let (store, named) = (&context.store, context.internal_project.as_str());
+    let found = match (is_id(named), named.parse::<Slug>()) {
+        (true, _) => store.project(named.parse().map_err(no_such)?).await?,
+        (false, Ok(slug)) => store.project_by_slug(organization, &slug).await?,
+        (false, Err(_)) => None,
+    };
+    Ok(found.filter(|found| found.organization == organization && found.is_active()))
 }
 
 fn of_projects(scope: Scope) -> bool {

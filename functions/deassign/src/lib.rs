@@ -101,7 +101,7 @@ async fn remove(context: &Context, message: &Deassign, trace: &TraceId) -> Resul
         if let Some(due) = put_off(&error, now, now) {
             let clear = Message::ClearOwnerCaches(ClearOwnerCaches {
                 organization,
-                group,
+                groups: vec![group],
             });
             store.outbox_send(clear, trace, now, due).await?;
         }
@@ -114,10 +114,11 @@ async fn clear(
     message: &ClearOwnerCaches,
     envelope: &Envelope,
 ) -> Result<(), Fault> {
-    Span::current()
-        .record("org.id", message.organization.number())
-        .record("group.id", message.group.number());
-    if let Err(error) = context.caches.clear(&[message.group]).await
+    Span::current().record("org.id", message.organization.number());
+    if let [group] = message.groups.as_slice() {
+        Span::current().record("group.id", group.number());
+    }
+    if let Err(error) = context.caches.clear(&message.groups).await
         && let Some(due) = put_off(&error, envelope.id.minted(), context.clock.now())
     {
         context.store.outbox_put_off(envelope, due).await?;

@@ -3,7 +3,7 @@
 use domain::{
     AuditActor, AuditEvent, Fault, Member, MemberFacts, Organization, OrganizationFlag,
     OrganizationId, OrganizationSettings, OrganizationUpdate, ResolveCommitsOn, Role, Slug, Team,
-    TeamFacts, TeamId,
+    TeamFacts, TeamId, organization_slug,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -24,7 +24,9 @@ pub(crate) struct CreateOrganization {
 pub(crate) async fn create(context: &Context, new: CreateOrganization) -> Result<Value, Fault> {
     let name = name("name", &new.name)?;
     let now = context.clock.now();
-    let (slug, name) = (&new.slug, &name);
+    let slug = organization_slug(new.slug.as_str());
+    let slug = &slug.map_err(|message| Fault::field("slug", message))?;
+    let name = &name;
     let find = || context.store.organization_by_slug(slug);
     let insert = move |id: OrganizationId| async move {
         let organization = Organization::new(id, slug.clone(), name, now);

@@ -130,13 +130,15 @@ async fn begin(
 async fn batch(context: &Context, deletion: &Deletion, trace: &TraceId) -> Result<(), Fault> {
     let (store, stages) = (&context.store, deletion_stages(deletion.of));
     let (mut budget, mut work) = (Budget::default(), deletion.clone());
+    let mut groups = Vec::new();
     let now = context.clock.now();
     let next = loop {
-        let rows = match work.stage == PROJECTS_STAGE {
+        let mut rows = match work.stage == PROJECTS_STAGE {
             true => organization::give_up_projects(context, &work, trace).await?,
             false => store.delete_rows(&work, &mut budget, trace, now).await?,
         };
         let deleted = rows.deleted;
+        groups.append(&mut rows.groups);
         match work.note(rows, &stages) {
             // Stages with nothing to delete do not count.
             Next::Rows if deleted == 0 && !budget.is_spent() => {}
@@ -154,13 +156,13 @@ async fn batch(context: &Context, deletion: &Deletion, trace: &TraceId) -> Resul
     match next {
         Next::Rows => {
             store
-                .keep_deletion(deletion, &work, trace, now, now)
+                .keep_deletion(deletion, &work, groups, trace, now, now)
                 .await?
         }
         Next::Wait | Next::Pass => {
             let later = now.plus(QUIET);
             store
-                .keep_deletion(deletion, &work, trace, now, later)
+                .keep_deletion(deletion, &work, groups, trace, now, later)
                 .await?;
         }
         Next::End => store.finish_deletion(deletion, &work, trace, now).await?,

@@ -65,9 +65,10 @@ pub(crate) async fn give_up_projects(
     Ok(DeletedRows {
         done: asked,
         deleted: asked,
+        groups: Vec::new(),
         cursor: None,
         more: page.more,
-        waits: !page.more && (asked > 0 || any_left(context, deletion).await?),
+        waits: !page.more && (any_left(context, deletion, trace).await? || asked > 0),
     })
 }
 
@@ -97,18 +98,26 @@ async fn give_up(
     Ok(context.store.request_deletion(new, trace, now).await?)
 }
 
-/// Whether a project of the organization is still being deleted.
-async fn any_left(context: &Context, deletion: &Deletion) -> Result<bool, Fault> {
-    let organization = deletion.of.organization;
-    let mut skip = 0;
+/// Whether a project of the organization is still being deleted. What was to begin later begins now: nobody
+/// can undo it without the organization.
+async fn any_left(context: &Context, deletion: &Deletion, trace: &TraceId) -> Result<bool, Fault> {
+    let (store, organization) = (&context.store, deletion.of.organization);
+    let (mut left, mut skip) = (false, 0);
     loop {
-        let page = context.store.deletions(organization, skip, PAGE).await?;
-        let left = |it: &Deletion| it.status != DeletionStatus::Finished;
-        if page.rows.iter().any(left) {
-            return Ok(true);
+        let page = store.deletions(organization, skip, PAGE).await?;
+        for row in page
+            .rows
+            .iter()
+            .filter(|it| it.status != DeletionStatus::Finished)
+        {
+            left = true;
+            let now = context.clock.now();
+            if row.status == DeletionStatus::Pending && row.due > now {
+                store.send_deletion_again(row, trace, now).await?;
+            }
         }
         if !page.more {
-            return Ok(false);
+            return Ok(left);
         }
         skip += PAGE;
     }

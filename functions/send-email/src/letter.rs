@@ -2,8 +2,10 @@
 //! are made from the same letter.
 
 use askama::Template;
-use domain::{Fault, IdentityUse, Mail, Organization, SendEmail, Slug};
+use domain::{Fault, IdentityUse, Mail, Organization, OrganizationStatus, SendEmail, Slug};
 use store::Store;
+
+use crate::Sender;
 
 /// A mail before it has a recipient.
 #[derive(Debug)]
@@ -51,7 +53,11 @@ impl Letter {
 }
 
 /// Writes the letter; `None`: what it is about is gone.
-pub(crate) async fn write(store: &Store, message: &SendEmail) -> Result<Option<Letter>, Fault> {
+pub(crate) async fn write(
+    store: &Store,
+    sender: &Sender,
+    message: &SendEmail,
+) -> Result<Option<Letter>, Fault> {
     let organization = store.organization(message.organization).await?;
     let Some(organization) = organization else {
         return Ok(None);
@@ -159,6 +165,46 @@ pub(crate) async fn write(store: &Store, message: &SendEmail) -> Result<Option<L
                 list: projects
                     .last()
                     .map(|it| (it.slug.clone(), organization.slug.clone())),
+            }
+        }
+        Mail::OrganizationGivenUp {
+            user,
+            address,
+            at,
+            due,
+            url,
+        } => {
+            // Restored meanwhile, there is nothing to tell.
+            if organization.status == OrganizationStatus::Active {
+                return Ok(None);
+            }
+            let who = store.user(*user).await?;
+            let who = who.map_or_else(
+                || user.to_string(),
+                |who| format!("{} ({})", who.name, who.email),
+            );
+            let mut facts = vec![
+                ("Organization", organization.name.clone()),
+                ("Asked for by", who),
+            ];
+            facts.extend(address.map(|address| ("From", address.to_string())));
+            facts.push(("At", at.to_string()));
+            facts.push(("Deleted from", due.to_string()));
+            let name = &organization.name;
+            Letter {
+                subject: format!("{}Organization Queued for Deletion", sender.subject_prefix),
+                paragraphs: vec![
+                    format!("{name} is to be deleted, with all of its projects."),
+                    format!(
+                        "Until then any of its owners can restore it, by a PUT of \
+                         {{\"cancelDeletion\": true}} to {url}"
+                    ),
+                ],
+                facts,
+                // A browser could only look there.
+                link: None,
+                reason: reason(&organization, "you are one of its owners"),
+                list: None,
             }
         }
     };

@@ -31,6 +31,8 @@ struct Sender {
     from: Email,
     /// The last part of the name of each mailing list.
     list_namespace: String,
+    /// What subjects begin with that need to be told apart from other installations'.
+    subject_prefix: String,
     /// Whether an answer goes to the others who got the mail.
     enable_replies: bool,
     /// What SES writes behind its ids of mails.
@@ -48,12 +50,18 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
     let from = env.optional("MAIL_FROM").map(str::parse::<Email>);
     let from = from.and_then(|from| reader.check("MAIL_FROM", from));
     let enable_replies = reader.parsed_or("MAIL_ENABLE_REPLIES", false);
+    let subject_prefix = env.optional("MAIL_SUBJECT_PREFIX").unwrap_or_default();
     let region = reader.text("AWS_REGION");
     let sender = from.map(|from| Sender {
         list_namespace: env
             .optional("MAIL_LIST_NAMESPACE")
             .unwrap_or_else(|| mime::domain_of(&from))
             .to_owned(),
+        // Where variables are listed, a space at the end gets lost.
+        subject_prefix: match subject_prefix.trim() {
+            "" => String::new(),
+            prefix => format!("{prefix} "),
+        },
         enable_replies,
         ses_domain: match region.as_str() {
             "us-east-1" => "email.amazonses.com".to_owned(),

@@ -106,6 +106,7 @@ mod tests {
         let sender = Sender {
             from: "picket@mail.example".parse().unwrap(),
             list_namespace: String::new(),
+            subject_prefix: String::new(),
             enable_replies: false,
             ses_domain: String::new(),
         };

@@ -54,7 +54,7 @@ pub(crate) async fn send(
         tracing::info!(message_type = kind, "no mail is sent, MailFrom is not set");
         return Ok(());
     };
-    let Some(letter) = letter::write(store, message).await? else {
+    let Some(letter) = letter::write(store, sender, message).await? else {
         tracing::info!(message_type = kind, "what the mail is about is gone");
         return Ok(());
     };

@@ -274,7 +274,7 @@ pub fn clear_assignee(
             .messages
             .push(Message::ClearOwnerCaches(ClearOwnerCaches {
                 organization,
-                group,
+                groups: vec![group],
             }));
     }
     decision

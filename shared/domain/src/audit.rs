@@ -1,7 +1,7 @@
 //! The audit log: who did what to an organization. An entry is written in the transaction of what it
 //! tells of.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,9 @@ pub struct AuditEntry {
     pub at: Timestamp,
     /// Who.
     pub actor: AuditActor,
+    /// From where, if it was asked for over the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
     /// What.
     #[serde(flatten)]
     pub event: AuditEvent,
@@ -279,6 +282,7 @@ impl AuditEvent {
             organization,
             at: now,
             actor,
+            address: None,
             event: self,
         }
     }

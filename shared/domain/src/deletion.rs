@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Organization, OrganizationId, Project, ProjectId, Slug, Timestamp, UserId};
+use crate::{GroupId, Organization, OrganizationId, Project, ProjectId, Slug, Timestamp, UserId};
 
 /// How long after one pass the next begins, in milliseconds: longer than any function runs, so that
 /// whatever read a row before it was deleted has written what it writes.
@@ -84,6 +84,8 @@ pub struct DeletedRows {
     pub done: u64,
     /// How many items went, theirs and themselves.
     pub deleted: u64,
+    /// The groups that are gone now.
+    pub groups: Vec<GroupId>,
     /// The last of them that is done; `None` where none is.
     pub cursor: Option<String>,
     /// Whether the stage has more.
@@ -217,6 +219,15 @@ impl Deletion {
         }
     }
 
+    /// The same, to begin now if it was to begin later.
+    pub fn hurried(&self, now: Timestamp) -> Self {
+        Self {
+            due: self.due.min(now),
+            touched: now,
+            ..self.clone()
+        }
+    }
+
     /// Whether its message seems to be lost, so that it is to be sent again.
     pub fn is_late(&self, now: Timestamp) -> bool {
         match self.status {
@@ -264,6 +275,7 @@ mod tests {
         DeletedRows {
             done,
             deleted,
+            groups: Vec::new(),
             cursor: cursor.map(str::to_owned),
             more: cursor.is_some(),
             waits: false,

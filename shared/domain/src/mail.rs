@@ -3,7 +3,7 @@
 //! A mail is named by a key and goes to each of its recipients once, however often it is asked for. Who is to
 //! send it to one recipient claims that first: the claim says who is at it, and at last what became of it.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +106,19 @@ pub enum Mail {
         /// Which of its deploys.
         deploy: DeployId,
     },
+    /// The organization is to be deleted.
+    OrganizationGivenUp {
+        /// Who wants it.
+        user: UserId,
+        /// From where they asked for it, if that is known.
+        address: Option<IpAddr>,
+        /// When they did.
+        at: Timestamp,
+        /// From when on it is deleted, if nobody restores it.
+        due: Timestamp,
+        /// Where it can be restored until then.
+        url: String,
+    },
 }
 
 /// What an identity was used for.
@@ -163,7 +176,8 @@ impl Mail {
         match self {
             Self::UnableToFetchCommits { .. }
             | Self::FetchingHealed { .. }
-            | Self::IdentityInvalid { .. } => None,
+            | Self::IdentityInvalid { .. }
+            | Self::OrganizationGivenUp { .. } => None,
             Self::Deployed { .. } => Some("deploy"),
         }
     }
@@ -173,7 +187,7 @@ impl Mail {
         match self {
             Self::UnableToFetchCommits { repository, .. }
             | Self::FetchingHealed { repository, .. } => Some(MailThread::Repository(*repository)),
-            Self::IdentityInvalid { .. } => None,
+            Self::IdentityInvalid { .. } | Self::OrganizationGivenUp { .. } => None,
             Self::Deployed { release, .. } => Some(MailThread::Release(*release)),
         }
     }

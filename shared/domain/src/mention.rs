@@ -103,8 +103,8 @@ pub fn refer(
     }
 }
 
-/// Lets a group know that a text does not refer to it any more. It is opened again only where the text had
-/// resolved it by itself: what a release has resolved stays so.
+/// Lets a group know that a text does not refer to it any more. Where commits resolve as soon as they are
+/// stored it is opened again, whatever has resolved it meanwhile; elsewhere it stays as releases left it.
 pub fn unrefer(
     state: &GroupState,
     change: &CodeChange,
@@ -129,7 +129,8 @@ pub fn unrefer(
 }
 
 /// Resolves a group in a release that has a commit which refers to it, whatever its status is: the release
-/// takes the place of whatever it was resolved by.
+/// takes the place of whatever it was resolved by. Where it is that release already, only who did it changes:
+/// the last of several commits counts.
 pub fn resolve_in_release(
     state: &GroupState,
     release: &Release,
@@ -140,13 +141,21 @@ pub fn resolve_in_release(
         version: Some(release.version.clone()),
     };
     let hears = |user| SubscriptionWrite::Add(Actor::User(user), SubscriptionReason::StatusChange);
+    let again = state.status == GroupStatus::Resolved
+        && matches!(&state.resolution, Some(Resolution::Release { release: by, .. }) if *by == release.id);
     Decision {
-        outcome: Outcome::Applied,
+        outcome: match again {
+            true => Outcome::Suppressed(Reason::AlreadySo),
+            false => Outcome::Applied,
+        },
         write: Some(GroupWrite {
             status: Some(resolved(Resolution::in_release(release, actor))),
-            activity: Some((kind, actor, origin.clone())),
+            activity: (!again).then(|| (kind, actor, origin.clone())),
             subscriptions: actor.map(hears).into_iter().collect(),
-            messages: status_pushes(state, GroupStatus::Resolved, origin),
+            messages: match again {
+                true => Vec::new(),
+                false => status_pushes(state, GroupStatus::Resolved, origin),
+            },
             ..GroupWrite::of(PositionGuard::None)
         }),
     }
@@ -268,6 +277,31 @@ mod tests {
         assert_eq!(unrefer(ResolveCommitsOn::Released).status, None);
         let opened = unrefer(ResolveCommitsOn::Stored).status.unwrap();
         assert_eq!(opened.status, GroupStatus::Unresolved);
+    }
+
+    #[test]
+    fn a_second_commit_of_a_release_changes_only_who_resolved_the_group() {
+        let (_, origin) = commit();
+        let release = release(1, 100);
+        let user = UserId::new(8).ok();
+        let first = state(GroupStatus::Unresolved, None);
+        let first = resolve_in_release(&first, &release, None, &origin);
+        assert_eq!(first.outcome, Outcome::Applied);
+        let first = first.write.unwrap();
+        assert_eq!((first.activity.is_some(), first.messages.len()), (true, 1));
+        let resolved = state(
+            GroupStatus::Resolved,
+            first.status.and_then(|write| write.resolution),
+        );
+        let second = resolve_in_release(&resolved, &release, user, &origin);
+        assert_eq!(second.outcome, Outcome::Suppressed(Reason::AlreadySo));
+        let second = second.write.unwrap();
+        assert_eq!((second.activity, second.messages.len()), (None, 0));
+        let resolution = second.status.and_then(|write| write.resolution);
+        assert_eq!(resolution, Some(Resolution::in_release(&release, user)));
+        // Another release takes its place with all that follows.
+        let other = resolve_in_release(&resolved, &self::release(2, 101), user, &origin);
+        assert!(other.write.unwrap().activity.is_some());
     }
 
     #[test]

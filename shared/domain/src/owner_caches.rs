@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{GroupId, OrganizationId, Outcome, Reason, Timestamp};
 
-/// "Forget what is remembered of this group's owners."
+/// "Forget what is remembered of these groups' owners."
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClearOwnerCaches {
-    /// The organization that owns the group.
+    /// The organization that owns the groups, or did.
     pub organization: OrganizationId,
-    /// Which group.
-    pub group: GroupId,
+    /// Which groups; as many as a message has room for.
+    pub groups: Vec<GroupId>,
 }
 
 /// How long an entry can live, in milliseconds.

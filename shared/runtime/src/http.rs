@@ -1,14 +1,19 @@
 //! Routers as functions, and faults as HTTP answers.
 
+use std::net::IpAddr;
+
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderValue, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
     middleware::{Next, from_fn},
     response::{IntoResponse, Response},
 };
 use domain::{ClientFault, Fault, Scope, Slug, TraceId};
-use lambda_http::{Adapter, LambdaEvent, RequestExt, Service, request::LambdaRequest};
+use lambda_http::{
+    Adapter, LambdaEvent, RequestExt, Service,
+    request::{LambdaRequest, RequestContext},
+};
 use serde::Serialize;
 use serde_json::json;
 use tower::ServiceExt;
@@ -18,6 +23,9 @@ use crate::{Function, Invocation};
 
 /// How long a caller is asked to wait after a 503.
 const RETRY_AFTER: &str = "1";
+
+/// Where the address of a client is kept.
+const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// What every 403 begins with.
 const DENIED: &str = "You do not have permission to perform this action.";
@@ -39,7 +47,8 @@ impl Function {
     /// A function behind a gateway.
     pub fn http(router: Router) -> Self {
         // Paths are put right before routing, so that goes around the router, not into it.
-        let service = router.layer(from_fn(in_span)).map_request(exact_path);
+        let service = router.layer(from_fn(in_span));
+        let service = service.map_request(|request| exact_source(exact_path(request)));
         Self::new(move |invocation: Invocation| {
             let event = serde_json::from_str::<LambdaRequest>(&invocation.payload);
             let answer = event.map(|event| {
@@ -78,6 +87,25 @@ fn exact_path(mut request: lambda_http::Request) -> lambda_http::Request {
         *request.uri_mut() = uri;
     }
     request
+}
+
+/// Puts the address that the gateway saw in the place of what a client may say of itself.
+fn exact_source(mut request: lambda_http::Request) -> lambda_http::Request {
+    let seen = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => context.identity.source_ip.as_deref(),
+        Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.as_deref(),
+        _ => None,
+    };
+    let seen = seen.and_then(|address| HeaderValue::from_str(address).ok());
+    let headers = request.headers_mut();
+    headers.remove(CLIENT_ADDRESS);
+    headers.extend(seen.map(|address| (CLIENT_ADDRESS, address)));
+    request
+}
+
+/// Where a request to a function behind a gateway comes from, as the gateway saw it.
+pub fn client_address(headers: &HeaderMap) -> Option<IpAddr> {
+    headers.get(CLIENT_ADDRESS)?.to_str().ok()?.parse().ok()
 }
 
 /// What may not stand in a URI is percent-encoded; an encoding that is there already stays.
@@ -234,6 +262,7 @@ mod tests {
             ("CloudFront-Forwarded-Proto", "https"),
             ("Host", "abcdef.execute-api.us-east-1.amazonaws.com"),
             ("User-Agent", "sentry-cli/3.8.0"),
+            ("X-Forwarded-For", "203.0.113.9, 192.0.2.7"),
             ("X-Forwarded-Proto", "https"),
         ];
         let one = headers.map(|(name, value)| (name.to_owned(), json!(value)));
@@ -272,11 +301,12 @@ mod tests {
 
     /// A function that says what it understood of `/api/0/releases/{version}/`.
     fn echo() -> Function {
-        use axum::{Json, extract::Path, extract::Query, routing::get};
+        use axum::{Json, extract::Path, extract::Query, http::HeaderMap, routing::get};
         type Pairs = Query<Vec<(String, String)>>;
         let version = get(
-            |Path(version): Path<String>, Query(query): Pairs| async move {
-                Json(json!({ "version": version, "query": query }))
+            |Path(version): Path<String>, Query(query): Pairs, headers: HeaderMap| async move {
+                let address = client_address(&headers);
+                Json(json!({ "version": version, "query": query, "address": address }))
             },
         );
         Function::http(Router::new().route("/api/0/releases/{version}/", version))
@@ -319,6 +349,12 @@ mod tests {
                 assert_eq!(understood(&path, &[]).await["version"], version, "{path}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_client_is_where_the_gateway_saw_it_whatever_it_says() {
+        let understood = understood("/api/0/releases/1.0/", &[]).await;
+        assert_eq!(understood["address"], "192.0.2.7");
     }
 
     #[tokio::test]

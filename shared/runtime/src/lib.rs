@@ -19,7 +19,7 @@ pub use clock::Clock;
 pub use env::{Env, EnvReader, StartError};
 pub use function::{Function, Invocation, main};
 #[cfg(feature = "http")]
-pub use http::{Answer, HttpFault, json, trace_of};
+pub use http::{Answer, HttpFault, client_address, json, trace_of};
 pub use metrics::Metric;
 pub use queue::{Delivery, record_outcome};
 pub use telemetry::{Format, LogWriter, init as init_telemetry};

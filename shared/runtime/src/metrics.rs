@@ -73,13 +73,20 @@ pub enum Metric {
         /// What.
         instance: &'static str,
     },
+    /// A release that was made.
+    ReleaseCreated,
+    /// How long it took to store a list of commits, in milliseconds.
+    SetCommits {
+        /// How long.
+        milliseconds: u64,
+    },
     /// Redis neither answered nor could be reached anew.
     CacheUnreachable,
 }
 
 impl Metric {
     /// Every metric's name with its unit, in the order of the enum.
-    pub const NAMES: [(&'static str, &'static str); 13] = [
+    pub const NAMES: [(&'static str, &'static str); 15] = [
         ("DeliveryAccepted", "Count"),
         ("DeliveryIgnored", "Count"),
         ("DeliveryRefused", "Count"),
@@ -91,7 +98,9 @@ impl Metric {
         ("OutboxAge", "Milliseconds"),
         ("email.queued", "Count"),
         ("email.sent", "Count"),
-        ("GroupResolved", "Count"),
+        ("group.resolved", "Count"),
+        ("release.create", "Count"),
+        ("release.set_commits.duration", "Milliseconds"),
         ("CacheUnreachable", "Count"),
     ];
 
@@ -159,7 +168,9 @@ impl Metric {
             Self::EmailQueued { kind } => (9, 1, vec![("type", kind.into())]),
             Self::EmailSent { success } => (10, 1, vec![("success", success.to_string())]),
             Self::GroupResolved { instance } => (11, 1, vec![("instance", instance.into())]),
-            Self::CacheUnreachable => (12, 1, Vec::new()),
+            Self::ReleaseCreated => (12, 1, Vec::new()),
+            Self::SetCommits { milliseconds } => (13, milliseconds, Vec::new()),
+            Self::CacheUnreachable => (14, 1, Vec::new()),
         }
     }
 }

@@ -115,7 +115,7 @@ const OF_ORGANIZATION: [Stage; 12] = [
     Stage {
         name: "repositories",
         rows: keys::REPOSITORY_NAMES,
-        with: With::Items(repository),
+        with: With::Partition(repository),
     },
     Stage {
         name: "commit-authors",
@@ -203,9 +203,9 @@ fn integration(key: &Key, row: &Item) -> Result<Vec<Key>, StoreError> {
     ])
 }
 
-fn repository(key: &Key, row: &Item) -> Result<Vec<Key>, StoreError> {
+fn repository(key: &Key, row: &Item) -> Result<String, StoreError> {
     let found: RepositoryRef = read(key, row.clone())?;
-    Ok(vec![keys::repository(found.repository)])
+    Ok(keys::repository(found.repository).pk)
 }
 
 fn team(key: &Key, row: &Item) -> Result<Vec<Key>, StoreError> {
@@ -375,6 +375,10 @@ impl Store {
                     // Found empty a moment after it was emptied, it does not count yet.
                     if through && plan.len() == before && deletion.pass > 1 {
                         plan.add(key.clone(), Vec::new());
+                        if stage.rows == keys::SHORT_IDS {
+                            let GroupRef { group } = read(&key, row)?;
+                            result.groups.push(group);
+                        }
                     }
                     through
                 }

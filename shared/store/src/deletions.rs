@@ -3,9 +3,10 @@
 //! A record is written only where it is as it was seen, together with the message for what comes next.
 
 use domain::{
-    AuditEntry, DeleteOrganization, DeleteProject, Deletion, DeletionRef, DeletionStatus, Message,
-    Organization, OrganizationCategory, OrganizationId, OrganizationStatus, Project, ProjectId,
-    ProjectStatus, Slug, Timestamp, TraceId, Update,
+    AuditEntry, ClearOwnerCaches, DeleteOrganization, DeleteProject, Deletion, DeletionRef,
+    DeletionStatus, GroupId, Message, Organization, OrganizationCategory, OrganizationId,
+    OrganizationStatus, Project, ProjectId, ProjectStatus, SendEmail, Slug, Timestamp, TraceId,
+    Update,
 };
 use serde::Serialize;
 
@@ -268,12 +269,20 @@ impl Store {
         &self,
         seen: &Deletion,
         work: &Deletion,
+        groups: Vec<GroupId>,
         trace: &TraceId,
         now: Timestamp,
         due: Timestamp,
     ) -> Result<(), StoreError> {
         let transaction = self.transaction().replace(seen, work)?;
-        let transaction = transaction.send_batch(work, trace, now, due)?;
+        let mut transaction = transaction.send_batch(work, trace, now, due)?;
+        if !groups.is_empty() {
+            let clear = Message::ClearOwnerCaches(ClearOwnerCaches {
+                organization: work.of.organization,
+                groups,
+            });
+            transaction = transaction.send(clear, trace, now, now)?;
+        }
         settled(transaction.commit().await?)
     }
 
@@ -317,13 +326,14 @@ impl Store {
         settled(transaction.commit().await?)
     }
 
-    /// Marks an organization as one that is to be deleted, and sends for its deletion. `false`: it is not as it
-    /// was seen, or its deletion was asked for before.
+    /// Marks an organization as one that is to be deleted, sends for its deletion, and has a mail told of it.
+    /// `false`: it is not as it was seen, or its deletion was asked for before.
     pub async fn request_organization_deletion(
         &self,
         organization: &Organization,
         deletion: &Deletion,
         audit: &AuditEntry,
+        mail: SendEmail,
         trace: &TraceId,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
@@ -336,6 +346,7 @@ impl Store {
             .put(&keys::unfinished_deletion(deletion.of), &deletion.of)?
             .audit(audit)?
             .send_batch(deletion, trace, now, deletion.due)?
+            .send(Message::SendEmail(mail), trace, now, now)?
             .commit()
             .await?;
         Ok(commit == Commit::Done)
@@ -367,18 +378,16 @@ impl Store {
         settled(transaction.commit().await?)
     }
 
-    /// Sends once more for the batch that a deletion waits for.
+    /// Sends once more for the batch that a deletion waits for, to be done now.
     pub async fn send_deletion_again(
         &self,
         seen: &Deletion,
         trace: &TraceId,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut again = seen.clone();
-        again.touched = now;
         let transaction = self
             .transaction()
-            .replace(seen, &again)?
+            .replace(seen, &seen.hurried(now))?
             .send_batch(seen, trace, now, now)?;
         settled(transaction.commit().await?)
     }

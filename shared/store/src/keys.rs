@@ -268,7 +268,11 @@ pub const CHART: [ChartRow; 76] = [
         "DEPLOYED#<environment>",
     ),
     row("commit", "COMMIT#<repository>#<sha>", "META"),
-    row("pull request", "PULL_REQUEST#<repository>#<key>", "META"),
+    row(
+        "pull request",
+        "REPOSITORY#<repository>",
+        "PULL_REQUEST#<key>",
+    ),
     row("commit author", "ORG#<organization>", "AUTHOR#<address>"),
     row(
         "mail to a recipient",
@@ -820,7 +824,8 @@ pub(crate) fn code_change(change: &CodeChange) -> Key {
 
 pub(crate) fn pull_request(pull_request: &PullRequestRef) -> Key {
     let PullRequestRef { repository, key } = pull_request;
-    Key::new(format!("PULL_REQUEST#{repository}#{key}"), META)
+    let sk = format!("PULL_REQUEST#{key}");
+    Key::new(format!("REPOSITORY#{repository}"), sk)
 }
 
 pub(crate) fn commit_author(organization: OrganizationId, email: &str) -> Key {

@@ -8,7 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use domain::{
     Activity, ActivityKind, CodeChange, CommitRef, Decision, Email, GroupId, GroupState, LinkStep,
-    Member, Mention, OrganizationId, ProjectId, Release, ShortId, Slug, Timestamp, TraceId, User,
+    Member, Mention, OrganizationId, Outcome, ProjectId, Release, ShortId, Slug, Timestamp,
+    TraceId, User,
 };
 use serde::Serialize;
 
@@ -244,7 +245,8 @@ impl Store {
                 transaction = transaction.write_group(&state, write, cause.trace, cause.now)?;
             }
             match transaction.commit().await? {
-                Commit::Done => return Ok(Step::Made),
+                Commit::Done if decision.outcome == Outcome::Applied => return Ok(Step::Made),
+                Commit::Done => return Ok(Step::Stale),
                 Commit::Refused(writes) if writes.contains(&0) => return Ok(Step::Stale),
                 Commit::Refused(_) => {}
             }

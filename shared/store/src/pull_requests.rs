@@ -18,7 +18,7 @@ use crate::{
 
 impl Store {
     /// Stores what is known of a pull request, with the groups that it refers to, and sends for them to know.
-    /// One that is as it was changes nothing.
+    /// One that is as it was changes nothing, unless the row of its merge commit does not say so any more.
     pub async fn put_pull_request(
         &self,
         organization: OrganizationId,
@@ -39,16 +39,18 @@ impl Store {
                 groups: groups.clone(),
                 ..new.clone()
             };
-            if seen.as_ref() == Some(&next) {
-                return Ok(Created::found(next));
+            let mut transaction = self.transaction();
+            if seen.as_ref() != Some(&next) {
+                let change = pull_request_change(seen.as_ref(), &next)?;
+                transaction = transaction.update(&key, change)?;
             }
-            let mut transaction = self
-                .transaction()
-                .update(&key, pull_request_change(seen.as_ref(), &next)?)?;
             for (commit, mention) in merges(seen.as_ref(), &next) {
                 transaction = self
                     .merged(transaction, &next, commit, mention, now)
                     .await?;
+            }
+            if transaction.is_empty() {
+                return Ok(Created::found(next));
             }
             let created = seen.is_none();
             if seen.is_none_or(|seen| seen.groups != next.groups) {
@@ -87,6 +89,9 @@ impl Store {
             Some(mention) => next.insert(pull_request.key.clone(), mention),
             None => next.remove(&pull_request.key),
         };
+        if next == seen {
+            return Ok(transaction);
+        }
         let mut change = commit_change(&commit, &CommitFields::default(), now)?;
         match next.is_empty() {
             true => change.expression.push_str(" REMOVE merged"),

@@ -61,6 +61,11 @@ impl<'a> Transaction<'a> {
         }
     }
 
+    /// Whether it has nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
     /// Writes an item, whatever is there.
     pub(crate) fn put(self, key: &Key, entity: &impl Serialize) -> Result<Self, StoreError> {
         self.put_where(key, entity, |put| put)

@@ -6,7 +6,7 @@ use axum::{
     extract::{Path, Query, Request, State},
     http::{HeaderMap, StatusCode, Uri},
 };
-use domain::{ClientFault, Deploy, DeployId, Fault, Project, ProjectId, TraceId};
+use domain::{ClientFault, Deploy, DeployId, Fault, Project, ProjectId, Release, TraceId};
 use runtime::{Answer, json, trace_of};
 
 use super::{
@@ -78,7 +78,7 @@ async fn add(
     let new = NewDeploy::parse(request.fields()?)?;
     let chosen = match &new.projects {
         None => release.projects.clone(),
-        Some(names) => chosen(context, &place, names, &projects).await?,
+        Some(names) => chosen(context, &place, &release, names, &projects).await?,
     };
     let deploy = Deploy {
         id,
@@ -100,6 +100,7 @@ async fn add(
 async fn chosen(
     context: &Context,
     place: &Place,
+    release: &Release,
     names: &[ProjectName],
     projects: &[Project],
 ) -> Result<BTreeSet<ProjectId>, Fault> {
@@ -117,6 +118,7 @@ async fn chosen(
     if foreign.is_empty() {
         return Ok(chosen);
     }
-    let message = format!("Invalid projects ({}) for release", foreign.join(", "));
+    let (foreign, version) = (foreign.join(", "), &release.version);
+    let message = format!("Invalid projects ({foreign}) for release {version}");
     Err(Fault::Client(ClientFault::Parameter(message)))
 }

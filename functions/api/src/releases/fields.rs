@@ -293,13 +293,19 @@ fn files(item: &mut Fields) -> BTreeMap<String, FileChange> {
     }
     let given = item.objects("patch_set", |file| {
         let path = file.required("path", MAX_PATH);
-        let change = file.required_choice("type", |word| match word {
-            "A" => Some(FileChange::Added),
-            "M" => Some(FileChange::Modified),
-            "D" => Some(FileChange::Deleted),
-            _ => None,
-        });
-        Some((path?, change?))
+        let change = match file.required("type", MAX_PATH)?.as_str() {
+            "A" => FileChange::Added,
+            "M" => FileChange::Modified,
+            "D" => FileChange::Deleted,
+            other => {
+                file.refuse(
+                    "type",
+                    format!("Commit patch_set type {other} is not supported."),
+                );
+                return None;
+            }
+        };
+        Some((path?, change))
     });
     GivenCommit::kept_files(given.unwrap_or_default())
 }

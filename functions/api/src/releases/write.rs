@@ -3,7 +3,13 @@
 //! The whole request is read and checked before anything of it is written. Making a release again finds
 //! it, so a request that is sent twice does the same.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use axum::{
     extract::{Path, Request, State},
@@ -14,8 +20,9 @@ use domain::{
     CommitList, CommitRef, Fault, Fetch, FetchStart, GivenCommit, MessageId, Project, Ref, Release,
     ReleaseId, ShortId, Timestamp, TraceId, User, UserId,
 };
-use runtime::Answer;
+use runtime::{Answer, Metric};
 use store::{NewFetches, Page};
+use tokio::time::Instant;
 
 use super::{
     Incoming, Place, RELEASE_DELETE, RELEASE_WRITE, Segments,
@@ -28,11 +35,12 @@ use crate::{Context, auth::Seat};
 const ALL_MEMBERS: usize = 10_000;
 
 /// What stays the same however often a request is carried out.
-#[derive(Clone, Copy)]
 struct Attempt {
     now: Timestamp,
     random: u32,
     request: MessageId,
+    /// Whether it has let a project use the release, this time or before.
+    attached: AtomicBool,
 }
 
 impl Attempt {
@@ -42,6 +50,7 @@ impl Attempt {
             now,
             random: rand::random(),
             request: MessageId::new(now, rand::random()),
+            attached: AtomicBool::new(false),
         }
     }
 }
@@ -63,14 +72,14 @@ pub(super) async fn create(
 ) -> Answer {
     let request = Incoming::read(request).await?;
     let attempt = Attempt::new(&context);
-    patiently(|| make(&context, &segments, &request, attempt)).await
+    patiently(|| make(&context, &segments, &request, &attempt)).await
 }
 
 async fn make(
     context: &Context,
     segments: &Segments,
     request: &Incoming,
-    attempt: Attempt,
+    attempt: &Attempt,
 ) -> Answer {
     let place = Place::find(context, request.place(), segments, &RELEASE_WRITE).await?;
     let organization = place.seat.organization.id;
@@ -113,6 +122,7 @@ async fn make(
     let newly = projects
         .iter()
         .any(|project| !release.projects.contains(&project.id));
+    attempt.attached.fetch_or(newly, Ordering::Relaxed);
     // Of a release that is there already only the status follows.
     let decide = |seen: &Release| {
         let mut next = seen.clone();
@@ -135,7 +145,10 @@ async fn make(
         now: attempt.now,
     };
     release = set_refs(context, release, refs?, &asked).await?;
-    let status = match created || newly {
+    if created {
+        Metric::ReleaseCreated.emit();
+    }
+    let status = match created || attempt.attached.load(Ordering::Relaxed) {
         true => StatusCode::CREATED,
         false => StatusCode::ALREADY_REPORTED,
     };
@@ -143,7 +156,7 @@ async fn make(
 }
 
 impl Attempt {
-    fn id(self) -> ReleaseId {
+    fn id(&self) -> ReleaseId {
         ReleaseId::timed(self.now, self.random)
     }
 }
@@ -265,10 +278,13 @@ async fn set_commits(
         let message = "The release has commits of too many repositories.";
         return Err(Fault::field("commits", message));
     }
+    let started = Instant::now();
     let set = context
         .store
         .set_commits(&release, &list, trace, now)
         .await?;
+    let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Metric::SetCommits { milliseconds }.emit();
     set.ok_or_else(|| Fault::Retry("the release went away".into()))
 }
 
@@ -349,14 +365,14 @@ pub(super) async fn update(
 ) -> Answer {
     let request = Incoming::read(request).await?;
     let attempt = Attempt::new(&context);
-    patiently(|| change(&context, &segments, &request, attempt)).await
+    patiently(|| change(&context, &segments, &request, &attempt)).await
 }
 
 async fn change(
     context: &Context,
     segments: &Segments,
     request: &Incoming,
-    attempt: Attempt,
+    attempt: &Attempt,
 ) -> Answer {
     let (place, release, projects) =
         Place::release_at(context, request.place(), segments, &RELEASE_WRITE).await?;

@@ -149,9 +149,13 @@ pub struct GivenCommit {
 }
 
 impl GivenCommit {
-    /// As much of a message as is kept, and no half of a character.
+    /// As much of a message as is kept: without the white space around it, and no half of a character. Of one
+    /// that leaves its commit out nothing is kept but that.
     pub fn kept_message(text: &str) -> String {
-        text[..text.floor_char_boundary(KEPT_MESSAGE)].to_owned()
+        let text = text.trim();
+        let kept = &text[..text.floor_char_boundary(KEPT_MESSAGE)];
+        let skipped = text.contains(SKIP) && !kept.contains(SKIP);
+        if skipped { SKIP } else { kept }.to_owned()
     }
 
     /// As many of the files as are kept. The first change of a path is the one that counts.
