@@ -355,7 +355,7 @@ async fn refs_name_the_newest_commits_and_clearing_takes_all_away() {
     world
         .operator(
             json!({ "command": "create-repository", "organization": "acme",
-            "name": "acme/api" }),
+            "name": "acme/api", "provider": "git", "url": "https://git.example/acme/api" }),
         )
         .await;
     assert_eq!(put(&world, &path_of("1"), more).await.0, 200);
