@@ -127,7 +127,12 @@ pub(crate) async fn write(store: &Store, message: &SendEmail) -> Result<Option<L
             release,
             version,
             deploy,
+            committed,
         } => {
+            let why = match committed {
+                true => "commits of yours are in the release",
+                false => "you asked to hear of its deploys",
+            };
             let known = store.release(organization.id, version).await?;
             let deploy = store.deploy(*release, *deploy).await?;
             let (Some(known), Some(deploy)) = (known, deploy) else {
@@ -154,7 +159,7 @@ pub(crate) async fn write(store: &Store, message: &SendEmail) -> Result<Option<L
                     label: "See the deploy",
                     url,
                 }),
-                reason: reason(&organization, "commits of yours are in the release"),
+                reason: reason(&organization, why),
                 // One mail for all of the projects, from the last of them.
                 list: projects
                     .last()

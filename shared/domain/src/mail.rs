@@ -105,7 +105,15 @@ pub enum Mail {
         version: Version,
         /// Which of its deploys.
         deploy: DeployId,
+        /// Whether it goes to people whose commits are in the release; else they asked to hear of deploys.
+        #[serde(default = "yes")]
+        committed: bool,
     },
+}
+
+/// What was so before a message could say it.
+fn yes() -> bool {
+    true
 }
 
 /// What an identity was used for.
