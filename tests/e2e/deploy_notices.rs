@@ -10,12 +10,12 @@ use crate::{
 };
 
 /// A commit by this address.
-fn commit(sha: &str, email: &str) -> Value {
+pub(crate) fn commit(sha: &str, email: &str) -> Value {
     json!({ "id": sha, "repository": "acme/web", "message": "m", "author_name": "A",
         "author_email": email, "timestamp": "2026-01-01T00:00:00Z" })
 }
 
-async fn release(world: &World, version: &str, more: Value) {
+pub(crate) async fn release(world: &World, version: &str, more: Value) {
     let mut new = json!({ "version": version, "projects": ["web"] });
     new.as_object_mut()
         .expect("an object")
@@ -25,7 +25,7 @@ async fn release(world: &World, version: &str, more: Value) {
 }
 
 /// Deploys a release and gives the deploy's id.
-async fn deploy(world: &World, version: &str, more: Value) -> String {
+pub(crate) async fn deploy(world: &World, version: &str, more: Value) -> String {
     let mut new = json!({ "environment": "production" });
     new.as_object_mut()
         .expect("an object")

@@ -19,6 +19,7 @@ mod git;
 mod issue_update;
 mod list_costs;
 mod mail;
+mod notification_options;
 mod operator;
 mod ordering;
 mod organizations;

@@ -7,7 +7,10 @@ use local::client::Answer;
 use serde_json::{Value, json};
 use tests::World;
 
-use crate::api::token;
+use crate::{
+    api::token,
+    notification_options::{self, MINE, say},
+};
 
 const ACME: &str = "/api/0/organizations/acme/";
 
@@ -600,7 +603,11 @@ async fn beta(world: &World) -> String {
     )
     .await;
     token(world, "ci", ("organization", "beta-two"), json!(["org:ci"])).await;
-    text(&world.get("/api/0/organizations/beta-two/").await.json()["id"])
+    let id = text(&world.get("/api/0/organizations/beta-two/").await.json()["id"]);
+    let project = world.get("/api/0/projects/beta-two/one/").await.json()["id"].take();
+    say(world, "organization", &id, "never").await;
+    say(world, "project", &text(&project), "never").await;
+    id
 }
 
 fn kinds(items: &[Value]) -> BTreeMap<String, usize> {
@@ -619,6 +626,10 @@ fn kinds(items: &[Value]) -> BTreeMap<String, usize> {
 #[tokio::test]
 async fn an_organization_goes_a_day_after_it_was_given_up_with_all_that_it_has() {
     let mut world = World::quiet().await;
+    let acme = notification_options::organization(&world).await;
+    say(&world, "organization", &acme, "always").await;
+    say(&world, "user", "me", "never").await;
+    let settings = world.get(MINE).await.json();
     let before = world.items();
     beta(&world).await;
     let path = "/api/0/organizations/beta-two/";
@@ -682,6 +693,7 @@ async fn an_organization_goes_a_day_after_it_was_given_up_with_all_that_it_has()
         .map(|(kind, count)| (kind.to_owned(), count))
         .into();
     assert_eq!(left, expected);
+    assert_eq!(world.get(MINE).await.json(), settings);
     // Its names are free.
     for slug in ["beta", "beta-two"] {
         let made = json!({ "command": "create-organization", "slug": slug, "name": "New" });

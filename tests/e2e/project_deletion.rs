@@ -6,6 +6,8 @@ use local::{client::Answer, dynamodb::Used};
 use serde_json::{Value, json};
 use tests::World;
 
+use crate::notification_options::say;
+
 /// How many groups the large project has; `PROJECT_GROUPS=600` for a long run. The time grows with the square:
 /// the emulator looks at every record of its stream to number the next one.
 const GROUPS: u64 = 150;
@@ -114,10 +116,23 @@ async fn slugs(world: &World) -> Vec<String> {
 #[tokio::test]
 async fn a_deleted_project_is_gone_at_once_and_then_all_that_belonged_to_it() {
     let mut world = World::start().await;
+    let web = world.ready.project_id.clone().expect("a project");
+    say(&world, "project", &web, "never").await;
     world.settle().await;
     let before = table(&world);
     let id = project(&world, "shop").await;
     let issue = issue(&world, "shop", "Broken").await;
+    say(&world, "project", &id, "always").await;
+    let settings = |world: &World| {
+        let keys = table(world).into_keys();
+        let settings = keys.filter(|(_, sk)| sk.starts_with("NOTIFICATION#"));
+        settings.map(|(pk, _)| pk).collect::<Vec<_>>()
+    };
+    let ana = format!("USER#{}", world.ready.members[0].id);
+    let (shop, web) = (format!("PROJECT#{id}"), format!("PROJECT#{web}"));
+    let mut there = [shop, web.clone(), ana.clone(), ana.clone()];
+    there.sort();
+    assert_eq!(settings(&world), there);
     world.settle().await;
     // What comes again later finds no group any more.
     world.replay().await;
@@ -154,6 +169,7 @@ async fn a_deleted_project_is_gone_at_once_and_then_all_that_belonged_to_it() {
 
     world.settle().await;
     assert_eq!(more_than(&before, &world), LEFT);
+    assert_eq!(settings(&world), [web, ana]);
     let record = deletion(&world, &id).await;
     assert_eq!(
         (&record["status"], &record["progress"]),
@@ -437,7 +453,7 @@ async fn a_large_project_goes_in_bounded_batches_and_nothing_names_it_any_more()
         "{groups} groups, {items} items: {invocations} invocations, {totals:?} deleted and pages"
     );
     if groups == GROUPS {
-        assert_eq!((totals, invocations), ((1804, 327), 11));
+        assert_eq!((totals, invocations), ((1804, 330), 11));
     }
     world.settle().await;
     assert_eq!(more_than(&before, &world), LEFT);
@@ -463,6 +479,7 @@ async fn wherever_the_worker_ends_another_one_goes_on_and_it_comes_to_the_same()
         for title in ["One", "Two"] {
             issue(&world, "shop", title).await;
         }
+        say(&world, "project", &id, "never").await;
         world.settle().await;
         assert_eq!(status(&world.delete(&path("shop"), "").await), 204);
         world.stack.dynamodb().end_after("project-delete", nth);

@@ -6,7 +6,7 @@ use serde_json::json;
 use store::{CHART, ChartRow, INDEX_CHART};
 use tests::{World, assigned_to};
 
-use crate::git::Repository;
+use crate::{git::Repository, notification_options};
 
 const PAGE: &str = include_str!("../../docs/table.md");
 
@@ -143,6 +143,11 @@ async fn every_item_is_of_a_kind_in_the_chart_and_every_kind_occurs() {
         )
         .await;
     crate::deploy_notices::deployed(&world).await;
+    let acme = notification_options::organization(&world).await;
+    let web = world.ready.project_id.clone().expect("a project");
+    for (scope, id) in [("organization", acme.as_str()), ("project", &web)] {
+        notification_options::say(&world, scope, id, "always").await;
+    }
     crate::fetch::fetched(&mut world, &git).await;
     crate::resolution::resolved(&world).await;
     let renamed = json!({ "slug": "website" }).to_string();

@@ -11,6 +11,7 @@ mod cursor;
 mod issue_update;
 mod issues;
 mod members;
+mod notification_options;
 mod organization_settings;
 mod organizations;
 mod project_deletion;
@@ -28,7 +29,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{Next, from_fn},
     response::Response,
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use domain::{Fault, Region};
 use runtime::{Answer, Clock, Env, Function, Metric, StartError, json};
@@ -181,6 +182,14 @@ fn router(context: Arc<Context>) -> Router {
         .route(
             "/api/0/organizations/{organization}/deletions/{project}/",
             get(project_deletion::show),
+        )
+        .route(
+            "/api/0/users/{user}/notification-options/",
+            get(notification_options::list).put(notification_options::set),
+        )
+        .route(
+            "/api/0/users/{user}/notification-options/{id}/",
+            delete(notification_options::delete),
         )
         .merge(releases::routes())
         .with_state(context)

@@ -1,13 +1,16 @@
 //! Tells of a deploy: a line in the activity of each project of its release, and a mail to whom it concerns.
 //!
-//! It concerns the people whose commits are in the release, if they can see one of its projects. While the
-//! commits are being fetched nobody knows who that is: then the deploy waits for the fetch, which sends the same
-//! message once more at its end. One that was reported after a fetch that found nothing would wait for ever,
-//! so it is told of in any case after a time that is longer than fetches are patient.
+//! It concerns the members who can see one of its projects and want to hear of it: unless they said otherwise,
+//! those whose commits are in the release. While the commits are being fetched nobody knows who that is: then the
+//! deploy waits for the fetch, which sends the same message once more at its end. One that was reported after a
+//! fetch that found nothing would wait for ever, so it is told of in any case after a time that is longer than
+//! fetches are patient.
+
+use std::collections::HashSet;
 
 use domain::{
-    Email, Envelope, Fault, MOST_RECIPIENTS, Mail, MailKey, Member, Message, NotifyDeploy,
-    Readiness, Recipients, Release, SendEmail, UserId,
+    Email, Envelope, Fault, MOST_RECIPIENTS, Mail, MailKey, Member, Message, NotificationSettings,
+    NotificationType, NotifyDeploy, Readiness, Recipients, Release, SendEmail, UserId,
 };
 
 use crate::Context;
@@ -47,7 +50,7 @@ pub(crate) async fn notify(
         Readiness::Ready => {}
     }
     let people = concerned(context, &release).await?;
-    let mail = |users: &[UserId]| SendEmail {
+    let mail = |users: &[UserId], committed: bool| SendEmail {
         organization: release.organization,
         // Whoever got it in one message does not get it in another: there is one key for all.
         key: MailKey::new(format!("deploy/{}", deploy.id)),
@@ -56,39 +59,79 @@ pub(crate) async fn notify(
             release: release.id,
             version: release.version.clone(),
             deploy: deploy.id,
+            committed,
         },
         attempts: 0,
     };
-    let mails = people.chunks(MOST_RECIPIENTS).take(MOST_MAILS);
-    let mails = mails.map(mail).collect();
+    let committers = people.committers.chunks(MOST_RECIPIENTS);
+    let others = people.others.chunks(MOST_RECIPIENTS);
+    let mails = committers.map(|users| mail(users, true));
+    let mails = mails.chain(others.map(|users| mail(users, false)));
+    let mails = mails.take(MOST_MAILS).collect();
     let now = context.clock.now();
     let told = store.tell_of_deploy(&release, &deploy, mails, &envelope.trace, now);
     if told.await? {
         tracing::info!(
             deploy.id = deploy.id.number(),
-            people = people.len(),
+            people = people.committers.len() + people.others.len(),
             "the deploy is told of"
         );
     }
     Ok(())
 }
 
-/// Those whose commits are in the release and who can see one of its projects, in the order of their ids.
-async fn concerned(context: &Context, release: &Release) -> Result<Vec<UserId>, Fault> {
-    let store = &context.store;
-    let authors = release.authors().into_iter();
-    let authors: Vec<Email> = authors.filter_map(|author| author.parse().ok()).collect();
-    if authors.is_empty() {
-        return Ok(Vec::new());
-    }
+/// Those who hear of a deploy, in the order of their ids.
+struct People {
+    /// Whose commits are in the release.
+    committers: Vec<UserId>,
+    /// Who want to hear of every deploy.
+    others: Vec<UserId>,
+}
+
+async fn concerned(context: &Context, release: &Release) -> Result<People, Fault> {
+    let (store, organization) = (&context.store, release.organization);
     let ids: Vec<_> = release.projects.iter().copied().collect();
     let projects = store.projects_by_id(&ids).await?;
-    let members = store
-        .members_with_addresses(release.organization, &authors)
-        .await?;
-    let sees = |member: &Member| projects.iter().any(|project| project.admits(member));
-    let people = members.into_iter().filter(|(_, member)| sees(member));
-    let mut people: Vec<_> = people.map(|(user, _)| user.id).collect();
+    let mut members = store.all_members(organization).await?;
+    members.retain(|member| projects.iter().any(|project| project.admits(member)));
+    let committed = committers(context, release).await?;
+    let settings = settings(context, release, &members).await?;
+    members.retain(|member| {
+        settings.hears_of_deploy(member, &projects, committed.contains(&member.user))
+    });
+    let ids: Vec<_> = members.iter().map(|member| member.user).collect();
+    let mut people = store.users(&ids).await?;
+    // Nobody is told at an address that may be another one's.
+    people.retain(|user| user.active && user.verified);
+    let mut people: Vec<_> = people.iter().map(|user| user.id).collect();
     people.sort();
-    Ok(people)
+    let (committers, others) = people
+        .into_iter()
+        .partition(|user| committed.contains(user));
+    Ok(People { committers, others })
+}
+
+/// The members whose commits are in the release.
+async fn committers(context: &Context, release: &Release) -> Result<HashSet<UserId>, Fault> {
+    let authors = release.authors().into_iter();
+    let authors: Vec<Email> = authors.filter_map(|author| author.parse().ok()).collect();
+    let found = context
+        .store
+        .members_with_addresses(release.organization, &authors);
+    let found = found.await?.into_iter();
+    Ok(found.map(|(user, _)| user.id).collect())
+}
+
+/// What members said of deploys of the release's projects.
+async fn settings(
+    context: &Context,
+    release: &Release,
+    members: &[Member],
+) -> Result<NotificationSettings, Fault> {
+    let (store, deploy) = (&context.store, NotificationType::Deploy);
+    let projects: Vec<_> = release.projects.iter().copied().collect();
+    let users: Vec<_> = members.iter().map(|member| member.user).collect();
+    let about = store.notification_settings_about(deploy, release.organization, &projects);
+    let general = store.general_notification_settings(deploy, &users);
+    Ok(about.await?.into_iter().chain(general.await?).collect())
 }

@@ -133,7 +133,12 @@ pub(crate) async fn write(
             release,
             version,
             deploy,
+            committed,
         } => {
+            let why = match committed {
+                true => "commits of yours are in the release",
+                false => "you asked to hear of its deploys",
+            };
             let known = store.release(organization.id, version).await?;
             let deploy = store.deploy(*release, *deploy).await?;
             let (Some(known), Some(deploy)) = (known, deploy) else {
@@ -160,7 +165,7 @@ pub(crate) async fn write(
                     label: "See the deploy",
                     url,
                 }),
-                reason: reason(&organization, "commits of yours are in the release"),
+                reason: reason(&organization, why),
                 // One mail for all of the projects, from the last of them.
                 list: projects
                     .last()

@@ -15,6 +15,7 @@ mod ids;
 mod mail;
 mod mention;
 mod message;
+mod notification;
 mod organization;
 mod outbound;
 mod outcome;
@@ -64,6 +65,10 @@ pub use message::{
     ClearExpiredResolutions, Deassign, DeleteOrganization, DeleteProject, DrainUpdates, Envelope,
     FetchCommits, FetchStep, GroupCursor, LinkGroups, Message, MessageTooLarge, Queue,
     RecordDeploys, ResolveGroups, SweepDeletions, SyncIssue, TraceId,
+};
+pub use notification::{
+    MOST_NOTIFICATION_SETTINGS, NotificationId, NotificationScope, NotificationScopeType,
+    NotificationSetting, NotificationSettings, NotificationType, NotificationValue,
 };
 pub use organization::{
     Email, Feature, Member, Organization, OrganizationFlags, OrganizationStatus, ResolveCommitsOn,

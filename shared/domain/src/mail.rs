@@ -105,6 +105,9 @@ pub enum Mail {
         version: Version,
         /// Which of its deploys.
         deploy: DeployId,
+        /// Whether it goes to people whose commits are in the release; else they asked to hear of deploys.
+        #[serde(default = "yes")]
+        committed: bool,
     },
     /// The organization is to be deleted.
     OrganizationGivenUp {
@@ -119,6 +122,11 @@ pub enum Mail {
         /// Where it can be restored until then.
         url: String,
     },
+}
+
+/// What was so before a message could say it.
+fn yes() -> bool {
+    true
 }
 
 /// What an identity was used for.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use domain::{
     ClientKey, CommitRef, DeletedRows, Deletion, DeletionRef, Group, GroupId, ListedCommit, Member,
-    OrganizationId, Release, Timestamp, TraceId,
+    NotificationSetting, OrganizationId, Release, Timestamp, TraceId,
 };
 
 use crate::{
@@ -47,10 +47,19 @@ enum With {
     Release,
 }
 
+/// What people want to hear of a project or an organization. Each row leads to the same one of the person.
+const NOTIFICATION_SETTINGS: Stage = Stage {
+    name: "notification-settings",
+    rows: keys::NOTIFICATIONS,
+    with: With::Items(notification_setting),
+};
+
 /// All that belongs to a project but itself, children before what leads to them. Whatever gets rows in a
 /// project's partition gets a line here.
-const OF_PROJECT: [Stage; 8] = [
-    // First, so that no more events come in.
+const OF_PROJECT: [Stage; 9] = [
+    // First of all, as nobody is to be told of it any more.
+    NOTIFICATION_SETTINGS,
+    // Before the rest, so that no more events come in.
     Stage {
         name: "client-keys",
         rows: keys::CLIENT_KEYS,
@@ -95,8 +104,9 @@ const OF_PROJECT: [Stage; 8] = [
 ];
 
 /// All that belongs to an organization but itself, when its projects are gone.
-const OF_ORGANIZATION: [Stage; 12] = [
-    // Before them nobody comes in who was out.
+const OF_ORGANIZATION: [Stage; 13] = [
+    NOTIFICATION_SETTINGS,
+    // Before the rest, so that nobody comes in who was out.
     Stage {
         name: "tokens",
         rows: keys::TOKEN_NAMES,
@@ -187,6 +197,11 @@ fn partition(of: DeletionRef) -> String {
         Some(project) => keys::project(project).pk,
         None => keys::organization(of.organization).pk,
     }
+}
+
+fn notification_setting(key: &Key, row: &Item) -> Result<Vec<Key>, StoreError> {
+    let found: NotificationSetting = read(key, row.clone())?;
+    Ok(vec![keys::user_notification(found.user, found.id)])
 }
 
 fn token(key: &Key, row: &Item) -> Result<Vec<Key>, StoreError> {

@@ -6,9 +6,10 @@
 use domain::{
     Activity, Actor, AlertRuleId, AuditEntry, CodeChange, CommitRef, DeletionRef, DeployId, Email,
     EnvironmentName, ExternalKey, Facet, Generation, GroupId, IntegrationId, Link, MailKey,
-    MailThread, MemberId, MessageId, OrganizationCategory, OrganizationId, ProjectId, Provider,
-    PublicKey, PullRequestRef, Release, ReleaseId, RepositoryId, RepositoryName, ShortId, Slug,
-    SubscriptionReason, TeamId, Timestamp, TokenOwner, Update, UpdateShard, UserId, Version,
+    MailThread, MemberId, MessageId, NotificationId, NotificationScope, NotificationType,
+    OrganizationCategory, OrganizationId, ProjectId, Provider, PublicKey, PullRequestRef, Release,
+    ReleaseId, RepositoryId, RepositoryName, ShortId, Slug, SubscriptionReason, TeamId, Timestamp,
+    TokenOwner, Update, UpdateShard, UserId, Version,
 };
 
 use serde::Serialize;
@@ -59,7 +60,7 @@ const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow
 }
 
 /// Every kind of item in the table.
-pub const CHART: [ChartRow; 76] = [
+pub const CHART: [ChartRow; 79] = [
     row("organization", "ORG#<organization>", "META"),
     row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
     row("organization's settings", "ORG#<organization>", "SETTINGS"),
@@ -101,6 +102,21 @@ pub const CHART: [ChartRow; 76] = [
     row("user", "USER#<user>", "META"),
     row("user's organization", "USER#<user>", "ORG#<organization>"),
     row("user's token name", "USER#<user>", "TOKEN#<name>"),
+    row(
+        "user's notification setting",
+        "USER#<user>",
+        "NOTIFICATION#<type>#<scope>",
+    ),
+    row(
+        "notification setting about an organization",
+        "ORG#<organization>",
+        "NOTIFICATION#<type>#USER#<user>",
+    ),
+    row(
+        "notification setting about a project",
+        "PROJECT#<project>",
+        "NOTIFICATION#<type>#USER#<user>",
+    ),
     row("address's owner", "EMAIL#<address>", "PRIMARY"),
     row("address", "EMAIL#<address>", "USER#<user>"),
     row("token", "TOKEN#<sha-256>", "META"),
@@ -441,6 +457,28 @@ pub(crate) fn token_name(owner: TokenOwner, name: &str) -> Key {
         TokenOwner::Organization(id) => format!("ORG#{id}"),
     };
     Key::new(pk, format!("{TOKEN_NAMES}{name}"))
+}
+
+pub(crate) const NOTIFICATIONS: &str = "NOTIFICATION#";
+
+pub(crate) fn notifications_of(kind: NotificationType) -> String {
+    format!("{NOTIFICATIONS}{}#", kind.as_str())
+}
+
+pub(crate) fn user_notification(user: UserId, id: NotificationId) -> Key {
+    let sk = format!("{}{}", notifications_of(id.kind), id.scope);
+    Key::new(format!("USER#{user}"), sk)
+}
+
+/// The same setting beside what it is about; `None` for one that is about all that the user sees.
+pub(crate) fn scope_notification(user: UserId, id: NotificationId) -> Option<Key> {
+    let pk = match id.scope {
+        NotificationScope::User => return None,
+        NotificationScope::Organization(id) => format!("ORG#{id}"),
+        NotificationScope::Project(id) => format!("PROJECT#{id}"),
+    };
+    let sk = format!("{}USER#{user}", notifications_of(id.kind));
+    Some(Key::new(pk, sk))
 }
 
 pub(crate) fn project(id: ProjectId) -> Key {

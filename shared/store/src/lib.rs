@@ -25,6 +25,7 @@ mod integrations;
 mod keys;
 mod mails;
 mod mentions;
+mod notifications;
 mod organizations;
 mod outbound;
 mod outbox;

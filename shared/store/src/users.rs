@@ -326,6 +326,15 @@ impl Store {
         self.members_in(query, skip, limit).await
     }
 
+    /// All members of an organization, in the order of user ids.
+    pub async fn all_members(
+        &self,
+        organization: OrganizationId,
+    ) -> Result<Vec<Member>, StoreError> {
+        let pk = keys::organization(organization).pk;
+        self.query_all(Query::prefix(&pk, keys::MEMBERS)).await
+    }
+
     async fn members_in(
         &self,
         query: Query<'_>,
