@@ -7,8 +7,8 @@
 
 use crate::{
     ActivityKind, Actor, ClearOwnerCaches, Deassign, Email, Facet, GroupState, Message, Origin,
-    Outcome, Position, PositionKey, Reason, StatusWrite, SubscriptionReason, SubscriptionWrite,
-    Told, TrackerAssignee, UserId, outbound::pushes,
+    Outcome, Position, PositionKey, Reason, Settles, StatusWrite, SubscriptionReason,
+    SubscriptionWrite, Told, TrackerAssignee, UserId, outbound::pushes,
 };
 
 /// How a change ends, and what is to be written for it to end so.
@@ -167,7 +167,7 @@ fn told(state: &GroupState, origin: &Origin, assignee: Option<Actor>) -> Option<
     state.links.contains_key(&link).then_some(Told {
         link,
         assignee,
-        settles: true,
+        settles: Settles::Decisions,
     })
 }
 

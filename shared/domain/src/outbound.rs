@@ -281,20 +281,26 @@ pub(crate) fn pushes(
         .links
         .keys()
         .filter(|link| Some(link.integration) != origin.integration());
-    let push = |link: &Link| {
-        Message::push(
-            facet,
-            TrackerPush {
-                organization: state.organization,
-                group: state.group,
-                link: link.clone(),
-                version,
-                origin: origin.clone(),
-                failing: None,
-            },
-        )
-    };
+    let push = |link| push_to(link, state, facet, version, origin);
     others.map(push).collect()
+}
+
+fn push_to(
+    link: &Link,
+    state: &GroupState,
+    facet: Facet,
+    version: u64,
+    origin: &Origin,
+) -> Message {
+    let push = TrackerPush {
+        organization: state.organization,
+        group: state.group,
+        link: link.clone(),
+        version,
+        origin: origin.clone(),
+        failing: None,
+    };
+    Message::push(facet, push)
 }
 
 /// Decides what a link is to be told.
@@ -413,7 +419,8 @@ pub fn settle(
                 true => FacetState {
                     sending: None,
                     known: Some(value),
-                    settled: free.settled.max(leased.version_of(facet)),
+                    // What was told meanwhile and decided here is not what the tracker has now.
+                    settled: leased.version_of(facet),
                     ..free
                 },
                 false => FacetState {
@@ -432,7 +439,8 @@ pub fn settle(
 
 /// Whether a tracker tells of our own write, and then what to keep of that. Only a write without an
 /// answer so far can be met like this: the answer claims the revision, and then the same one is stale.
-/// It changes nothing here, whatever has been decided since.
+/// It changes nothing here, whatever has been decided since. Where the tracker had told of something else
+/// before it carried the write out, that is what holds here, and the tracker is told of it.
 ///
 /// `ours` says whether the author is the identity that our writes show, where the delivery tells.
 pub fn echo(
@@ -446,14 +454,33 @@ pub fn echo(
     if sending != TrackerValue::Assignee(told) || ours == Some(false) {
         return None;
     }
-    let position = claim(state, &Origin::Tracker(origin.clone()), Facet::Assignee).ok()?;
+    let origin = Origin::Tracker(origin.clone());
+    let position = claim(state, &origin, Facet::Assignee).ok()?;
+    let at = &state.links.get(&link)?.assignee;
+    // Whatever is not settled has a push of its own.
+    let undone = state.version <= at.settled
+        && wanted(state, Facet::Assignee).is_ok_and(|wanted| wanted != sending);
+    let settles = match undone {
+        true => Settles::Nothing,
+        false => Settles::Write,
+    };
     Some(Decision {
         outcome: Outcome::Suppressed(Reason::Echo),
         write: Some(GroupWrite {
+            messages: match undone {
+                true => vec![push_to(
+                    &link,
+                    state,
+                    Facet::Assignee,
+                    state.version,
+                    &origin,
+                )],
+                false => Vec::new(),
+            },
             told: Some(Told {
                 link,
                 assignee: told,
-                settles: false,
+                settles,
             }),
             ..GroupWrite::of(position)
         }),
@@ -467,56 +494,20 @@ pub struct Told {
     pub link: Link,
     /// Whom it has.
     pub assignee: TrackerAssignee,
-    /// Whether that is the latest decision, so that none before it is sent; an echo is not, and ends
-    /// the wait for an answer.
-    pub settles: bool,
+    /// What of ours that makes needless.
+    pub settles: Settles,
+}
+
+/// What needs no more sending to a tracker after what it told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settles {
+    /// Every decision so far: it told of the latest one.
+    Decisions,
+    /// The write that nobody had answered: it told of that.
+    Write,
+    /// That write, and no decision: the write undid there what holds here.
+    Nothing,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_link_reads_as_it_is_written_even_with_a_slash_in_the_key() {
-        let link = Link {
-            integration: IntegrationId::new(9).unwrap(),
-            external_issue: "acme/web#7".parse().unwrap(),
-        };
-        assert_eq!(link.to_string(), "9/acme/web#7");
-        assert_eq!(Link::try_from(link.to_string()), Ok(link));
-        for bad in ["", "9", "9/", "x/7"] {
-            assert!(Link::try_from(bad.to_owned()).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_failing_push_waits_longer_each_time_and_no_longer_than_a_day_in_all() {
-        let start = Timestamp::from_millis(0);
-        let id = MessageId::new(start, 0);
-        let mut push = TrackerPush {
-            organization: OrganizationId::new(1).unwrap(),
-            group: GroupId::new(5).unwrap(),
-            link: Link::try_from("9/31".to_owned()).unwrap(),
-            version: 1,
-            origin: Origin::Api(crate::ApiOrigin {
-                user: None,
-                request: id,
-            }),
-            failing: None,
-        };
-        assert_eq!(
-            push.again(start, Some(7_000)).map(|(_, due)| due.millis()),
-            Some(7_000)
-        );
-        let (mut now, mut waits) = (start, Vec::new());
-        while let Some((again, due)) = push.again(now, None) {
-            waits.push((due.millis() - now.millis()) / 1000);
-            (push, now) = (again, due);
-        }
-        assert_eq!(waits[..4], [15, 30, 60, 120]);
-        assert_eq!(waits.iter().max(), Some(&3600));
-        let whole: i64 = waits.iter().sum();
-        assert!((23 * 3600..=24 * 3600).contains(&whole), "{whole}");
-        assert_eq!(push.again(now, Some(2 * 60 * 60 * 1000)), None);
-    }
-}
+mod tests;

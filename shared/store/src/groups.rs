@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
     Activity, ActivityId, AssigneeWrite, Decision, ExternalKey, Group, GroupId, GroupState,
     GroupStats, GroupStatus, GroupWrite, InboxReason, IntegrationId, Level, Link, LinkState,
-    Member, OrganizationId, PositionGuard, Project, ProjectId, ReleaseId, Resolution, ShortId,
-    Substatus, Timestamp, TraceId, UserId,
+    Member, OrganizationId, PositionGuard, Project, ProjectId, ReleaseId, Resolution, Settles,
+    ShortId, Substatus, Timestamp, TraceId, UserId,
 };
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -562,11 +562,19 @@ fn state_change(
         change
             .values
             .insert(":known".into(), value(&told.assignee)?);
-        change.expression.push_str(match told.settles {
-            true => ", links.#link.settled = :version",
-            false => ", links.#link.sending = :none",
-        });
-        if !told.settles {
+        let (settled, answered) = match told.settles {
+            Settles::Decisions => (Some(version), false),
+            Settles::Write => (None, true),
+            Settles::Nothing => (Some(0), true),
+        };
+        if let Some(settled) = settled {
+            change
+                .expression
+                .push_str(", links.#link.settled = :settled");
+            change.values.insert(":settled".into(), value(&settled)?);
+        }
+        if answered {
+            change.expression.push_str(", links.#link.sending = :none");
             let none = AttributeValue::Null(true);
             change.values.insert(":none".into(), none);
         }
