@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use tests::{World, assigned_to};
 
+use crate::sync_trail::ends;
+
 #[tokio::test]
 async fn an_assignment_at_azure_assigns_the_linked_issue_once() {
     let mut world = World::start().await;
@@ -282,14 +284,24 @@ async fn a_delivery_that_names_no_project_assigns_and_every_group_has_one_activi
 async fn a_change_without_a_revision_applies_in_the_order_it_arrives() {
     let mut world = World::start().await;
     world.without_replay();
-    for email in [world.ana().to_owned(), world.bo().to_owned()] {
-        let mut body = world.work_item(0, assigned_to(&email));
+    for email in [
+        Some(world.ana().to_owned()),
+        Some(world.bo().to_owned()),
+        None,
+    ] {
+        let change = match &email {
+            Some(email) => assigned_to(email),
+            None => json!({ "oldValue": "Bo" }),
+        };
+        let mut body = world.work_item(0, change);
         body["resource"].as_object_mut().unwrap().remove("rev");
         world.deliver(&body).await;
         world.settle().await;
-        assert_eq!(world.assignee().await, Some(email));
+        assert_eq!(world.assignee().await, email);
     }
-    assert_eq!(world.activity().await.len(), 2);
+    assert_eq!(world.activity().await.len(), 3);
+    // Each came twice, and the second time it was so already.
+    assert_eq!(ends(&world).await, ["- applied -"; 3]);
     world.finish().await;
 }
 

@@ -10,8 +10,8 @@ async fn trail(world: &World) -> Vec<Value> {
     answer.json().as_array().expect("a list").clone()
 }
 
-/// The ends, oldest first, as `revision outcome reason`.
-async fn ends(world: &World) -> Vec<String> {
+/// How deliveries ended, oldest first, as `revision outcome reason`.
+pub(crate) async fn ends(world: &World) -> Vec<String> {
     let word = |row: &Value, name: &str| row[name].as_str().unwrap_or("-").to_owned();
     let line = |row: &Value| {
         let revision = row["cause"]["revision"].as_str().unwrap_or("-");

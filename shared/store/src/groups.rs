@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
     Activity, ActivityId, AssigneeWrite, Decision, ExternalKey, Group, GroupId, GroupState,
     GroupStats, GroupStatus, GroupWrite, InboxReason, IntegrationId, Level, Link, LinkState,
-    Member, OrganizationId, PositionGuard, Project, ProjectId, ReleaseId, Resolution, Settles,
-    ShortId, Substatus, Timestamp, TraceId, UserId,
+    Member, OrganizationId, Outcome, PositionGuard, Project, ProjectId, ReleaseId, Resolution,
+    Settles, ShortId, Substatus, Timestamp, TraceId, UserId,
 };
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -306,7 +306,7 @@ impl Store {
         decide: impl Fn(&GroupState) -> Decision,
         cause: &Cause<'_>,
     ) -> Result<Option<Decision>, StoreError> {
-        let mut loaded = loaded;
+        let (mut loaded, mut ended) = (loaded, false);
         for attempt in 0..ATTEMPTS {
             step_aside(attempt).await;
             let Some(state) = loaded else {
@@ -314,23 +314,27 @@ impl Store {
             };
             let decision = decide(&state);
             let record = cause.record(&state, &decision);
+            let record = record.filter(|record| !ended || record.outcome == Outcome::Applied);
             let Some(write) = &decision.write else {
                 if let Some(record) = &record {
                     self.record_sync(record).await?;
                 }
                 return Ok(Some(decision));
             };
-            let transaction =
-                self.transaction()
-                    .write_group(&state, write, cause.trace, cause.now)?;
             let transaction = match &record {
-                Some(record) => transaction.record(record)?,
-                None => transaction,
+                Some(record) => self.transaction().record(record)?,
+                None => self.transaction(),
             };
-            if transaction.commit().await? == Commit::Done {
-                return Ok(Some(decision));
-            }
-            loaded = self.group_state(state.group).await?;
+            let transaction = transaction.write_group(&state, write, cause.trace, cause.now)?;
+            loaded = match transaction.commit().await? {
+                Commit::Done => return Ok(Some(decision)),
+                // The change came before and has its end; that it came again is remembered all the same.
+                Commit::Refused(writes) if record.is_some() && writes == [0] => {
+                    ended = true;
+                    Some(state)
+                }
+                Commit::Refused(_) => self.group_state(state.group).await?,
+            };
         }
         Err(StoreError::Contended("the group".into()))
     }

@@ -1,8 +1,8 @@
 //! How deliveries of trackers ended, and what trackers were told, kept for those who ask why.
 //!
 //! A row lies with its group, or with the tracker's issue where no group came into it. What changes a
-//! group is recorded in the same transaction; what changes nothing is put if absent, so that a delivery
-//! that comes again does not hide how it ended.
+//! group's state is recorded in the same transaction; what changed nothing is put if absent, so that a
+//! delivery that comes again does not hide how it ended.
 
 use domain::{
     AssigneeWrite, Decision, Direction, ExternalKey, Facet, FacetMove, GroupId, GroupState,
@@ -92,9 +92,16 @@ fn row(record: &SyncRecord) -> Row<'_> {
 }
 
 impl Transaction<'_> {
-    /// Records the end of what this transaction does.
+    /// Records the end of what this transaction does. An end that changed nothing takes the place of none: the
+    /// same may have come before, and have changed something. That it is tried again is no end.
     pub(crate) fn record(self, record: &SyncRecord) -> Result<Self, StoreError> {
-        self.put(&key(record), &row(record))
+        let (key, row) = (key(record), row(record));
+        match record.outcome {
+            Outcome::Applied | Outcome::HandedOver | Outcome::Dead(_) => self.put(&key, &row),
+            Outcome::Superseded(_) | Outcome::Suppressed(_) | Outcome::Deferred(_) => {
+                self.put_unless(&key, &row, "outcome", DEFERRED)
+            }
+        }
     }
 }
 
