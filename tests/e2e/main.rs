@@ -23,6 +23,7 @@ mod operator;
 mod ordering;
 mod organizations;
 mod outbound;
+mod outbound_belief;
 mod owner_caches;
 mod project_costs;
 mod project_deletion;

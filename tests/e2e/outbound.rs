@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tests::World;
 
 /// Everything a tracker was told, as `provider who`, with `?` after what got no answer.
-fn told(world: &World) -> Vec<String> {
+pub(crate) fn told(world: &World) -> Vec<String> {
     let word = |request: local::trackers::Request| {
         let taken = request.status.is_none_or(|status| status < 300);
         let (provider, who) = match request.provider? {
@@ -22,7 +22,7 @@ fn told(world: &World) -> Vec<String> {
 }
 
 /// How telling the trackers ended, the oldest first, as `provider outcome reason`.
-async fn ends(world: &World) -> Vec<String> {
+pub(crate) async fn ends(world: &World) -> Vec<String> {
     let group = world.ready.group_id.as_deref().expect("a seeded issue");
     let answer = world.get(&format!("/api/0/issues/{group}/sync/")).await;
     let rows = answer.json();
@@ -39,7 +39,7 @@ async fn ends(world: &World) -> Vec<String> {
 }
 
 /// Somebody changes work item 31 at Azure DevOps.
-async fn at_azure(world: &mut World, assignee: Option<&str>) {
+pub(crate) async fn at_azure(world: &mut World, assignee: Option<&str>) {
     let trackers = world.stack.trackers().clone();
     trackers.change_as_user(Provider::Vsts, "31", assignee);
     while !trackers.hooks().is_empty() {
@@ -49,7 +49,7 @@ async fn at_azure(world: &mut World, assignee: Option<&str>) {
 }
 
 /// Somebody assigns the issue here.
-async fn here(world: &World, assignee: Value) {
+pub(crate) async fn here(world: &World, assignee: Value) {
     let group = world.ready.group_id.clone().expect("a seeded issue");
     let body = json!({ "assignedTo": assignee }).to_string();
     let answer = world.put(&format!("/api/0/issues/{group}/"), body).await;
@@ -181,49 +181,6 @@ async fn a_write_whose_answer_is_lost_is_made_once_more_and_its_echo_changes_not
     let item = trackers.work_item(31).assignee;
     assert_eq!(item.as_deref(), Some(world.ana()));
     world.finish().await;
-}
-
-/// Bo gets the issue at Azure DevOps, and that comes here, while Azure is being told that nobody has it.
-async fn changes_at_azure_during_a_write(world: &mut World) {
-    let trackers = world.stack.trackers().clone();
-    let ana = world.ana().to_owned();
-    at_azure(world, Some(&ana)).await;
-    here(world, Value::Null).await;
-    world.relay().await;
-    // To take it from somebody needs no search, so the one call is the write.
-    let held = trackers.hold(Provider::Vsts);
-    let stack = world.stack.clone();
-    let step = async || stack.step("outbound-sync", 1).await.expect("a queue").0;
-    let push = async { while !step().await.is_empty() {} };
-    let meanwhile = async {
-        held.came().await;
-        trackers.change_as_user(Provider::Vsts, "31", Some("Bo@Acme.example"));
-        trackers.deliver_hooks().await;
-        while world.step("issue-sync").await > 0 {}
-        assert_eq!(world.assignee().await.as_deref(), Some(world.bo()));
-        held.let_go();
-    };
-    tokio::join!(push, meanwhile);
-}
-
-#[tokio::test]
-async fn what_changes_at_the_tracker_during_a_write_holds_in_the_end_on_all_sides() {
-    let azure = Provider::Vsts;
-    for mode in [Mode::Ok, Mode::LostAnswer] {
-        let mut world = World::quiet().await;
-        let trackers = world.stack.trackers().clone();
-        trackers.set_mode_for(azure, mode, 1);
-        changes_at_azure_during_a_write(&mut world).await;
-        world.settle().await;
-        assert_eq!(world.assignee().await.as_deref(), Some(world.bo()));
-        let item = trackers.work_item(31).assignee;
-        assert_eq!(item.as_deref(), Some("Bo@Acme.example"), "{mode:?}");
-        assert_eq!(trackers.jira_issue("WEB-7").as_deref(), Some("bo"));
-        let ends = ends(&world).await;
-        let ended = ends.iter().all(|end| !end.contains("deferred"));
-        assert!(ended, "{mode:?}: {ends:?}");
-        world.finish().await;
-    }
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ impl Job<'_> {
             return Ok(Round::Ended);
         };
         let (link, now) = (&self.push.link, self.context.clock.now());
-        let wanted = match domain::push(state, self.facet, self.push, now) {
+        let (wanted, believed) = match domain::push(state, self.facet, self.push, now) {
             Push::Ended(outcome) => {
                 let record = SyncRecord::of_push(self.facet, self.push, provider, outcome, now);
                 return self.end(End::Recorded(record)).await;
@@ -83,14 +83,22 @@ impl Job<'_> {
                 self.put_off(until).await?;
                 return Ok(Round::Ended);
             }
-            Push::Write(wanted) => wanted,
+            Push::Write(wanted) => (wanted, None),
+            Push::Check(wanted, so) => (wanted, Some(so)),
         };
         let integration = match allowed(&found, self.facet) {
             Ok(integration) => integration,
             Err(reason) => return self.nothing(provider, reason).await,
         };
-        let (tracker, change) = match self.reach(integration, &found, wanted).await {
-            Ok(Reached::Known(tracker, change)) => (tracker, change),
+        let check = believed.is_some();
+        let (tracker, change) = match self.reach(integration, &found, wanted, check).await {
+            Ok(Reached::Known(tracker, change)) => match (change, believed) {
+                (Change::Nothing, Some(so)) => {
+                    let record = SyncRecord::of_push(self.facet, self.push, provider, so, now);
+                    return self.end(End::Recorded(record)).await;
+                }
+                (change, _) => (tracker, change),
+            },
             Ok(Reached::Nothing(reason)) => return self.nothing(provider, reason).await,
             Err(Stop::Failure(failure)) => return self.end(self.failed(provider, failure)).await,
             Err(Stop::Fault(fault)) => return Err(fault),
@@ -118,7 +126,7 @@ impl Job<'_> {
                 let before = before.and_then(|at| at.of(self.facet).known);
                 End::Recorded(SyncRecord {
                     revision,
-                    change: Some(moved(before, wanted)),
+                    change: (before != Some(wanted)).then(|| moved(before, wanted)),
                     ..SyncRecord::of_push(self.facet, self.push, provider, Outcome::Applied, now)
                 })
             }
@@ -133,37 +141,55 @@ impl Job<'_> {
         integration: &Integration,
         found: &Outbound,
         wanted: TrackerValue,
+        check: bool,
     ) -> Result<Reached, Stop> {
         let Some(known) = found.identity(&self.context.ring) else {
             return Ok(Reached::Nothing(Reason::NoIdentity));
         };
         let (organization, known) = (self.push.organization, known.map_err(Failure::from)?);
         let tracker = Tracker::open(self.context, integration, organization, known).await?;
-        let user = match wanted {
-            TrackerValue::Assignee(TrackerAssignee::User(user)) => user,
-            TrackerValue::Assignee(TrackerAssignee::Nobody) => {
-                return Ok(Reached::Known(tracker, Change::Assignee(None)));
-            }
+        Ok(
+            match self.find_change(&tracker, found, wanted, check).await? {
+                Ok(change) => Reached::Known(tracker, change),
+                Err(reason) => Reached::Nothing(reason),
+            },
+        )
+    }
+
+    /// What is to be changed at the tracker, or why nothing is. `check`: look whether it has that already.
+    async fn find_change(
+        &self,
+        tracker: &Tracker,
+        found: &Outbound,
+        wanted: TrackerValue,
+        check: bool,
+    ) -> Result<Result<Change, Reason>, Stop> {
+        let link = &self.push.link;
+        let name = match wanted {
             TrackerValue::Status(status) => {
                 let attached = found.attached.as_ref();
                 let states = attached.map(|attached| &attached.states);
-                let found = tracker.find_state(&self.push.link, status, states).await?;
-                return Ok(match found {
-                    Ok(change) => Reached::Known(tracker, change),
-                    Err(reason) => Reached::Nothing(reason),
-                });
+                return Ok(tracker.find_state(link, status, states).await?);
+            }
+            TrackerValue::Assignee(TrackerAssignee::Nobody) => None,
+            TrackerValue::Assignee(TrackerAssignee::User(user)) => {
+                let user = self.context.store.user(user).await?;
+                // Anybody can put an address into a profile; only a verified one is theirs.
+                let Some(user) = user.filter(|user| user.verified && user.active) else {
+                    return Ok(Err(Reason::UnknownAtTracker));
+                };
+                let name = tracker.find(link, &[user.email]).await?;
+                if name.is_none() {
+                    return Ok(Err(Reason::UnknownAtTracker));
+                }
+                name
             }
         };
-        let user = self.context.store.user(user).await?;
-        // Anybody can put an address into a profile; only a verified one is theirs.
-        let Some(user) = user.filter(|user| user.verified && user.active) else {
-            return Ok(Reached::Nothing(Reason::UnknownAtTracker));
-        };
-        let name = tracker.find(&self.push.link, &[user.email]).await?;
-        Ok(match name {
-            Some(name) => Reached::Known(tracker, Change::Assignee(Some(name))),
-            None => Reached::Nothing(Reason::UnknownAtTracker),
-        })
+        let has = check && tracker.has(&link.external_issue, name.as_deref()).await?;
+        Ok(Ok(match has {
+            true => Change::Nothing,
+            false => Change::Assignee(name),
+        }))
     }
 
     /// Keeps what became of the write, whatever the tracker told meanwhile.
@@ -212,7 +238,7 @@ impl Job<'_> {
         Ok(
             match domain::push(&state, self.facet, self.push, self.context.clock.now()) {
                 Push::Write(_) if matches!(sent, Sent::Taken(_)) => Round::Again,
-                Push::Write(_) | Push::Ended(_) | Push::Held(_) => Round::Ended,
+                Push::Write(_) | Push::Check(..) | Push::Ended(_) | Push::Held(_) => Round::Ended,
             },
         )
     }

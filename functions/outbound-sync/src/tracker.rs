@@ -159,6 +159,16 @@ impl Tracker {
         Ok(found?)
     }
 
+    /// Whether somebody works on an issue, by the name that the tracker takes, or nobody does.
+    pub(crate) async fn has(&self, key: &ExternalKey, name: Option<&str>) -> Result<bool, Failure> {
+        let name = name.map(str::to_lowercase);
+        let has = match self {
+            Self::Vsts(client) => client.work_item(key).await?.assignee,
+            Self::JiraServer(client) => client.assignee(key).await?.map(|has| has.name),
+        };
+        Ok(has.map(|has| has.to_lowercase()) == name)
+    }
+
     /// What brings an issue into the state that stands for a status in the tracker's project, or why nothing
     /// does. `states` are those that stand for them, by project.
     pub(crate) async fn find_state(

@@ -267,6 +267,8 @@ pub enum Push {
     Held(Timestamp),
     /// This is to be written.
     Write(TrackerValue),
+    /// This is to be written, unless the tracker still has it, as is believed; then it ends so.
+    Check(TrackerValue, Outcome),
 }
 
 /// One message for every linked issue but those of the installation that the change comes from, of which
@@ -313,14 +315,17 @@ pub fn push(state: &GroupState, facet: Facet, push: &TrackerPush, now: Timestamp
         Err(reason) => return Push::Ended(Outcome::Suppressed(reason)),
     };
     let version = state.version_of(facet);
-    if version <= at.settled || at.known == Some(wanted) {
-        return Push::Ended(match push.version < version {
-            true => Outcome::Superseded(Reason::NewerDecision),
-            false => Outcome::Suppressed(Reason::AlreadySo),
-        });
+    let needless = match push.version < version {
+        true => Outcome::Superseded(Reason::NewerDecision),
+        false => Outcome::Suppressed(Reason::AlreadySo),
+    };
+    if version <= at.settled {
+        return Push::Ended(needless);
     }
     match at.lease {
         Some(lease) if lease.until > now => Push::Held(lease.until),
+        // Not every tracker tells of its changes, and not every change that one tells of is taken in.
+        Some(_) | None if at.known == Some(wanted) => Push::Check(wanted, needless),
         Some(_) | None => Push::Write(wanted),
     }
 }

@@ -245,3 +245,23 @@ fn an_echo_of_what_holds_or_of_what_has_a_push_of_its_own_sends_nothing() {
     assert_eq!(echo(&now, &delivery(3), user(72), None), None);
     assert_eq!(echo(&now, &delivery(2), user(71), None), None, "too late");
 }
+
+#[test]
+fn what_a_tracker_is_believed_to_have_is_looked_at_before_that_is_a_reason_to_write_nothing() {
+    let ana = TrackerValue::Assignee(user(71));
+    let known = |known, settled| FacetState {
+        settled,
+        known,
+        ..FacetState::default()
+    };
+    let now = state(user(71), 3, FacetState::default());
+    let already_so = Outcome::Suppressed(Reason::AlreadySo);
+    assert_eq!(
+        decided(&now, known(Some(ana), 2)),
+        Push::Check(ana, already_so)
+    );
+    assert_eq!(decided(&now, known(Some(ana), 3)), Push::Ended(already_so));
+    assert_eq!(decided(&now, known(None, 2)), Push::Write(ana));
+    let nobody = TrackerValue::Assignee(NOBODY);
+    assert_eq!(decided(&now, known(Some(nobody), 2)), Push::Write(ana));
+}
