@@ -222,8 +222,8 @@ const FIRST_WAIT: i64 = 15_000;
 const LONGEST_WAIT: i64 = 60 * 60 * 1000;
 
 impl Failing {
-    /// One more failure, and when to try again: after `wait` milliseconds if the other side named a time,
-    /// else after twice the wait before. `None`: it has failed for a day.
+    /// One more failure, and when to try again: after twice the wait before, and not before `wait`
+    /// milliseconds if the other side named a time. `None`: it has failed for a day.
     pub fn again(
         before: Option<Self>,
         now: Timestamp,
@@ -240,7 +240,7 @@ impl Failing {
             },
         };
         let doubled = FIRST_WAIT << (failing.attempts - 1).min(16);
-        let due = now.plus(wait.unwrap_or_else(|| doubled.min(LONGEST_WAIT)));
+        let due = now.plus(doubled.min(LONGEST_WAIT).max(wait.unwrap_or(0)));
         let given_up = due.millis() - failing.since.millis() > PATIENCE;
         (!given_up).then_some((failing, due))
     }

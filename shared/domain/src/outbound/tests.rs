@@ -116,10 +116,16 @@ fn a_failing_push_waits_longer_each_time_and_no_longer_than_a_day_in_all() {
         }),
         failing: None,
     };
+    let due = |now, wait| {
+        let again = push.again(Timestamp::from_millis(now), Some(wait));
+        again.map(|(_, due)| due.millis())
+    };
     assert_eq!(
-        push.again(start, Some(7_000)).map(|(_, due)| due.millis()),
-        Some(7_000)
+        due(0, 900_000),
+        Some(900_000),
+        "as long as the tracker asks"
     );
+    assert_eq!(due(0, 0), Some(15_000), "which never means sooner");
     let (mut now, mut waits) = (start, Vec::new());
     while let Some((again, due)) = push.again(now, None) {
         waits.push((due.millis() - now.millis()) / 1000);
