@@ -296,7 +296,7 @@ async fn whom_a_tracker_does_not_know_it_is_not_told_and_keeps_whom_it_has() {
 }
 
 /// The requests for tokens so far.
-fn exchanges(world: &World) -> usize {
+pub(crate) fn exchanges(world: &World) -> usize {
     let requests = world.stack.trackers().requests();
     let tokens = |request: &&local::trackers::Request| request.path.contains("oauth2/token");
     requests.iter().filter(tokens).count()

@@ -1,5 +1,7 @@
 //! One push: load, decide, write to the tracker under a lease, keep what became of it.
 
+use std::time::Duration;
+
 use domain::{
     Facet, FacetMove, Fault, Feature, GroupState, Integration, IntegrationStatus, Lease, Message,
     MessageId, Outcome, Provider, Push, Reason, Sent, SyncRecord, Timestamp, TraceId,
@@ -15,6 +17,9 @@ use crate::{
 
 /// How long a lease lasts, in milliseconds: longer than a call may take.
 const LEASE: i64 = 30_000;
+/// How long a message is worked on before a write, in milliseconds: with the write, which is one more call,
+/// it stays below the function's timeout.
+const WORK: i64 = 50_000;
 /// How often a group that keeps changing is looked at again before others have their turn.
 const ROUNDS: u32 = 5;
 /// When it is looked at again then, in milliseconds.
@@ -40,6 +45,8 @@ struct Job<'a> {
     facet: Facet,
     push: &'a TrackerPush,
     trace: &'a TraceId,
+    /// When it is too late to begin a write.
+    deadline: Timestamp,
 }
 
 pub(crate) async fn push(
@@ -53,6 +60,7 @@ pub(crate) async fn push(
         facet,
         push,
         trace,
+        deadline: context.clock.now().plus(WORK),
     };
     for _ in 0..ROUNDS {
         match job.round().await? {
@@ -147,13 +155,19 @@ impl Job<'_> {
             return Ok(Reached::Nothing(Reason::NoIdentity));
         };
         let (organization, known) = (self.push.organization, known.map_err(Failure::from)?);
+        // Never cut short: a refresh token that was taken has to be kept.
         let tracker = Tracker::open(self.context, integration, organization, known).await?;
-        Ok(
-            match self.find_change(&tracker, found, wanted, check).await? {
-                Ok(change) => Reached::Known(tracker, change),
-                Err(reason) => Reached::Nothing(reason),
-            },
-        )
+        let left = self.deadline.millis() - self.context.clock.now().millis();
+        let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+        let change = self.find_change(&tracker, found, wanted, check);
+        let change = tokio::time::timeout(left, change).await;
+        if self.context.clock.now() >= self.deadline {
+            return Err(Failure::out_of_time().into());
+        }
+        Ok(match change.map_err(|_| Failure::out_of_time())?? {
+            Ok(change) => Reached::Known(tracker, change),
+            Err(reason) => Reached::Nothing(reason),
+        })
     }
 
     /// What is to be changed at the tracker, or why nothing is. `check`: look whether it has that already.

@@ -113,6 +113,16 @@ impl Wait {
 }
 
 impl Failure {
+    /// The work on a message came to its end before anything was written.
+    pub(crate) fn out_of_time() -> Self {
+        Self {
+            reason: Reason::TrackerUnavailable,
+            wait: Wait::Any,
+            sent: Sent::Refused,
+            detail: Some("the tracker's answers take too long".into()),
+        }
+    }
+
     /// Heals when somebody gives new credentials.
     fn identity(detail: impl ToString) -> Self {
         Self {
