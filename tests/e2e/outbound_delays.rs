@@ -1,6 +1,7 @@
 //! What trackers cannot be told now: it waits for as long as it has to, as one message, and the trail says so.
 
-use local::trackers::Provider;
+use local::trackers::{Mode, Provider};
+use serde_json::Value;
 use tests::World;
 
 use crate::outbound::{ends, exchanges, here, told};
@@ -33,5 +34,44 @@ async fn a_tracker_that_takes_too_long_is_told_later() {
     assert!(told(&world).contains(&"vsts Bo@Acme.example".to_owned()));
     assert_eq!(exchanges(&world), 1, "the new tokens were kept");
     assert!(!ends(&world).await.contains(&deferred));
+    world.finish().await;
+}
+
+/// The pushes in the outbox, and when the first of them is due.
+fn waiting(world: &World) -> (usize, i64) {
+    let pushes = world.items().into_iter().filter(|item| {
+        let body = item["body"]["S"].as_str().unwrap_or_default();
+        body.contains("PushAssignee")
+    });
+    let due = |item: &Value| {
+        let key = item["SK"]["S"].as_str().expect("a key");
+        let (due, _) = key.split_once('#').expect("a time and an id");
+        due.parse::<i64>().expect("a time")
+    };
+    let due: Vec<_> = pushes.map(|item| due(&item)).collect();
+    (due.len(), due.into_iter().min().unwrap_or_default())
+}
+
+#[tokio::test]
+async fn copies_of_a_push_that_fails_become_one_again() {
+    let mut world = World::start().await;
+    let (trackers, clock) = (world.stack.trackers().clone(), world.stack.clock().clone());
+    trackers.set_mode(Provider::JiraServer, Mode::Failing);
+    // The moments that pushes are put off until are 15 seconds apart: copies fail between the same two.
+    clock.advance(15 * SECOND - clock.now().millis() % (15 * SECOND));
+    here(&world, world.bo().to_owned().into()).await;
+    for _ in 0..4 {
+        world.settle_now().await;
+        let (count, due) = waiting(&world);
+        assert_eq!(count, 1, "however many copies of it failed");
+        clock.advance(due - clock.now().millis());
+        while waiting(&world).1 == due {
+            // Faults may fail a sweep; the next one goes on.
+            let _ = world.stack.step_schedules().await;
+        }
+    }
+    trackers.set_mode(Provider::JiraServer, Mode::Ok);
+    world.settle().await;
+    assert_eq!(trackers.jira_issue("WEB-7").as_deref(), Some("bo"));
     world.finish().await;
 }

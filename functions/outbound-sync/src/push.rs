@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use domain::{
-    Facet, FacetMove, Fault, Feature, GroupState, Integration, IntegrationStatus, Lease, Message,
-    MessageId, Outcome, Provider, Push, Reason, Sent, SyncRecord, Timestamp, TraceId,
+    Envelope, Facet, FacetMove, Fault, Feature, GroupState, Integration, IntegrationStatus, Lease,
+    Message, MessageId, Outcome, Provider, Push, Reason, Sent, SyncRecord, Timestamp,
     TrackerAssignee, TrackerPush, TrackerValue,
 };
 use runtime::record_outcome;
@@ -36,7 +36,7 @@ enum Round {
 /// How a push ends, or does not yet.
 enum End {
     Recorded(SyncRecord),
-    Again(SyncRecord, Box<Message>, Timestamp),
+    Again(SyncRecord, Box<Envelope>, Timestamp),
 }
 
 /// A message under work.
@@ -44,7 +44,8 @@ struct Job<'a> {
     context: &'a Context,
     facet: Facet,
     push: &'a TrackerPush,
-    trace: &'a TraceId,
+    /// What it came in. Whatever is put off keeps its id, so that copies of it do not multiply.
+    envelope: &'a Envelope,
     /// When it is too late to begin a write.
     deadline: Timestamp,
 }
@@ -53,13 +54,13 @@ pub(crate) async fn push(
     context: &Context,
     facet: Facet,
     push: &TrackerPush,
-    trace: &TraceId,
+    envelope: &Envelope,
 ) -> Result<(), Fault> {
     let job = Job {
         context,
         facet,
         push,
-        trace,
+        envelope,
         deadline: context.clock.now().plus(WORK),
     };
     for _ in 0..ROUNDS {
@@ -226,10 +227,7 @@ impl Job<'_> {
             };
             let ending = match &end {
                 End::Recorded(record) => Ending::Recorded(record),
-                End::Again(_, message, due) => {
-                    let now = self.context.clock.now();
-                    Ending::Again(message, self.trace, now, *due)
-                }
+                End::Again(_, envelope, due) => Ending::Again(envelope, *due),
             };
             if store.settle_link(&state, link, &settled, ending).await? {
                 state.links.insert(link.clone(), settled.link);
@@ -261,8 +259,8 @@ impl Job<'_> {
     async fn end(&self, end: End) -> Result<Round, Fault> {
         let record = match end {
             End::Recorded(record) => record,
-            End::Again(record, message, due) => {
-                self.send(*message, due).await?;
+            End::Again(record, envelope, due) => {
+                self.context.store.outbox_put_off(&envelope, due).await?;
                 record
             }
         };
@@ -296,9 +294,12 @@ impl Job<'_> {
         };
         match again {
             Some((push, due)) => {
-                let message = Message::push(self.facet, push);
+                let again = Envelope {
+                    message: Message::push(self.facet, push),
+                    ..self.envelope.clone()
+                };
                 let record = record(Outcome::Deferred(failure.reason));
-                End::Again(record, Box::new(message), due)
+                End::Again(record, Box::new(again), due)
             }
             None => End::Recorded(record(Outcome::Dead(failure.reason))),
         }
@@ -306,14 +307,8 @@ impl Job<'_> {
 
     /// The same once more, later.
     async fn put_off(&self, due: Timestamp) -> Result<(), Fault> {
-        self.send(Message::push(self.facet, self.push.clone()), due)
-            .await
-    }
-
-    async fn send(&self, message: Message, due: Timestamp) -> Result<(), Fault> {
-        let now = self.context.clock.now();
         let store = &self.context.store;
-        Ok(store.outbox_send(message, self.trace, now, due).await?)
+        Ok(store.outbox_put_off(self.envelope, due).await?)
     }
 }
 

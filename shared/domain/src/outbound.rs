@@ -247,9 +247,12 @@ impl Failing {
 }
 
 impl TrackerPush {
-    /// The same for a later attempt, and when that is. `None`: it has failed for a day.
+    /// The same for a later attempt, and when that is: one of few moments, so that copies of it are put off
+    /// until the same one and become one. `None`: it has failed for a day.
     pub fn again(&self, now: Timestamp, wait: Option<i64>) -> Option<(Self, Timestamp)> {
         let (failing, due) = Failing::again(self.failing, now, wait)?;
+        let late = due.millis().rem_euclid(FIRST_WAIT);
+        let due = due.plus((FIRST_WAIT - late) % FIRST_WAIT);
         let again = Self {
             failing: Some(failing),
             ..self.clone()

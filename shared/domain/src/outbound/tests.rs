@@ -126,6 +126,8 @@ fn a_failing_push_waits_longer_each_time_and_no_longer_than_a_day_in_all() {
         "as long as the tracker asks"
     );
     assert_eq!(due(0, 0), Some(15_000), "which never means sooner");
+    assert_eq!(due(1, 0), Some(30_000), "at the next of few moments");
+    assert_eq!(due(14_999, 0), due(1, 0), "where copies meet");
     let (mut now, mut waits) = (start, Vec::new());
     while let Some((again, due)) = push.again(now, None) {
         waits.push((due.millis() - now.millis()) / 1000);
