@@ -150,14 +150,8 @@ impl Store {
         limit: usize,
     ) -> Result<Page<SyncRecord>, StoreError> {
         let most = skip + limit;
-        let mut partitions = vec![keys::group_meta(group).pk];
-        for issue in self.linked_issues(group).await? {
-            let organization = Some(issue.organization);
-            let (integration, key) = (issue.integration, &issue.external_issue);
-            partitions.push(keys::external_issue(organization, integration, key));
-        }
         let (mut rows, mut more) = (Vec::new(), false);
-        for pk in partitions {
+        for pk in self.trails_of(group).await? {
             let page = self.trail_of(&pk, most).await?;
             rows.extend(page.rows);
             more |= page.more;
@@ -166,6 +160,30 @@ impl Store {
         more |= rows.len() > most;
         let rows = rows.into_iter().skip(skip).take(limit).collect();
         Ok(Page { rows, more })
+    }
+
+    /// How everything ended that concerns a group and was set off by this cause or by a later one.
+    pub async fn sync_trail_since(
+        &self,
+        group: GroupId,
+        cause: MessageId,
+    ) -> Result<Vec<SyncRecord>, StoreError> {
+        let mut rows = Vec::new();
+        for pk in self.trails_of(group).await? {
+            rows.extend(self.trail_since(&pk, cause).await?);
+        }
+        Ok(rows)
+    }
+
+    /// The partitions that a group's trail lies in: its own, and those of the issues it is linked to.
+    async fn trails_of(&self, group: GroupId) -> Result<Vec<String>, StoreError> {
+        let mut partitions = vec![keys::group_meta(group).pk];
+        for issue in self.linked_issues(group).await? {
+            let organization = Some(issue.organization);
+            let (integration, key) = (issue.integration, &issue.external_issue);
+            partitions.push(keys::external_issue(organization, integration, key));
+        }
+        Ok(partitions)
     }
 
     /// How the changes of a tracker's issue that never came to a group ended, the newest first.
@@ -179,6 +197,30 @@ impl Store {
     ) -> Result<Vec<SyncRecord>, StoreError> {
         let pk = keys::external_issue(organization, integration, issue);
         Ok(self.trail_of(&pk, limit).await?.rows)
+    }
+
+    /// The same for those that were set off by this cause or by a later one, all of them.
+    pub async fn sync_trail_of_issue_since(
+        &self,
+        organization: Option<OrganizationId>,
+        integration: IntegrationId,
+        issue: &ExternalKey,
+        cause: MessageId,
+    ) -> Result<Vec<SyncRecord>, StoreError> {
+        let pk = keys::external_issue(organization, integration, issue);
+        self.trail_since(&pk, cause).await
+    }
+
+    async fn trail_since(&self, pk: &str, cause: MessageId) -> Result<Vec<SyncRecord>, StoreError> {
+        let (low, high) = keys::sync_records_since(cause);
+        let sort = Sort::Between(&low, &high);
+        self.query_all(Query {
+            pk,
+            sort,
+            descending: false,
+            filters: Vec::new(),
+        })
+        .await
     }
 
     async fn trail_of(&self, pk: &str, limit: usize) -> Result<Page<SyncRecord>, StoreError> {
