@@ -316,9 +316,45 @@ async fn the_state_of_a_work_item_is_taken_in_and_not_applied() {
     let message: Value = serde_json::from_str(&queued[0]).unwrap();
     let status = json!({ "old_state": "Active", "new_state": "Closed", "project": "prj-9" });
     assert_eq!(message["message"]["status"], status);
-    assert_eq!(message["message"]["assignee"], Value::Null);
+    assert_eq!(message["message"]["assignee"], "unreadable");
     world.settle().await;
-    assert_eq!(world.outcomes(), ["suppressed: status_not_applied"]);
+    assert_eq!(
+        ends(&world).await,
+        [
+            "1 suppressed assignee_unreadable",
+            "1 suppressed status_not_applied"
+        ]
+    );
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_assignee_without_an_address_changes_nothing_and_that_is_recorded() {
+    let mut world = World::start().await;
+    world.assign(1, world.ana()).await;
+    world.settle().await;
+    for (revision, new) in [
+        (2, ""),
+        (3, "Bo Li"),
+        (4, "A <x> <bo@acme.example>"),
+        (5, "Bo <ACME\\bo>"),
+    ] {
+        world
+            .deliver(&world.work_item(revision, json!({ "newValue": new })))
+            .await;
+        world.settle().await;
+    }
+    assert_eq!(world.assignee().await.as_deref(), Some(world.ana()));
+    assert_eq!(
+        ends(&world).await,
+        [
+            "1 applied -",
+            "2 suppressed assignee_unreadable",
+            "3 suppressed assignee_unreadable",
+            "4 suppressed assignee_unreadable",
+            "5 suppressed assignee_unreadable",
+        ]
+    );
     world.finish().await;
 }
 

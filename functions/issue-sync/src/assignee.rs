@@ -328,6 +328,7 @@ fn eligible(
 ) -> Result<Option<Assignment>, Reason> {
     let email = match change {
         AssigneeChange::Unassigned => return Ok(None),
+        AssigneeChange::Unreadable => return Err(Reason::AssigneeUnreadable),
         AssigneeChange::Assigned(email) => email,
     };
     if users.is_empty() {
