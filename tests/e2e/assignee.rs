@@ -254,6 +254,33 @@ async fn every_group_of_an_external_issue_changes_however_many_there_are() {
 }
 
 #[tokio::test]
+async fn groups_beyond_one_message_do_not_wait_for_one_that_always_fails() {
+    let mut world = World::quiet().await;
+    let seeded = world.ready.group_id.clone().expect("a seeded issue");
+    let mut groups = world.link_issues(29).await;
+    groups.sort_by_key(|group| group.parse::<u64>().expect("a number"));
+    let state = |item: &Value| {
+        item["SK"]["S"] == "STATE" && item["PK"]["S"] == format!("GROUP#{seeded}").as_str()
+    };
+    let mut broken = world.items().into_iter().find(state).expect("a state");
+    broken["ver"] = json!({ "S": "broken" });
+    world.put_items(vec![broken]).await;
+    world.assign(1, world.bo()).await;
+    // The function dies before it comes to anything.
+    assert_eq!(world.stack.sqs().receive("issue-sync", 10).len(), 1);
+    world.settle().await;
+    for group in &groups {
+        let assignee = world.assignee_of(group).await;
+        assert_eq!(assignee.as_deref(), Some(world.bo()), "{group}");
+    }
+    // It came back for the broken one, and sent for the others once.
+    let sent = world.stack.sqs().sent_count("issue-sync");
+    assert_eq!(sent, 2);
+    world.expect_dead("issue-sync", 1);
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_delivery_that_names_no_project_assigns_and_every_group_has_one_activity() {
     let mut world = World::start().await;
     let mut groups = world.link_issues(4).await;

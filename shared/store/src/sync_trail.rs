@@ -5,17 +5,17 @@
 //! delivery that comes again does not hide how it ended.
 
 use domain::{
-    AssigneeWrite, Decision, Direction, ExternalKey, Facet, FacetMove, GroupId, GroupState,
-    IntegrationId, Link, MessageId, OrganizationId, Origin, Outcome, Rule, SyncRecord, Timestamp,
-    TraceId, TrackerOrigin,
+    AssigneeWrite, Decision, Direction, ExternalKey, Facet, FacetMove, GroupCursor, GroupId,
+    GroupState, IntegrationId, Link, Message, MessageId, OrganizationId, Origin, Outcome, Rule,
+    SyncIssue, SyncRecord, Timestamp, TraceId, TrackerOrigin,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::StoreError,
     keys::{self, Key},
-    table::{Page, Query, Sort, Store, write},
-    transaction::{Commit, Transaction},
+    table::{Page, Query, Sort, Store, attributes, text, value},
+    transaction::{Change, Commit, Transaction},
 };
 
 /// For how long a row is kept, in seconds.
@@ -57,11 +57,13 @@ struct Row<'a> {
     ttl: i64,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Noted {
     origin: TrackerOrigin,
-    ttl: i64,
 }
+
+/// The attribute by which the table forgets a row.
+const TTL: &str = "ttl";
 
 fn key(record: &SyncRecord) -> Key {
     let (cause, facet) = (record.origin.cause(), record.facet);
@@ -118,15 +120,48 @@ impl Store {
 
     /// Keeps what a delivery was about, for those who know no more than its id.
     pub async fn note_delivery(&self, origin: &TrackerOrigin) -> Result<(), StoreError> {
-        let row = Noted {
-            origin: origin.clone(),
-            // The same however often it comes.
-            ttl: origin.delivery.minted().seconds() + KEPT,
+        // The same however often it comes.
+        let ttl = origin.delivery.minted().seconds() + KEPT;
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(attributes(&keys::delivery(origin.delivery))))
+            .update_expression("SET origin = :origin, #ttl = :ttl")
+            .expression_attribute_names("#ttl", TTL)
+            .expression_attribute_values(":origin", value(origin)?)
+            .expression_attribute_values(":ttl", value(&ttl)?);
+        let done = update.send().await;
+        done.map(|_| ())
+            .map_err(|e| StoreError::sdk("UpdateItem", e))
+    }
+
+    /// Sends for those of a delivery's groups that come after `after`: once, however often the message comes
+    /// that they are too many for. `false`: they were sent for before.
+    pub async fn send_rest(
+        &self,
+        change: &SyncIssue,
+        after: GroupCursor,
+        trace: &TraceId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let (organization, group) = (after.organization.number(), after.group.number());
+        let place = format!("{organization:020}/{group:020}");
+        let rest = Change {
+            expression: "SET rest = :rest".into(),
+            condition: "attribute_not_exists(rest) OR rest < :rest".into(),
+            names: Vec::new(),
+            values: [(":rest".into(), text(place))].into(),
         };
-        let item = write(&keys::delivery(origin.delivery), &row)?;
-        let put = self.client.put_item().table_name(&self.table);
-        let put = put.set_item(Some(item)).send().await;
-        put.map(|_| ()).map_err(|e| StoreError::sdk("PutItem", e))
+        let message = Message::SyncIssue(SyncIssue {
+            after: Some(after),
+            ..change.clone()
+        });
+        let transaction = self
+            .transaction()
+            .update(&keys::delivery(change.origin.delivery), rest)?
+            .send(message, trace, now, now)?;
+        Ok(transaction.commit().await? == Commit::Done)
     }
 
     /// What a delivery was about.
