@@ -617,9 +617,15 @@ fn state_change(
                 .insert(":looked".into(), AttributeValue::Null(true));
         }
     }
-    let (assignee, when) = match write.assignee {
+    let (assignee, when) = match &write.assignee {
         AssigneeWrite::Keep => return Ok(change),
-        AssigneeWrite::Set(actor) => (Some(actor), "assigned_at"),
+        AssigneeWrite::Set { actor, keep } => {
+            change.expression.push_str(", #keep = :keep");
+            // A reserved word.
+            change.names.push(("#keep".into(), "keep".into()));
+            change.values.insert(":keep".into(), value(keep)?);
+            (Some(actor), "assigned_at")
+        }
         AssigneeWrite::Clear => (None, "unassigned_at"),
     };
     change
@@ -666,6 +672,7 @@ fn new_view(project: &Project, new: &NewGroup, number: u64, now: Timestamp) -> G
             status: GroupStatus::Unresolved,
             substatus: Some(Substatus::New),
             assignee: None,
+            keep: Default::default(),
             assigned_at: None,
             unassigned_at: None,
             resolved_at: None,

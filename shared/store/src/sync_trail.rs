@@ -285,9 +285,9 @@ impl Cause<'_> {
         if decision.outcome == Outcome::HandedOver {
             return None;
         }
-        let to = decision.write.as_ref().map(|write| write.assignee);
+        let to = decision.write.as_ref().map(|write| &write.assignee);
         let to = match to {
-            Some(AssigneeWrite::Set(actor)) => Some(Some(actor)),
+            Some(AssigneeWrite::Set { actor, .. }) => Some(Some(*actor)),
             Some(AssigneeWrite::Clear) => Some(None),
             Some(AssigneeWrite::Keep) | None => None,
         };

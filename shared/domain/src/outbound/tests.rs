@@ -33,6 +33,7 @@ fn state(assignee: TrackerAssignee, version: u64, known: FacetState) -> GroupSta
         status: GroupStatus::Unresolved,
         substatus: None,
         assignee: assignee.actor(),
+        keep: Default::default(),
         assigned_at: None,
         unassigned_at: None,
         resolved_at: None,
