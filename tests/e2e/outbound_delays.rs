@@ -8,6 +8,38 @@ use crate::outbound::{ends, exchanges, here, told};
 
 const SECOND: i64 = 1000;
 
+/// Lets this much time go by, and what is due happen.
+async fn wait(world: &mut World, millis: i64) {
+    world.stack.clock().advance(millis);
+    world.stack.step_schedules().await.expect("a sweep");
+    world.settle_now().await;
+}
+
+#[tokio::test]
+async fn a_tracker_that_asks_for_a_pause_gets_it_and_the_trail_says_so_meanwhile() {
+    let mut world = World::quiet().await;
+    let trackers = world.stack.trackers().clone();
+    let limited = Mode::RateLimited { retry_after: 900 };
+    trackers.set_mode_for(Provider::Vsts, limited, 1);
+    here(&world, world.bo().to_owned().into()).await;
+    world.settle_now().await;
+    for _ in 0..2 {
+        let mut found = ends(&world).await;
+        found.sort();
+        let deferred = ["jira_server applied -", "vsts deferred rate_limited"];
+        assert_eq!(found, deferred);
+        assert_eq!(told(&world), ["jira bo"]);
+        wait(&mut world, 440 * SECOND).await;
+    }
+    // At the next of the moments that pushes are put off until, which are 15 seconds apart.
+    wait(&mut world, 36 * SECOND).await;
+    assert_eq!(told(&world), ["jira bo", "vsts Bo@Acme.example"]);
+    let mut found = ends(&world).await;
+    found.sort();
+    assert_eq!(found, ["jira_server applied -", "vsts applied -"]);
+    world.finish().await;
+}
+
 #[tokio::test]
 async fn a_tracker_that_takes_too_long_is_told_later() {
     let mut world = World::quiet().await;
