@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use tests::{World, assigned_to};
 
+use crate::sync_trail::ends;
+
 #[tokio::test]
 async fn an_assignment_at_azure_assigns_the_linked_issue_once() {
     let mut world = World::start().await;
@@ -252,6 +254,33 @@ async fn every_group_of_an_external_issue_changes_however_many_there_are() {
 }
 
 #[tokio::test]
+async fn groups_beyond_one_message_do_not_wait_for_one_that_always_fails() {
+    let mut world = World::quiet().await;
+    let seeded = world.ready.group_id.clone().expect("a seeded issue");
+    let mut groups = world.link_issues(29).await;
+    groups.sort_by_key(|group| group.parse::<u64>().expect("a number"));
+    let state = |item: &Value| {
+        item["SK"]["S"] == "STATE" && item["PK"]["S"] == format!("GROUP#{seeded}").as_str()
+    };
+    let mut broken = world.items().into_iter().find(state).expect("a state");
+    broken["ver"] = json!({ "S": "broken" });
+    world.put_items(vec![broken]).await;
+    world.assign(1, world.bo()).await;
+    // The function dies before it comes to anything.
+    assert_eq!(world.stack.sqs().receive("issue-sync", 10).len(), 1);
+    world.settle().await;
+    for group in &groups {
+        let assignee = world.assignee_of(group).await;
+        assert_eq!(assignee.as_deref(), Some(world.bo()), "{group}");
+    }
+    // It came back for the broken one, and sent for the others once.
+    let sent = world.stack.sqs().sent_count("issue-sync");
+    assert_eq!(sent, 2);
+    world.expect_dead("issue-sync", 1);
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_delivery_that_names_no_project_assigns_and_every_group_has_one_activity() {
     let mut world = World::start().await;
     let mut groups = world.link_issues(4).await;
@@ -282,14 +311,24 @@ async fn a_delivery_that_names_no_project_assigns_and_every_group_has_one_activi
 async fn a_change_without_a_revision_applies_in_the_order_it_arrives() {
     let mut world = World::start().await;
     world.without_replay();
-    for email in [world.ana().to_owned(), world.bo().to_owned()] {
-        let mut body = world.work_item(0, assigned_to(&email));
+    for email in [
+        Some(world.ana().to_owned()),
+        Some(world.bo().to_owned()),
+        None,
+    ] {
+        let change = match &email {
+            Some(email) => assigned_to(email),
+            None => json!({ "oldValue": "Bo" }),
+        };
+        let mut body = world.work_item(0, change);
         body["resource"].as_object_mut().unwrap().remove("rev");
         world.deliver(&body).await;
         world.settle().await;
-        assert_eq!(world.assignee().await, Some(email));
+        assert_eq!(world.assignee().await, email);
     }
-    assert_eq!(world.activity().await.len(), 2);
+    assert_eq!(world.activity().await.len(), 3);
+    // Each came twice, and the second time it was so already.
+    assert_eq!(ends(&world).await, ["- applied -"; 3]);
     world.finish().await;
 }
 
@@ -304,9 +343,45 @@ async fn the_state_of_a_work_item_is_taken_in_and_not_applied() {
     let message: Value = serde_json::from_str(&queued[0]).unwrap();
     let status = json!({ "old_state": "Active", "new_state": "Closed", "project": "prj-9" });
     assert_eq!(message["message"]["status"], status);
-    assert_eq!(message["message"]["assignee"], Value::Null);
+    assert_eq!(message["message"]["assignee"], "unreadable");
     world.settle().await;
-    assert_eq!(world.outcomes(), ["suppressed: status_not_applied"]);
+    assert_eq!(
+        ends(&world).await,
+        [
+            "1 suppressed assignee_unreadable",
+            "1 suppressed status_not_applied"
+        ]
+    );
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_assignee_without_an_address_changes_nothing_and_that_is_recorded() {
+    let mut world = World::start().await;
+    world.assign(1, world.ana()).await;
+    world.settle().await;
+    for (revision, new) in [
+        (2, ""),
+        (3, "Bo Li"),
+        (4, "A <x> <bo@acme.example>"),
+        (5, "Bo <ACME\\bo>"),
+    ] {
+        world
+            .deliver(&world.work_item(revision, json!({ "newValue": new })))
+            .await;
+        world.settle().await;
+    }
+    assert_eq!(world.assignee().await.as_deref(), Some(world.ana()));
+    assert_eq!(
+        ends(&world).await,
+        [
+            "1 applied -",
+            "2 suppressed assignee_unreadable",
+            "3 suppressed assignee_unreadable",
+            "4 suppressed assignee_unreadable",
+            "5 suppressed assignee_unreadable",
+        ]
+    );
     world.finish().await;
 }
 

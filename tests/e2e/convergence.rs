@@ -140,5 +140,49 @@ async fn when_the_faults_end_the_trackers_and_the_issue_agree() {
     let delivered = |line: &Value| line["message"] == "accepted a delivery";
     let accepted = world.logs().into_iter().filter(delivered).count();
     assert_eq!(inbound.count(), accepted, "one end for each delivery");
+
+    // Each change has an end for each tracker that it does not come from. What was told besides follows from
+    // a tracker's word of our own writing.
+    let told = ends
+        .iter()
+        .filter(|end| end["direction"]["S"] == "outbound");
+    let told: BTreeSet<_> = told.filter_map(|end| end["SK"]["S"].as_str()).collect();
+    let links = [
+        (world.integration(), "31"),
+        (world.integration_of("jira_server"), "WEB-7"),
+    ];
+    let to = |cause: &str, from_tracker: bool| {
+        let others = links.iter().skip(usize::from(from_tracker));
+        let key = |(integration, issue): &(String, &str)| {
+            format!("SYNC#{cause}#assignee#out#{integration}/{issue}")
+        };
+        others.map(key).collect::<Vec<_>>()
+    };
+    let activities = items.iter().filter(|item| {
+        let key = item["SK"]["S"].as_str().unwrap_or_default();
+        key.starts_with("ACT#")
+    });
+    let mut expected = BTreeSet::new();
+    for origin in activities.map(|activity| &activity["origin"]["M"]) {
+        let by_tracker = origin["tracker"]["M"]["delivery"]["S"].as_str();
+        let cause = by_tracker.or(origin["api"]["M"]["request"]["S"].as_str());
+        expected.extend(to(cause.expect("a cause"), by_tracker.is_some()));
+    }
+    assert!(expected.len() > changes / 2);
+    let missing: Vec<_> = expected
+        .iter()
+        .filter(|key| !told.contains(key.as_str()))
+        .collect();
+    assert!(missing.is_empty(), "without an end: {missing:?}");
+    let echo = |key: &&&str| {
+        let cause = key.split('#').nth(1).unwrap_or_default();
+        ends.iter().any(|end| {
+            end["SK"]["S"] == format!("SYNC#{cause}#assignee#in").as_str()
+                && end["reason"]["S"] == "echo"
+        })
+    };
+    let besides = told.iter().filter(|key| !expected.contains(**key));
+    let besides: Vec<_> = besides.filter(|key| !echo(key)).collect();
+    assert!(besides.is_empty(), "told without a change: {besides:?}");
     world.finish().await;
 }

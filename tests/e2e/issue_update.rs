@@ -369,7 +369,8 @@ async fn a_team_hears_as_one_and_its_members_keep_what_they_have() {
     assert_eq!(hears(&world, &bo).await, assigned, "bo is in the team");
     assert_eq!(hears(&world, &cy).await, None);
     put(&world, json!({ "assignedTo": world.ana() })).await;
-    // Bo's own row stayed when the team took over; it ends with nothing but a choice of bo's.
+    // Bo went on hearing when the team took over, and does so after the team: until it was bo's own once more.
+    assert_eq!(hears(&world, &bo).await, assigned);
     assert_eq!(
         hears(&world, world.ready.auth_token.as_deref().expect("a token")).await,
         assigned
@@ -381,7 +382,11 @@ async fn a_team_hears_as_one_and_its_members_keep_what_they_have() {
     };
     assert!(
         !world.items().iter().any(of_team),
-        "the team's has gone with the team"
+        "the team has no item of its own"
     );
+    for next in [world.bo(), world.ana()] {
+        put(&world, json!({ "assignedTo": next })).await;
+    }
+    assert_eq!(hears(&world, &bo).await, None);
     world.finish().await;
 }

@@ -24,6 +24,8 @@ mod operator;
 mod ordering;
 mod organizations;
 mod outbound;
+mod outbound_belief;
+mod outbound_delays;
 mod owner_caches;
 mod project_costs;
 mod project_deletion;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tests::World;
 
 /// Everything a tracker was told, as `provider who`, with `?` after what got no answer.
-fn told(world: &World) -> Vec<String> {
+pub(crate) fn told(world: &World) -> Vec<String> {
     let word = |request: local::trackers::Request| {
         let taken = request.status.is_none_or(|status| status < 300);
         let (provider, who) = match request.provider? {
@@ -22,7 +22,7 @@ fn told(world: &World) -> Vec<String> {
 }
 
 /// How telling the trackers ended, the oldest first, as `provider outcome reason`.
-async fn ends(world: &World) -> Vec<String> {
+pub(crate) async fn ends(world: &World) -> Vec<String> {
     let group = world.ready.group_id.as_deref().expect("a seeded issue");
     let answer = world.get(&format!("/api/0/issues/{group}/sync/")).await;
     let rows = answer.json();
@@ -39,7 +39,7 @@ async fn ends(world: &World) -> Vec<String> {
 }
 
 /// Somebody changes work item 31 at Azure DevOps.
-async fn at_azure(world: &mut World, assignee: Option<&str>) {
+pub(crate) async fn at_azure(world: &mut World, assignee: Option<&str>) {
     let trackers = world.stack.trackers().clone();
     trackers.change_as_user(Provider::Vsts, "31", assignee);
     while !trackers.hooks().is_empty() {
@@ -49,7 +49,7 @@ async fn at_azure(world: &mut World, assignee: Option<&str>) {
 }
 
 /// Somebody assigns the issue here.
-async fn here(world: &World, assignee: Value) {
+pub(crate) async fn here(world: &World, assignee: Value) {
     let group = world.ready.group_id.clone().expect("a seeded issue");
     let body = json!({ "assignedTo": assignee }).to_string();
     let answer = world.put(&format!("/api/0/issues/{group}/"), body).await;
@@ -296,7 +296,7 @@ async fn whom_a_tracker_does_not_know_it_is_not_told_and_keeps_whom_it_has() {
 }
 
 /// The requests for tokens so far.
-fn exchanges(world: &World) -> usize {
+pub(crate) fn exchanges(world: &World) -> usize {
     let requests = world.stack.trackers().requests();
     let tokens = |request: &&local::trackers::Request| request.path.contains("oauth2/token");
     requests.iter().filter(tokens).count()

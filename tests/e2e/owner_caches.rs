@@ -2,7 +2,10 @@
 //! for Redis.
 
 use domain::{GroupId, Secret};
-use local::client::request;
+use local::{
+    client::request,
+    trackers::{Mode, Provider},
+};
 use redis::AsyncCommands;
 use serde_json::{Value, json};
 use store::{OwnerCache, OwnerCaches, Redis};
@@ -231,6 +234,39 @@ async fn a_redis_that_is_killed_on_the_way_holds_up_nothing() {
     };
     assert!(said("the caches are cleared later") > 20);
     assert!(said("the caches have ended by themselves") > 0);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_redis_that_is_killed_after_an_unassignment_here_holds_up_nothing_either() {
+    let mut world = World::start().await;
+    world.assign(1, world.ana()).await;
+    world.settle().await;
+    unassign_here(&world).await;
+    assert_eq!(world.assignee().await, None);
+    world.relay().await;
+    // The trackers have trouble of their own.
+    for tracker in [Provider::Vsts, Provider::JiraServer] {
+        let trackers = world.stack.trackers();
+        trackers.set_mode_for(tracker, Mode::Failing, 2);
+    }
+    world.stack.kill_redis().await;
+    world.settle_now().await;
+    let mut kinds = waiting(&world);
+    kinds.sort();
+    kinds.dedup();
+    assert_eq!(kinds, ["ClearOwnerCaches.v1", "PushAssignee.v1"]);
+    let again = world.stack.move_redis(&local::cache()).await;
+    again.expect("another Redis");
+    let scheduled = world.stack.step_schedules().await;
+    scheduled.expect("the relay asks ElastiCache");
+    // Somebody remembers what was so before.
+    let (caches, group) = (caches(&world).await, group(&world));
+    fill(&caches, group).await;
+    world.settle().await;
+    assert_eq!(remembered(&caches, group).await, NOTHING);
+    assert_eq!(world.stack.trackers().jira_issue("WEB-7"), None);
+    assert_eq!(world.stack.trackers().work_item(31).assignee, None);
     world.finish().await;
 }
 

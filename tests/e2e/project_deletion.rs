@@ -361,6 +361,9 @@ async fn large_project(world: &mut World, groups: u64) -> String {
     let id = project(world, "shop").await;
     let issue = issue(world, "shop", "Broken").await;
     world.settle().await;
+    let changed_it = json!({ "PK": { "S": format!("GROUP#{issue}") },
+        "SK": { "S": "SUB#user:1#status_change" }, "at": { "N": "1" } });
+    world.put_items(vec![changed_it]).await;
     let items = world.items();
     let theirs = |item: &&Value| item.to_string().contains(&issue);
     let model: Vec<String> = items.iter().filter(theirs).map(Value::to_string).collect();

@@ -10,8 +10,8 @@ async fn trail(world: &World) -> Vec<Value> {
     answer.json().as_array().expect("a list").clone()
 }
 
-/// The ends, oldest first, as `revision outcome reason`.
-async fn ends(world: &World) -> Vec<String> {
+/// How deliveries ended, oldest first, as `revision outcome reason`.
+pub(crate) async fn ends(world: &World) -> Vec<String> {
     let word = |row: &Value, name: &str| row[name].as_str().unwrap_or("-").to_owned();
     let line = |row: &Value| {
         let revision = row["cause"]["revision"].as_str().unwrap_or("-");
@@ -159,6 +159,38 @@ async fn the_operator_explains_an_issue_a_ticket_and_one_delivery_of_either() {
             .as_str()
             .is_some_and(|text| text.contains("integration"))
     );
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_delivery_is_explained_however_much_came_after_it() {
+    let mut world = World::quiet().await;
+    world.assign(1, world.ana()).await;
+    world.settle().await;
+    let first = trail(&world).await.pop().expect("a row");
+    let delivery = first["id"].as_str().expect("an id").to_owned();
+    // As many others as a busy issue sees.
+    let items = world.items();
+    let row = items.iter().find(|item| {
+        let key = item["SK"]["S"].as_str().unwrap_or_default();
+        key.starts_with("SYNC#") && key.ends_with("#in")
+    });
+    let row = row.expect("a row").to_string();
+    let later = |n| domain::MessageId::new(world.stack.clock().now().plus(n), 0).to_string();
+    let rows = (0..120).map(|n| row.replace(&delivery, &later(n)));
+    let rows = rows.map(|row| serde_json::from_str(&row).expect("JSON"));
+    world.put_items(rows.collect()).await;
+    let by_issue = json!({ "command": "explain", "organization": "acme", "issue": "WEB-1" });
+    let by_ticket = json!({ "command": "explain", "organization": "acme",
+        "integration": world.integration(), "key": "31" });
+    let by_delivery = json!({ "command": "explain", "organization": "acme" });
+    for mut command in [by_issue, by_ticket, by_delivery] {
+        command["delivery"] = delivery.clone().into();
+        let chain = world.operator(command).await["trail"].take();
+        let ways = chain.as_array().into_iter().flatten();
+        let ways: Vec<_> = ways.map(|row| row["direction"].clone()).collect();
+        assert_eq!(ways, ["inbound", "outbound"]);
+    }
     world.finish().await;
 }
 

@@ -103,14 +103,6 @@ async fn a_delivery_that_says_nothing_is_accepted_and_sends_nothing() {
             json!({ "System.Title": { "newValue": "x" } }),
         ),
         with("/resource/fields/System.AssignedTo", json!({})),
-        with(
-            "/resource/fields/System.AssignedTo",
-            json!({ "newValue": "" }),
-        ),
-        with(
-            "/resource/fields/System.AssignedTo",
-            json!({ "newValue": "A <x> <bo@acme.example>" }),
-        ),
         with("/resource", Value::Null),
     ] {
         expect(&world, Some(&secret), &body, 200, "").await;

@@ -230,6 +230,18 @@ impl Fields {
         choice
     }
 
+    /// The same for a word that has to be there.
+    pub(crate) fn required_choice<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        match self.has(name) {
+            true => self.choice(name, parse),
+            false => self.required(name, 0).and(None),
+        }
+    }
+
     /// Yes or no, in the words that clients use for it.
     pub(crate) fn boolean(&mut self, name: &str) -> Option<bool> {
         let value = self.raw(name)?;

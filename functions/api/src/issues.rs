@@ -8,8 +8,9 @@ use axum::{
     response::Response,
 };
 use domain::{
-    Activity, ActivityKind, Actor, CodeChange, CodeOrigin, CommitRef, Fault, GroupId, Origin,
-    Project, PullRequestRef, Resolution, Scope, SubscriptionReason, Substatus, User, UserId,
+    Activity, ActivityKind, Actor, CodeChange, CodeOrigin, CommitRef, Fault, GroupId, GroupState,
+    Origin, Project, PullRequestRef, Resolution, Scope, SubscriptionReason, Substatus, User,
+    UserId,
 };
 use runtime::{Answer, HttpFault, json};
 use serde_json::{Value, json};
@@ -136,7 +137,7 @@ pub(crate) async fn show_group(context: &Context, found: &Found) -> Answer {
     } = found;
     let (assignee, subscription) = tokio::try_join!(
         assignee(context, seat, view.state.assignee),
-        subscription(context, seat, view.group.id),
+        subscription(context, seat, &view.state),
     )?;
     let mut body = issue(context, seat, view, project, assignee);
     // What somebody chose themselves has no reason that clients know.
@@ -164,14 +165,14 @@ pub(crate) async fn in_list(
 async fn subscription(
     context: &Context,
     seat: &Seat,
-    group: GroupId,
+    state: &GroupState,
 ) -> Result<Option<Subscription>, Fault> {
     let Some(member) = &seat.member else {
         return Ok(None);
     };
     let store = &context.store;
     Ok(store
-        .subscription(group, member.user, &member.teams)
+        .subscription(state, member.user, &member.teams)
         .await?)
 }
 

@@ -2,8 +2,8 @@
 
 use domain::{
     Actor, AssigneeChange, Assignment, AttachedOrganization, Existing, Facet, Fault, Feature,
-    GroupCursor, GroupId, GroupState, Message, OrganizationId, Origin, Outcome, Reason, Rule,
-    SyncIssue, SyncRecord, TraceId, TrackerAssignee, UserId,
+    GroupCursor, GroupId, GroupState, OrganizationId, Origin, Outcome, Reason, Rule, SyncIssue,
+    SyncRecord, TraceId, TrackerAssignee, UserId,
 };
 use runtime::record_outcome;
 use store::{Assignables, Cause, LinkedGroup, Page, StoreError};
@@ -36,7 +36,6 @@ pub(crate) async fn sync(
     change: &SyncIssue,
     assignee: &AssigneeChange,
     trace: &TraceId,
-    attempt: u32,
 ) -> Result<(), Fault> {
     let note = async {
         match change.after {
@@ -74,6 +73,10 @@ pub(crate) async fn sync(
         }
         return Ok(());
     }
+    if let Some(next) = targets.next {
+        // First of all: whatever befalls the groups of this message, the others do not wait for it.
+        go_on(context, change, next, trace).await?;
+    }
     let mut loaded = context.store.assignables(&targets.groups, &users).await?;
 
     let mut failed = 0;
@@ -107,11 +110,6 @@ pub(crate) async fn sync(
             failed += 1;
             span.in_scope(|| tracing::warn!(reason = error.to_string(), "a group failed"));
         }
-    }
-    match targets.next {
-        // A message that comes back for a failed group has sent the rest on its way before.
-        Some(next) if failed == 0 || attempt == 1 => go_on(context, change, next, trace).await?,
-        Some(_) | None => {}
     }
     match failed {
         0 => Ok(()),
@@ -328,6 +326,7 @@ fn eligible(
 ) -> Result<Option<Assignment>, Reason> {
     let email = match change {
         AssigneeChange::Unassigned => return Ok(None),
+        AssigneeChange::Unreadable => return Err(Reason::AssigneeUnreadable),
         AssigneeChange::Assigned(email) => email,
     };
     if users.is_empty() {
@@ -360,18 +359,12 @@ async fn go_on(
     next: GroupCursor,
     trace: &TraceId,
 ) -> Result<(), Fault> {
-    let rest = SyncIssue {
-        after: Some(next),
-        ..change.clone()
-    };
     let now = context.clock.now();
-    context
-        .store
-        .outbox_send(Message::SyncIssue(rest), trace, now, now)
-        .await?;
-    tracing::info!(
-        groups = GROUPS,
-        "the issue has more groups, going on in another message"
-    );
+    if context.store.send_rest(change, next, trace, now).await? {
+        tracing::info!(
+            groups = GROUPS,
+            "the issue has more groups, going on in another message"
+        );
+    }
     Ok(())
 }

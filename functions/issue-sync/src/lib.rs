@@ -39,9 +39,7 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
 pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> {
     let envelope = delivery.envelope;
     match envelope.message {
-        Message::SyncIssue(change) => {
-            sync(context, &change, &envelope.trace, delivery.attempt).await
-        }
+        Message::SyncIssue(change) => sync(context, &change, &envelope.trace).await,
         other @ (Message::Deassign(_)
         | Message::PushAssignee(_)
         | Message::PushStatus(_)
@@ -64,14 +62,9 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
 }
 
 /// The two parts of a change are independent of each other.
-async fn sync(
-    context: &Context,
-    change: &SyncIssue,
-    trace: &TraceId,
-    attempt: u32,
-) -> Result<(), Fault> {
+async fn sync(context: &Context, change: &SyncIssue, trace: &TraceId) -> Result<(), Fault> {
     if let Some(assignee) = &change.assignee {
-        assignee::sync(context, change, assignee, trace, attempt).await?;
+        assignee::sync(context, change, assignee, trace).await?;
     }
     if change.status.is_some() && change.after.is_none() {
         let integration = change.origin.integration;

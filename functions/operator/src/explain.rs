@@ -2,7 +2,8 @@
 //! of what trackers were told because of them.
 
 use domain::{
-    Direction, ExternalKey, Fault, IntegrationId, Link, MessageId, Organization, Origin, SyncRecord,
+    Direction, ExternalKey, Fault, GroupId, IntegrationId, Link, MessageId, Organization, Origin,
+    SyncRecord,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use crate::{
     fields::{integration, issue, organization, unknown},
 };
 
-/// How many rows are looked through.
+/// How many of the newest rows are shown. What one delivery set off is shown whole.
 const MOST: usize = 100;
 
 #[derive(Deserialize)]
@@ -27,23 +28,23 @@ pub(crate) struct Explain {
 
 pub(crate) async fn explain(context: &Context, asked: Explain) -> Result<Value, Fault> {
     let organization = organization(context, &asked.organization).await?;
-    let store = &context.store;
+    let (store, since) = (&context.store, asked.delivery);
     let trail = match (asked.issue, asked.integration, asked.key, asked.delivery) {
         (Some(text), None, None, _) => {
             let view = issue(context, organization.id, &text).await?;
-            store.sync_trail(view.group.id, 0, MOST).await?.rows
+            of_group(context, view.group.id, since).await?
         }
         (None, Some(integration), Some(external_issue), _) => {
             let link = Link {
                 integration,
                 external_issue,
             };
-            of_link(context, &organization, &link).await?
+            of_link(context, &organization, &link, since).await?
         }
         (None, None, None, Some(delivery)) => {
             let found = store.delivery(delivery).await?;
             let origin = found.ok_or_else(|| unknown("delivery", &delivery.to_string()))?;
-            of_link(context, &organization, &origin.link()).await?
+            of_link(context, &organization, &origin.link(), since).await?
         }
         (Some(_) | None, _, _, _) => {
             let text = "Name an issue, an integration and the key of its issue, or a delivery.";
@@ -59,29 +60,56 @@ pub(crate) async fn explain(context: &Context, asked: Explain) -> Result<Value, 
     Ok(json!({ "trail": trail }))
 }
 
+/// The newest rows of a group, or all from one delivery on: whatever came after it may be its echo.
+async fn of_group(
+    context: &Context,
+    group: GroupId,
+    since: Option<MessageId>,
+) -> Result<Vec<SyncRecord>, Fault> {
+    let store = &context.store;
+    Ok(match since {
+        Some(delivery) => store.sync_trail_since(group, delivery).await?,
+        None => store.sync_trail(group, 0, MOST).await?.rows,
+    })
+}
+
 /// What the tracker told of one of its issues, what followed from that, and what it was told; the newest
 /// first.
 async fn of_link(
     context: &Context,
     organization: &Organization,
     link: &Link,
+    since: Option<MessageId>,
 ) -> Result<Vec<SyncRecord>, Fault> {
     let store = &context.store;
     let (integration, key) = (
         integration(context, organization.id, link.integration).await?,
         &link.external_issue,
     );
-    let owner = Some(organization.id);
-    let mut rows = store
-        .sync_trail_of_issue(owner, integration.id, key, MOST)
-        .await?;
-    let most = u16::try_from(MOST).unwrap_or(u16::MAX);
-    let linked = store
-        .linked_groups(organization.id, integration.id, key, None, most)
-        .await?;
-    for linked in linked.rows {
-        let page = store.sync_trail(linked.group, 0, MOST).await?;
-        rows.extend(page.rows.into_iter().filter(|row| row.group.is_some()));
+    let (owner, tracker) = (organization.id, integration.id);
+    let mut rows = match since {
+        Some(delivery) => {
+            let rows = store.sync_trail_of_issue_since(Some(owner), tracker, key, delivery);
+            rows.await?
+        }
+        None => {
+            let rows = store.sync_trail_of_issue(Some(owner), tracker, key, MOST);
+            rows.await?
+        }
+    };
+    let (most, mut after) = (u16::try_from(MOST).unwrap_or(u16::MAX), None);
+    loop {
+        let page = store
+            .linked_groups(owner, tracker, key, after, most)
+            .await?;
+        for linked in &page.rows {
+            let found = of_group(context, linked.group, since).await?;
+            rows.extend(found.into_iter().filter(|row| row.group.is_some()));
+        }
+        after = page.rows.last().map(|linked| linked.group);
+        if since.is_none() || !page.more {
+            break;
+        }
     }
     let came_from = |origin: &Origin| match origin {
         Origin::Tracker(origin) => origin.link() == *link,

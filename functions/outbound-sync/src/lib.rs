@@ -59,8 +59,8 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
 
 /// Handles one message.
 pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> {
-    let envelope = delivery.envelope;
-    let (facet, push) = match envelope.message {
+    let envelope = &delivery.envelope;
+    let (facet, push) = match &envelope.message {
         Message::PushAssignee(push) => (Facet::Assignee, push),
         Message::PushStatus(push) => (Facet::Status, push),
         other @ (Message::SyncIssue(_)
@@ -84,5 +84,5 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
     Span::current()
         .record("org.id", push.organization.number())
         .record("group.id", push.group.number());
-    push::push(context, facet, &push, &envelope.trace).await
+    push::push(context, facet, push, envelope).await
 }

@@ -1,8 +1,10 @@
 //! One push: load, decide, write to the tracker under a lease, keep what became of it.
 
+use std::time::Duration;
+
 use domain::{
-    Facet, FacetMove, Fault, Feature, GroupState, Integration, IntegrationStatus, Lease, Message,
-    MessageId, Outcome, Provider, Push, Reason, Sent, SyncRecord, Timestamp, TraceId,
+    Envelope, Facet, FacetMove, Fault, Feature, GroupState, Integration, IntegrationStatus, Lease,
+    Message, MessageId, Outcome, Provider, Push, Reason, Sent, SyncRecord, Timestamp,
     TrackerAssignee, TrackerPush, TrackerValue,
 };
 use runtime::record_outcome;
@@ -15,6 +17,9 @@ use crate::{
 
 /// How long a lease lasts, in milliseconds: longer than a call may take.
 const LEASE: i64 = 30_000;
+/// How long a message is worked on before a write, in milliseconds: with the write, which is one more call,
+/// it stays below the function's timeout.
+const WORK: i64 = 50_000;
 /// How often a group that keeps changing is looked at again before others have their turn.
 const ROUNDS: u32 = 5;
 /// When it is looked at again then, in milliseconds.
@@ -31,7 +36,7 @@ enum Round {
 /// How a push ends, or does not yet.
 enum End {
     Recorded(SyncRecord),
-    Again(SyncRecord, Box<Message>, Timestamp),
+    Again(SyncRecord, Box<Envelope>, Timestamp),
 }
 
 /// A message under work.
@@ -39,20 +44,24 @@ struct Job<'a> {
     context: &'a Context,
     facet: Facet,
     push: &'a TrackerPush,
-    trace: &'a TraceId,
+    /// What it came in. Whatever is put off keeps its id, so that copies of it do not multiply.
+    envelope: &'a Envelope,
+    /// When it is too late to begin a write.
+    deadline: Timestamp,
 }
 
 pub(crate) async fn push(
     context: &Context,
     facet: Facet,
     push: &TrackerPush,
-    trace: &TraceId,
+    envelope: &Envelope,
 ) -> Result<(), Fault> {
     let job = Job {
         context,
         facet,
         push,
-        trace,
+        envelope,
+        deadline: context.clock.now().plus(WORK),
     };
     for _ in 0..ROUNDS {
         match job.round().await? {
@@ -74,7 +83,7 @@ impl Job<'_> {
             return Ok(Round::Ended);
         };
         let (link, now) = (&self.push.link, self.context.clock.now());
-        let wanted = match domain::push(state, self.facet, self.push, now) {
+        let (wanted, believed) = match domain::push(state, self.facet, self.push, now) {
             Push::Ended(outcome) => {
                 let record = SyncRecord::of_push(self.facet, self.push, provider, outcome, now);
                 return self.end(End::Recorded(record)).await;
@@ -83,14 +92,22 @@ impl Job<'_> {
                 self.put_off(until).await?;
                 return Ok(Round::Ended);
             }
-            Push::Write(wanted) => wanted,
+            Push::Write(wanted) => (wanted, None),
+            Push::Check(wanted, so) => (wanted, Some(so)),
         };
         let integration = match allowed(&found, self.facet) {
             Ok(integration) => integration,
             Err(reason) => return self.nothing(provider, reason).await,
         };
-        let (tracker, change) = match self.reach(integration, &found, wanted).await {
-            Ok(Reached::Known(tracker, change)) => (tracker, change),
+        let check = believed.is_some();
+        let (tracker, change) = match self.reach(integration, &found, wanted, check).await {
+            Ok(Reached::Known(tracker, change)) => match (change, believed) {
+                (Change::Nothing, Some(so)) => {
+                    let record = SyncRecord::of_push(self.facet, self.push, provider, so, now);
+                    return self.end(End::Recorded(record)).await;
+                }
+                (change, _) => (tracker, change),
+            },
             Ok(Reached::Nothing(reason)) => return self.nothing(provider, reason).await,
             Err(Stop::Failure(failure)) => return self.end(self.failed(provider, failure)).await,
             Err(Stop::Fault(fault)) => return Err(fault),
@@ -118,7 +135,7 @@ impl Job<'_> {
                 let before = before.and_then(|at| at.of(self.facet).known);
                 End::Recorded(SyncRecord {
                     revision,
-                    change: Some(moved(before, wanted)),
+                    change: (before != Some(wanted)).then(|| moved(before, wanted)),
                     ..SyncRecord::of_push(self.facet, self.push, provider, Outcome::Applied, now)
                 })
             }
@@ -133,37 +150,61 @@ impl Job<'_> {
         integration: &Integration,
         found: &Outbound,
         wanted: TrackerValue,
+        check: bool,
     ) -> Result<Reached, Stop> {
         let Some(known) = found.identity(&self.context.ring) else {
             return Ok(Reached::Nothing(Reason::NoIdentity));
         };
         let (organization, known) = (self.push.organization, known.map_err(Failure::from)?);
+        // Never cut short: a refresh token that was taken has to be kept.
         let tracker = Tracker::open(self.context, integration, organization, known).await?;
-        let user = match wanted {
-            TrackerValue::Assignee(TrackerAssignee::User(user)) => user,
-            TrackerValue::Assignee(TrackerAssignee::Nobody) => {
-                return Ok(Reached::Known(tracker, Change::Assignee(None)));
-            }
+        let left = self.deadline.millis() - self.context.clock.now().millis();
+        let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+        let change = self.find_change(&tracker, found, wanted, check);
+        let change = tokio::time::timeout(left, change).await;
+        if self.context.clock.now() >= self.deadline {
+            return Err(Failure::out_of_time().into());
+        }
+        Ok(match change.map_err(|_| Failure::out_of_time())?? {
+            Ok(change) => Reached::Known(tracker, change),
+            Err(reason) => Reached::Nothing(reason),
+        })
+    }
+
+    /// What is to be changed at the tracker, or why nothing is. `check`: look whether it has that already.
+    async fn find_change(
+        &self,
+        tracker: &Tracker,
+        found: &Outbound,
+        wanted: TrackerValue,
+        check: bool,
+    ) -> Result<Result<Change, Reason>, Stop> {
+        let link = &self.push.link;
+        let name = match wanted {
             TrackerValue::Status(status) => {
                 let attached = found.attached.as_ref();
                 let states = attached.map(|attached| &attached.states);
-                let found = tracker.find_state(&self.push.link, status, states).await?;
-                return Ok(match found {
-                    Ok(change) => Reached::Known(tracker, change),
-                    Err(reason) => Reached::Nothing(reason),
-                });
+                return Ok(tracker.find_state(link, status, states).await?);
+            }
+            TrackerValue::Assignee(TrackerAssignee::Nobody) => None,
+            TrackerValue::Assignee(TrackerAssignee::User(user)) => {
+                let user = self.context.store.user(user).await?;
+                // Anybody can put an address into a profile; only a verified one is theirs.
+                let Some(user) = user.filter(|user| user.verified && user.active) else {
+                    return Ok(Err(Reason::UnknownAtTracker));
+                };
+                let name = tracker.find(link, &[user.email]).await?;
+                if name.is_none() {
+                    return Ok(Err(Reason::UnknownAtTracker));
+                }
+                name
             }
         };
-        let user = self.context.store.user(user).await?;
-        // Anybody can put an address into a profile; only a verified one is theirs.
-        let Some(user) = user.filter(|user| user.verified && user.active) else {
-            return Ok(Reached::Nothing(Reason::UnknownAtTracker));
-        };
-        let name = tracker.find(&self.push.link, &[user.email]).await?;
-        Ok(match name {
-            Some(name) => Reached::Known(tracker, Change::Assignee(Some(name))),
-            None => Reached::Nothing(Reason::UnknownAtTracker),
-        })
+        let has = check && tracker.has(&link.external_issue, name.as_deref()).await?;
+        Ok(Ok(match has {
+            true => Change::Nothing,
+            false => Change::Assignee(name),
+        }))
     }
 
     /// Keeps what became of the write, whatever the tracker told meanwhile.
@@ -186,10 +227,7 @@ impl Job<'_> {
             };
             let ending = match &end {
                 End::Recorded(record) => Ending::Recorded(record),
-                End::Again(_, message, due) => {
-                    let now = self.context.clock.now();
-                    Ending::Again(message, self.trace, now, *due)
-                }
+                End::Again(_, envelope, due) => Ending::Again(envelope, *due),
             };
             if store.settle_link(&state, link, &settled, ending).await? {
                 state.links.insert(link.clone(), settled.link);
@@ -212,7 +250,7 @@ impl Job<'_> {
         Ok(
             match domain::push(&state, self.facet, self.push, self.context.clock.now()) {
                 Push::Write(_) if matches!(sent, Sent::Taken(_)) => Round::Again,
-                Push::Write(_) | Push::Ended(_) | Push::Held(_) => Round::Ended,
+                Push::Write(_) | Push::Check(..) | Push::Ended(_) | Push::Held(_) => Round::Ended,
             },
         )
     }
@@ -221,8 +259,8 @@ impl Job<'_> {
     async fn end(&self, end: End) -> Result<Round, Fault> {
         let record = match end {
             End::Recorded(record) => record,
-            End::Again(record, message, due) => {
-                self.send(*message, due).await?;
+            End::Again(record, envelope, due) => {
+                self.context.store.outbox_put_off(&envelope, due).await?;
                 record
             }
         };
@@ -256,9 +294,12 @@ impl Job<'_> {
         };
         match again {
             Some((push, due)) => {
-                let message = Message::push(self.facet, push);
+                let again = Envelope {
+                    message: Message::push(self.facet, push),
+                    ..self.envelope.clone()
+                };
                 let record = record(Outcome::Deferred(failure.reason));
-                End::Again(record, Box::new(message), due)
+                End::Again(record, Box::new(again), due)
             }
             None => End::Recorded(record(Outcome::Dead(failure.reason))),
         }
@@ -266,14 +307,8 @@ impl Job<'_> {
 
     /// The same once more, later.
     async fn put_off(&self, due: Timestamp) -> Result<(), Fault> {
-        self.send(Message::push(self.facet, self.push.clone()), due)
-            .await
-    }
-
-    async fn send(&self, message: Message, due: Timestamp) -> Result<(), Fault> {
-        let now = self.context.clock.now();
         let store = &self.context.store;
-        Ok(store.outbox_send(message, self.trace, now, due).await?)
+        Ok(store.outbox_put_off(self.envelope, due).await?)
     }
 }
 

@@ -113,6 +113,16 @@ impl Wait {
 }
 
 impl Failure {
+    /// The work on a message came to its end before anything was written.
+    pub(crate) fn out_of_time() -> Self {
+        Self {
+            reason: Reason::TrackerUnavailable,
+            wait: Wait::Any,
+            sent: Sent::Refused,
+            detail: Some("the tracker's answers take too long".into()),
+        }
+    }
+
     /// Heals when somebody gives new credentials.
     fn identity(detail: impl ToString) -> Self {
         Self {
@@ -157,6 +167,16 @@ impl Tracker {
             Self::JiraServer(client) => client.find_assignee(&link.external_issue, addresses).await,
         };
         Ok(found?)
+    }
+
+    /// Whether somebody works on an issue, by the name that the tracker takes, or nobody does.
+    pub(crate) async fn has(&self, key: &ExternalKey, name: Option<&str>) -> Result<bool, Failure> {
+        let name = name.map(str::to_lowercase);
+        let has = match self {
+            Self::Vsts(client) => client.work_item(key).await?.assignee,
+            Self::JiraServer(client) => client.assignee(key).await?.map(|has| has.name),
+        };
+        Ok(has.map(|has| has.to_lowercase()) == name)
     }
 
     /// What brings an issue into the state that stands for a status in the tracker's project, or why nothing

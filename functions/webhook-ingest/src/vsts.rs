@@ -117,14 +117,8 @@ fn message(
     delivery: MessageId,
 ) -> Result<Message, Reason> {
     let external_issue = update.work_item.ok_or(Reason::NoExternalIssue)?;
-    let unreadable = update
-        .assignee
-        .as_ref()
-        .err()
-        .or(update.status.as_ref().err())
-        .copied();
-    let assignee = update.assignee.unwrap_or_else(note);
-    let status = update.status.unwrap_or_else(note);
+    let unreadable = update.status.as_ref().err().copied();
+    let (assignee, status) = (update.assignee, update.status.unwrap_or_else(note));
     if assignee.is_none() && status.is_none() {
         return Err(unreadable.unwrap_or(Reason::NoHandledField));
     }

@@ -41,8 +41,8 @@ use crate::client;
 pub use self::azure_devops::{AZURE_REPOSITORY, AzureIdentity, WorkItem};
 pub use self::github::GithubIdentity;
 pub use self::jira_server::JiraIdentity;
-pub use self::modes::Mode;
 pub(crate) use self::modes::Order;
+pub use self::modes::{Held, Mode};
 pub use self::requests::Request;
 
 /// After how long the running stack tries the service hooks again that the front has not taken.
@@ -124,6 +124,8 @@ struct State {
     github: GitHub,
     git: Git,
     modes: BTreeMap<Provider, Present>,
+    /// What waits for its next call.
+    held: BTreeMap<Provider, Held>,
     log: Log,
 }
 
@@ -141,6 +143,7 @@ impl Trackers {
             github: GitHub::new(),
             git: Git::new(repository),
             modes: BTreeMap::new(),
+            held: BTreeMap::new(),
             log: Log::default(),
         };
         let world = Arc::new(World {
@@ -174,6 +177,13 @@ impl Trackers {
     pub fn set_mode_for(&self, provider: Provider, mode: Mode, calls: u32) {
         let present = Present::new(mode, Some(calls));
         self.state().modes.insert(provider, present);
+    }
+
+    /// Lets the next call to a tracker wait there, before it is carried out and whatever the mode is.
+    pub fn hold(&self, provider: Provider) -> Held {
+        let held = Held::default();
+        self.state().held.insert(provider, held.clone());
+        held
     }
 
     /// The newest tokens that Azure DevOps gave out.
@@ -345,8 +355,8 @@ impl World {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a request down: its number, whose it is, and what it meets.
-    fn received(&self, asked: &Asked) -> (u64, Option<Provider>, Mode) {
+    /// Notes a request down: its number, whose it is, what it meets, and for what it waits before.
+    fn received(&self, asked: &Asked) -> (u64, Option<Provider>, Mode, Option<Held>) {
         let host = asked.segments().first().copied().unwrap_or_default();
         let provider = Provider::of_host(host);
         let mut state = self.state();
@@ -355,7 +365,8 @@ impl World {
             Some(provider) => state.modes.entry(provider).or_default().next(),
             None => Mode::Ok,
         };
-        (number, provider, mode)
+        let held = provider.and_then(|provider| state.held.remove(&provider));
+        (number, provider, mode, held)
     }
 
     fn carry_out(&self, provider: Option<Provider>, asked: &Asked, mode: Mode) -> Answer {

@@ -5,10 +5,12 @@
 //! position earlier is not enough: a revision 9 that pauses after the check would overwrite an
 //! applied 10.
 
+use std::collections::BTreeSet;
+
 use crate::{
     ActivityKind, Actor, ClearOwnerCaches, Deassign, Email, Facet, GroupState, Message, Origin,
-    Outcome, Position, PositionKey, Reason, StatusWrite, SubscriptionReason, SubscriptionWrite,
-    Told, TrackerAssignee, UserId, outbound::pushes,
+    Outcome, Position, PositionKey, Reason, Settles, StatusWrite, SubscriptionWrite, Told,
+    TrackerAssignee, UserId, outbound::pushes,
 };
 
 /// How a change ends, and what is to be written for it to end so.
@@ -69,12 +71,17 @@ pub enum PositionGuard {
 }
 
 /// What becomes of the assignee.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AssigneeWrite {
     /// As it was.
     Keep,
-    /// Now this one.
-    Set(Actor),
+    /// Now another one.
+    Set {
+        /// Whom.
+        actor: Actor,
+        /// Who goes on hearing though they do not work on it themselves any more.
+        keep: BTreeSet<UserId>,
+    },
     /// Now nobody.
     Clear,
 }
@@ -110,11 +117,10 @@ pub fn assign(state: &GroupState, assignment: &Assignment, origin: &Origin) -> D
         Ok(position) => position,
         Err(reason) => return refuse(reason),
     };
-    let add = SubscriptionWrite::Add(assignment.actor, SubscriptionReason::Assigned);
     match (state.assignee, assignment.existing) {
         (Some(assignee), _) if assignee == assignment.actor => {
             let told = told(state, origin, state.assignee);
-            return already_so(position, vec![add], told);
+            return already_so(position, told);
         }
         (Some(_), Existing::Keep) => {
             let outcome = Outcome::Suppressed(Reason::AlreadyAssigned);
@@ -129,18 +135,14 @@ pub fn assign(state: &GroupState, assignment: &Assignment, origin: &Origin) -> D
         assignee: assignment.actor,
         email: assignment.email.clone(),
     };
-    let mut subscriptions = vec![add];
-    subscriptions.extend(
-        state
-            .assignee
-            .and_then(|previous| makes_room(previous, assignment)),
-    );
     Decision {
         outcome: Outcome::Applied,
         write: Some(GroupWrite {
             raises_version: true,
-            assignee: AssigneeWrite::Set(assignment.actor),
-            subscriptions,
+            assignee: AssigneeWrite::Set {
+                actor: assignment.actor,
+                keep: keep(state, assignment),
+            },
             activity: Some((kind, assignment.acting_user, origin.clone())),
             told: told(state, origin, Some(assignment.actor)),
             messages: match assignment.actor {
@@ -167,21 +169,25 @@ fn told(state: &GroupState, origin: &Origin, assignee: Option<Actor>) -> Option<
     state.links.contains_key(&link).then_some(Told {
         link,
         assignee,
-        settles: true,
+        settles: Settles::Decisions,
     })
 }
 
-/// What becomes of the one who worked on it before. A person in the team that takes over keeps hearing;
-/// so does one of whom it is not known.
-fn makes_room(previous: Actor, assignment: &Assignment) -> Option<SubscriptionWrite> {
-    let stays = match (previous, assignment.actor) {
-        (Actor::User(user), Actor::Team(_)) => assignment.leaves != Some(user),
-        (Actor::User(_), Actor::User(_)) | (Actor::Team(_), _) => false,
-    };
-    (!stays).then_some(SubscriptionWrite::Remove(
-        previous,
-        SubscriptionReason::Assigned,
-    ))
+/// Who goes on hearing of a group that others work on: one whose team takes over, or of whom it is not known
+/// whether it is theirs.
+fn keep(state: &GroupState, assignment: &Assignment) -> BTreeSet<UserId> {
+    let mut keep = state.keep.clone();
+    match (state.assignee, assignment.actor) {
+        (Some(Actor::User(previous)), Actor::Team(_)) if assignment.leaves != Some(previous) => {
+            keep.insert(previous);
+        }
+        // From now on they hear for as long as it is theirs.
+        (_, Actor::User(user)) => {
+            keep.remove(&user);
+        }
+        (_, Actor::Team(_)) => {}
+    }
+    keep
 }
 
 /// Accepts that nobody is assigned any more. The removal itself is the `deassign` function's: this
@@ -193,7 +199,7 @@ pub fn unassign(state: &GroupState, origin: &Origin) -> Decision {
     };
     let told = told(state, origin, None);
     if state.assignee.is_none() {
-        return already_so(position, Vec::new(), told);
+        return already_so(position, told);
     }
     let message = Deassign {
         organization: state.organization,
@@ -228,16 +234,14 @@ pub fn deassign(state: &GroupState, message: &Deassign) -> Decision {
     if state.version != message.seen_version {
         return refuse(Reason::NewerDecision);
     }
-    let Some(previous) = state.assignee else {
+    if state.assignee.is_none() {
         return refuse(Reason::AlreadySo);
-    };
-    let reason = SubscriptionReason::Assigned;
+    }
     Decision {
         outcome: Outcome::Applied,
         write: Some(GroupWrite {
             raises_version: true,
             assignee: AssigneeWrite::Clear,
-            subscriptions: vec![SubscriptionWrite::Remove(previous, reason)],
             activity: Some((
                 ActivityKind::Unassigned,
                 message.acting_user,
@@ -258,7 +262,7 @@ pub fn clear_assignee(
     origin: &Origin,
 ) -> Decision {
     if state.assignee.is_none() {
-        return already_so(PositionGuard::None, Vec::new(), None);
+        return already_so(PositionGuard::None, None);
     }
     let now = Deassign {
         organization: state.organization,
@@ -306,16 +310,11 @@ pub(crate) fn refuse(reason: Reason) -> Decision {
 
 /// Nothing to change, but the change counts: were it forgotten, an older revision or a removal on its
 /// way could undo what it confirmed.
-fn already_so(
-    position: PositionGuard,
-    subscriptions: Vec<SubscriptionWrite>,
-    told: Option<Told>,
-) -> Decision {
+fn already_so(position: PositionGuard, told: Option<Told>) -> Decision {
     Decision {
         outcome: Outcome::Suppressed(Reason::AlreadySo),
         write: Some(GroupWrite {
             raises_version: true,
-            subscriptions,
             told,
             ..GroupWrite::of(position)
         }),
@@ -358,6 +357,7 @@ mod tests {
             status: GroupStatus::Unresolved,
             substatus: Some(Substatus::New),
             assignee: assignee.map(|n| Actor::User(user(n))),
+            keep: Default::default(),
             assigned_at: None,
             unassigned_at: None,
             resolved_at: None,
@@ -432,7 +432,8 @@ mod tests {
         let write = assign(&state(Some(ANA), 3, None), &assignment, &origin(None))
             .write
             .unwrap();
-        assert_eq!(write.assignee, AssigneeWrite::Set(team));
+        let keep = [user(ANA)].into();
+        assert_eq!(write.assignee, AssigneeWrite::Set { actor: team, keep });
         let (kind, _, _) = write.activity.unwrap();
         assert_eq!(
             kind,
@@ -497,52 +498,83 @@ mod tests {
         assert_eq!(outcome(&nobody, &message), superseded(Reason::AlreadySo));
     }
 
-    fn subscriptions(decision: Decision) -> Vec<SubscriptionWrite> {
-        decision.write.expect("a write").subscriptions
+    #[test]
+    fn whoever_is_assigned_hears_and_whoever_makes_room_does_not() {
+        let (ann, bo) = (user(ANA), user(BO));
+        let (theirs, other) = (
+            crate::TeamId::new(5).unwrap(),
+            crate::TeamId::new(6).unwrap(),
+        );
+        let after = |state: &GroupState, actor, leaves| {
+            let assignment = Assignment {
+                actor,
+                leaves,
+                ..ana()
+            };
+            let write = assign(state, &assignment, &origin(None)).write.unwrap();
+            let (assignee, keep) = match write.assignee {
+                AssigneeWrite::Set { actor, keep } => (Some(actor), keep),
+                AssigneeWrite::Keep => (state.assignee, state.keep.clone()),
+                AssigneeWrite::Clear => panic!("nobody is assigned"),
+            };
+            GroupState {
+                assignee,
+                keep,
+                ..state.clone()
+            }
+        };
+        // Ana is in the team, and Bo in no other.
+        let hear = |state: &GroupState| {
+            [
+                state.hears_as_assigned(ann, &[theirs]),
+                state.hears_as_assigned(bo, &[other]),
+            ]
+        };
+        let team = Actor::Team(theirs);
+        let (to_ana, to_bo) = (Actor::User(ann), Actor::User(bo));
+        let nobody = state(None, 3, None);
+        assert_eq!(hear(&nobody), [false, false]);
+        let anas = after(&nobody, to_ana, None);
+        assert_eq!(hear(&anas), [true, false]);
+        assert_eq!(
+            hear(&after(&anas, to_ana, None)),
+            [true, false],
+            "once more"
+        );
+        let bos = after(&anas, to_bo, None);
+        assert_eq!(hear(&bos), [false, true]);
+        assert_eq!(hear(&after(&nobody, team, None)), [true, false]);
+        // Whoever is in the team that takes over goes on hearing, also of whom nobody knows.
+        let taken_over = after(&bos, team, None);
+        assert_eq!(hear(&taken_over), [true, true]);
+        assert_eq!(hear(&after(&bos, team, Some(ann))), [true, true]);
+        assert_eq!(hear(&after(&bos, team, Some(bo))), [true, false]);
+        // That stays when the team makes room in turn, and the team's own hearing does not.
+        assert_eq!(hear(&after(&taken_over, to_ana, None)), [true, true]);
+        let other_team = after(
+            &taken_over,
+            Actor::Team(crate::TeamId::new(7).unwrap()),
+            None,
+        );
+        assert_eq!(hear(&other_team), [false, true]);
+        // It ends with an assignment of their own.
+        let again = after(&after(&taken_over, to_bo, None), to_ana, None);
+        assert_eq!(hear(&again), [true, false]);
     }
 
     #[test]
-    fn whoever_is_assigned_hears_and_whoever_makes_room_does_not() {
-        let (ana_, bo, team) = (
-            Actor::User(user(ANA)),
-            Actor::User(user(BO)),
-            Actor::Team(crate::TeamId::new(5).unwrap()),
-        );
-        let add = |actor| SubscriptionWrite::Add(actor, SubscriptionReason::Assigned);
-        let remove = |actor| SubscriptionWrite::Remove(actor, SubscriptionReason::Assigned);
-        let from = |assignee: Option<Actor>| GroupState {
-            assignee,
-            ..state(None, 3, None)
+    fn nobody_hears_as_assigned_of_what_is_nobodys_but_those_who_are_kept() {
+        let kept = GroupState {
+            keep: [user(BO)].into(),
+            ..state(Some(ANA), 3, Some(10))
         };
-        let to = |actor, leaves| Assignment {
-            actor,
-            leaves,
-            ..ana()
+        let write = deassign(&kept, &held(3, Some(10))).write.unwrap();
+        assert_eq!(write.assignee, AssigneeWrite::Clear);
+        let after = GroupState {
+            assignee: None,
+            ..kept
         };
-        let changed = |previous, actor, leaves| {
-            subscriptions(assign(&from(previous), &to(actor, leaves), &origin(None)))
-        };
-        assert_eq!(changed(None, ana_, None), [add(ana_)]);
-        assert_eq!(
-            changed(Some(ana_), ana_, None),
-            [add(ana_)],
-            "also when it is so already"
-        );
-        assert_eq!(changed(Some(bo), ana_, None), [add(ana_), remove(bo)]);
-        assert_eq!(changed(Some(team), ana_, None), [add(ana_), remove(team)]);
-        assert_eq!(
-            changed(Some(bo), team, None),
-            [add(team)],
-            "bo is in the team"
-        );
-        let bo_is_not = Some(user(BO));
-        assert_eq!(changed(Some(bo), team, bo_is_not), [add(team), remove(bo)]);
-        assert_eq!(
-            changed(Some(ana_), team, bo_is_not),
-            [add(team)],
-            "nobody knows of ana"
-        );
-        let gone = deassign(&state(Some(ANA), 3, Some(10)), &held(3, Some(10)));
-        assert_eq!(subscriptions(gone), [remove(ana_)]);
+        assert!(!after.hears_as_assigned(user(ANA), &[]));
+        assert!(after.hears_as_assigned(user(BO), &[]));
     }
 }

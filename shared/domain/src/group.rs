@@ -1,6 +1,10 @@
 //! Groups, which clients call issues: their mutable state and what they show.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -186,6 +190,9 @@ pub struct GroupState {
     pub substatus: Option<Substatus>,
     /// Who works on it.
     pub assignee: Option<Actor>,
+    /// Who goes on hearing of it as if it were theirs: whose team took over.
+    #[serde(default)]
+    pub keep: BTreeSet<UserId>,
     /// When it was last assigned.
     pub assigned_at: Option<Timestamp>,
     /// When it was last unassigned.
@@ -219,6 +226,17 @@ impl GroupState {
             Facet::Assignee => self.version,
             Facet::Status => self.status_version,
         }
+    }
+
+    /// Whether a person hears of it because of who works on it: they do, one of their teams does, or did when it
+    /// took over from them.
+    pub fn hears_as_assigned(&self, user: UserId, teams: &[TeamId]) -> bool {
+        let theirs = match self.assignee {
+            Some(Actor::User(assignee)) => assignee == user,
+            Some(Actor::Team(team)) => teams.contains(&team),
+            None => false,
+        };
+        theirs || self.keep.contains(&user)
     }
 }
 

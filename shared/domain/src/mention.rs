@@ -224,6 +224,7 @@ mod tests {
             status,
             substatus: status.substatus(),
             assignee: None,
+            keep: Default::default(),
             assigned_at: None,
             unassigned_at: None,
             resolved_at: None,

@@ -222,8 +222,8 @@ const FIRST_WAIT: i64 = 15_000;
 const LONGEST_WAIT: i64 = 60 * 60 * 1000;
 
 impl Failing {
-    /// One more failure, and when to try again: after `wait` milliseconds if the other side named a time,
-    /// else after twice the wait before. `None`: it has failed for a day.
+    /// One more failure, and when to try again: after twice the wait before, and not before `wait`
+    /// milliseconds if the other side named a time. `None`: it has failed for a day.
     pub fn again(
         before: Option<Self>,
         now: Timestamp,
@@ -240,16 +240,19 @@ impl Failing {
             },
         };
         let doubled = FIRST_WAIT << (failing.attempts - 1).min(16);
-        let due = now.plus(wait.unwrap_or_else(|| doubled.min(LONGEST_WAIT)));
+        let due = now.plus(doubled.min(LONGEST_WAIT).max(wait.unwrap_or(0)));
         let given_up = due.millis() - failing.since.millis() > PATIENCE;
         (!given_up).then_some((failing, due))
     }
 }
 
 impl TrackerPush {
-    /// The same for a later attempt, and when that is. `None`: it has failed for a day.
+    /// The same for a later attempt, and when that is: one of few moments, so that copies of it are put off
+    /// until the same one and become one. `None`: it has failed for a day.
     pub fn again(&self, now: Timestamp, wait: Option<i64>) -> Option<(Self, Timestamp)> {
         let (failing, due) = Failing::again(self.failing, now, wait)?;
+        let late = due.millis().rem_euclid(FIRST_WAIT);
+        let due = due.plus((FIRST_WAIT - late) % FIRST_WAIT);
         let again = Self {
             failing: Some(failing),
             ..self.clone()
@@ -267,6 +270,8 @@ pub enum Push {
     Held(Timestamp),
     /// This is to be written.
     Write(TrackerValue),
+    /// This is to be written, unless the tracker still has it, as is believed; then it ends so.
+    Check(TrackerValue, Outcome),
 }
 
 /// One message for every linked issue but those of the installation that the change comes from, of which
@@ -281,20 +286,26 @@ pub(crate) fn pushes(
         .links
         .keys()
         .filter(|link| Some(link.integration) != origin.integration());
-    let push = |link: &Link| {
-        Message::push(
-            facet,
-            TrackerPush {
-                organization: state.organization,
-                group: state.group,
-                link: link.clone(),
-                version,
-                origin: origin.clone(),
-                failing: None,
-            },
-        )
-    };
+    let push = |link| push_to(link, state, facet, version, origin);
     others.map(push).collect()
+}
+
+fn push_to(
+    link: &Link,
+    state: &GroupState,
+    facet: Facet,
+    version: u64,
+    origin: &Origin,
+) -> Message {
+    let push = TrackerPush {
+        organization: state.organization,
+        group: state.group,
+        link: link.clone(),
+        version,
+        origin: origin.clone(),
+        failing: None,
+    };
+    Message::push(facet, push)
 }
 
 /// Decides what a link is to be told.
@@ -307,14 +318,17 @@ pub fn push(state: &GroupState, facet: Facet, push: &TrackerPush, now: Timestamp
         Err(reason) => return Push::Ended(Outcome::Suppressed(reason)),
     };
     let version = state.version_of(facet);
-    if version <= at.settled || at.known == Some(wanted) {
-        return Push::Ended(match push.version < version {
-            true => Outcome::Superseded(Reason::NewerDecision),
-            false => Outcome::Suppressed(Reason::AlreadySo),
-        });
+    let needless = match push.version < version {
+        true => Outcome::Superseded(Reason::NewerDecision),
+        false => Outcome::Suppressed(Reason::AlreadySo),
+    };
+    if version <= at.settled {
+        return Push::Ended(needless);
     }
     match at.lease {
         Some(lease) if lease.until > now => Push::Held(lease.until),
+        // Not every tracker tells of its changes, and not every change that one tells of is taken in.
+        Some(_) | None if at.known == Some(wanted) => Push::Check(wanted, needless),
         Some(_) | None => Push::Write(wanted),
     }
 }
@@ -413,7 +427,8 @@ pub fn settle(
                 true => FacetState {
                     sending: None,
                     known: Some(value),
-                    settled: free.settled.max(leased.version_of(facet)),
+                    // What was told meanwhile and decided here is not what the tracker has now.
+                    settled: leased.version_of(facet),
                     ..free
                 },
                 false => FacetState {
@@ -432,7 +447,8 @@ pub fn settle(
 
 /// Whether a tracker tells of our own write, and then what to keep of that. Only a write without an
 /// answer so far can be met like this: the answer claims the revision, and then the same one is stale.
-/// It changes nothing here, whatever has been decided since.
+/// It changes nothing here, whatever has been decided since. Where the tracker had told of something else
+/// before it carried the write out, that is what holds here, and the tracker is told of it.
 ///
 /// `ours` says whether the author is the identity that our writes show, where the delivery tells.
 pub fn echo(
@@ -446,14 +462,33 @@ pub fn echo(
     if sending != TrackerValue::Assignee(told) || ours == Some(false) {
         return None;
     }
-    let position = claim(state, &Origin::Tracker(origin.clone()), Facet::Assignee).ok()?;
+    let origin = Origin::Tracker(origin.clone());
+    let position = claim(state, &origin, Facet::Assignee).ok()?;
+    let at = &state.links.get(&link)?.assignee;
+    // Whatever is not settled has a push of its own.
+    let undone = state.version <= at.settled
+        && wanted(state, Facet::Assignee).is_ok_and(|wanted| wanted != sending);
+    let settles = match undone {
+        true => Settles::Nothing,
+        false => Settles::Write,
+    };
     Some(Decision {
         outcome: Outcome::Suppressed(Reason::Echo),
         write: Some(GroupWrite {
+            messages: match undone {
+                true => vec![push_to(
+                    &link,
+                    state,
+                    Facet::Assignee,
+                    state.version,
+                    &origin,
+                )],
+                false => Vec::new(),
+            },
             told: Some(Told {
                 link,
                 assignee: told,
-                settles: false,
+                settles,
             }),
             ..GroupWrite::of(position)
         }),
@@ -467,56 +502,20 @@ pub struct Told {
     pub link: Link,
     /// Whom it has.
     pub assignee: TrackerAssignee,
-    /// Whether that is the latest decision, so that none before it is sent; an echo is not, and ends
-    /// the wait for an answer.
-    pub settles: bool,
+    /// What of ours that makes needless.
+    pub settles: Settles,
+}
+
+/// What needs no more sending to a tracker after what it told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settles {
+    /// Every decision so far: it told of the latest one.
+    Decisions,
+    /// The write that nobody had answered: it told of that.
+    Write,
+    /// That write, and no decision: the write undid there what holds here.
+    Nothing,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_link_reads_as_it_is_written_even_with_a_slash_in_the_key() {
-        let link = Link {
-            integration: IntegrationId::new(9).unwrap(),
-            external_issue: "acme/web#7".parse().unwrap(),
-        };
-        assert_eq!(link.to_string(), "9/acme/web#7");
-        assert_eq!(Link::try_from(link.to_string()), Ok(link));
-        for bad in ["", "9", "9/", "x/7"] {
-            assert!(Link::try_from(bad.to_owned()).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_failing_push_waits_longer_each_time_and_no_longer_than_a_day_in_all() {
-        let start = Timestamp::from_millis(0);
-        let id = MessageId::new(start, 0);
-        let mut push = TrackerPush {
-            organization: OrganizationId::new(1).unwrap(),
-            group: GroupId::new(5).unwrap(),
-            link: Link::try_from("9/31".to_owned()).unwrap(),
-            version: 1,
-            origin: Origin::Api(crate::ApiOrigin {
-                user: None,
-                request: id,
-            }),
-            failing: None,
-        };
-        assert_eq!(
-            push.again(start, Some(7_000)).map(|(_, due)| due.millis()),
-            Some(7_000)
-        );
-        let (mut now, mut waits) = (start, Vec::new());
-        while let Some((again, due)) = push.again(now, None) {
-            waits.push((due.millis() - now.millis()) / 1000);
-            (push, now) = (again, due);
-        }
-        assert_eq!(waits[..4], [15, 30, 60, 120]);
-        assert_eq!(waits.iter().max(), Some(&3600));
-        let whole: i64 = waits.iter().sum();
-        assert!((23 * 3600..=24 * 3600).contains(&whole), "{whole}");
-        assert_eq!(push.again(now, Some(2 * 60 * 60 * 1000)), None);
-    }
-}
+mod tests;

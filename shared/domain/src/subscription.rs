@@ -1,5 +1,6 @@
 //! Who hears of a group. What somebody said themselves is one item and what follows from their part in
-//! it another, so that neither has to be read before the other is written.
+//! it another, so that neither has to be read before the other is written. That somebody works on it is in the
+//! group's state already ([`crate::GroupState::hears_as_assigned`]).
 //!
 //! A team is one subscriber, however many are in it: who of them hears is decided when it is read.
 
@@ -11,16 +12,13 @@ use crate::{Actor, UserId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SubscriptionReason {
-    /// Works on it.
+    /// Works on it. The group's state says who does, and nothing else.
     Assigned,
     /// Changed its status.
     StatusChange,
 }
 
 impl SubscriptionReason {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Assigned, Self::StatusChange];
-
     /// The name clients know.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -35,8 +33,6 @@ impl SubscriptionReason {
 pub enum SubscriptionWrite {
     /// Hears of it for this reason, unless they said that they do not want to.
     Add(Actor, SubscriptionReason),
-    /// This reason no longer holds; others may.
-    Remove(Actor, SubscriptionReason),
     /// Says themselves whether they want to hear.
     Choose(UserId, bool),
 }

@@ -248,6 +248,8 @@ pub enum AssigneeChange {
     Assigned(Email),
     /// Now nobody.
     Unassigned,
+    /// Now somebody, without an address that could be compared.
+    Unreadable,
 }
 
 /// What a delivery says about the state, in the tracker's own words.

@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
     Activity, ActivityId, AssigneeWrite, Decision, ExternalKey, Group, GroupId, GroupState,
     GroupStats, GroupStatus, GroupWrite, InboxReason, IntegrationId, Level, Link, LinkState,
-    Member, OrganizationId, PositionGuard, Project, ProjectId, ReleaseId, Resolution, ShortId,
-    Substatus, Timestamp, TraceId, UserId,
+    Member, OrganizationId, Outcome, PositionGuard, Project, ProjectId, ReleaseId, Resolution,
+    Settles, ShortId, Substatus, Timestamp, TraceId, UserId,
 };
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -306,7 +306,7 @@ impl Store {
         decide: impl Fn(&GroupState) -> Decision,
         cause: &Cause<'_>,
     ) -> Result<Option<Decision>, StoreError> {
-        let mut loaded = loaded;
+        let (mut loaded, mut ended) = (loaded, false);
         for attempt in 0..ATTEMPTS {
             step_aside(attempt).await;
             let Some(state) = loaded else {
@@ -314,23 +314,27 @@ impl Store {
             };
             let decision = decide(&state);
             let record = cause.record(&state, &decision);
+            let record = record.filter(|record| !ended || record.outcome == Outcome::Applied);
             let Some(write) = &decision.write else {
                 if let Some(record) = &record {
                     self.record_sync(record).await?;
                 }
                 return Ok(Some(decision));
             };
-            let transaction =
-                self.transaction()
-                    .write_group(&state, write, cause.trace, cause.now)?;
             let transaction = match &record {
-                Some(record) => transaction.record(record)?,
-                None => transaction,
+                Some(record) => self.transaction().record(record)?,
+                None => self.transaction(),
             };
-            if transaction.commit().await? == Commit::Done {
-                return Ok(Some(decision));
-            }
-            loaded = self.group_state(state.group).await?;
+            let transaction = transaction.write_group(&state, write, cause.trace, cause.now)?;
+            loaded = match transaction.commit().await? {
+                Commit::Done => return Ok(Some(decision)),
+                // The change came before and has its end; that it came again is remembered all the same.
+                Commit::Refused(writes) if record.is_some() && writes == [0] => {
+                    ended = true;
+                    Some(state)
+                }
+                Commit::Refused(_) => self.group_state(state.group).await?,
+            };
         }
         Err(StoreError::Contended("the group".into()))
     }
@@ -562,11 +566,19 @@ fn state_change(
         change
             .values
             .insert(":known".into(), value(&told.assignee)?);
-        change.expression.push_str(match told.settles {
-            true => ", links.#link.settled = :version",
-            false => ", links.#link.sending = :none",
-        });
-        if !told.settles {
+        let (settled, answered) = match told.settles {
+            Settles::Decisions => (Some(version), false),
+            Settles::Write => (None, true),
+            Settles::Nothing => (Some(0), true),
+        };
+        if let Some(settled) = settled {
+            change
+                .expression
+                .push_str(", links.#link.settled = :settled");
+            change.values.insert(":settled".into(), value(&settled)?);
+        }
+        if answered {
+            change.expression.push_str(", links.#link.sending = :none");
             let none = AttributeValue::Null(true);
             change.values.insert(":none".into(), none);
         }
@@ -605,9 +617,15 @@ fn state_change(
                 .insert(":looked".into(), AttributeValue::Null(true));
         }
     }
-    let (assignee, when) = match write.assignee {
+    let (assignee, when) = match &write.assignee {
         AssigneeWrite::Keep => return Ok(change),
-        AssigneeWrite::Set(actor) => (Some(actor), "assigned_at"),
+        AssigneeWrite::Set { actor, keep } => {
+            change.expression.push_str(", #keep = :keep");
+            // A reserved word.
+            change.names.push(("#keep".into(), "keep".into()));
+            change.values.insert(":keep".into(), value(keep)?);
+            (Some(actor), "assigned_at")
+        }
         AssigneeWrite::Clear => (None, "unassigned_at"),
     };
     change
@@ -654,6 +672,7 @@ fn new_view(project: &Project, new: &NewGroup, number: u64, now: Timestamp) -> G
             status: GroupStatus::Unresolved,
             substatus: Some(Substatus::New),
             assignee: None,
+            keep: Default::default(),
             assigned_at: None,
             unassigned_at: None,
             resolved_at: None,

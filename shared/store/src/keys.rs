@@ -604,6 +604,12 @@ pub(crate) fn delivery(id: MessageId) -> Key {
 
 pub(crate) const SYNC_RECORDS: &str = "SYNC#";
 
+/// Everything that ended because of this cause or of a later one.
+pub(crate) fn sync_records_since(cause: MessageId) -> (String, String) {
+    // A tilde follows every character of an id.
+    (format!("{SYNC_RECORDS}{cause}"), format!("{SYNC_RECORDS}~"))
+}
+
 /// An end of what a delivery set off; for a tracker that was to be told of it, with the link.
 pub(crate) fn sync_of_group(
     group: GroupId,

@@ -4,8 +4,8 @@
 //! was seen: whatever the tracker tells meanwhile makes the replacement decide again.
 
 use domain::{
-    AttachedOrganization, Facet, FacetState, GroupState, Integration, Lease, Link, LinkState,
-    Message, Organization, Settled, SyncRecord, Timestamp, TraceId, TrackerPush, TrackerValue,
+    AttachedOrganization, Envelope, Facet, FacetState, GroupState, Integration, Lease, Link,
+    LinkState, Organization, Settled, SyncRecord, Timestamp, TrackerPush, TrackerValue,
 };
 
 use crate::{
@@ -114,9 +114,7 @@ impl Store {
         let transaction = match ending {
             Ending::None => transaction,
             Ending::Recorded(record) => transaction.record(record)?,
-            Ending::Again(message, trace, now, due) => {
-                transaction.send(message.clone(), trace, now, due)?
-            }
+            Ending::Again(envelope, due) => transaction.post(envelope, due)?,
         };
         Ok(transaction.commit().await? == Commit::Done)
     }
@@ -129,8 +127,8 @@ pub enum Ending<'a> {
     None,
     /// How it ended.
     Recorded(&'a SyncRecord),
-    /// The same once more: its trace, the time now, and when it is due.
-    Again(&'a Message, &'a TraceId, Timestamp, Timestamp),
+    /// The same message once more, and when it is due.
+    Again(&'a Envelope, Timestamp),
 }
 
 /// The update that replaces what is known of a link, where it still is as it was seen.

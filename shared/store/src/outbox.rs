@@ -55,7 +55,8 @@ impl Transaction<'_> {
         self.post(&envelope, due)
     }
 
-    fn post(mut self, envelope: &Envelope, due: Timestamp) -> Result<Self, StoreError> {
+    /// Sends a message as it was received, or the same with other facts. Until the same moment, it comes once.
+    pub(crate) fn post(mut self, envelope: &Envelope, due: Timestamp) -> Result<Self, StoreError> {
         self.messages += 1;
         let queue = envelope.message.queue();
         let body = envelope

@@ -1,6 +1,8 @@
 //! Who hears of a group, see [`domain::SubscriptionWrite`].
 
-use domain::{Actor, GroupId, SubscriptionReason, SubscriptionWrite, TeamId, Timestamp, UserId};
+use domain::{
+    Actor, GroupId, GroupState, SubscriptionReason, SubscriptionWrite, TeamId, Timestamp, UserId,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -43,9 +45,6 @@ impl Transaction<'_> {
                 &keys::subscription(group, actor, reason),
                 &Reason { at: now },
             ),
-            SubscriptionWrite::Remove(actor, reason) => {
-                self.delete(&keys::subscription(group, actor, reason))
-            }
             SubscriptionWrite::Choose(user, active) => {
                 let choice = Choice { active, at: now };
                 self.put(&keys::subscription_choice(group, user), &choice)
@@ -55,33 +54,32 @@ impl Transaction<'_> {
 }
 
 impl Store {
-    /// Whether a person hears of a group, as themselves or through one of `teams`. What they chose
-    /// counts; else any reason does.
+    /// Whether a person hears of a group that is in `state`, as themselves or through one of `teams`. What they
+    /// chose counts; else any reason does.
     pub async fn subscription(
         &self,
-        group: GroupId,
+        state: &GroupState,
         user: UserId,
         teams: &[TeamId],
     ) -> Result<Option<Subscription>, StoreError> {
-        let chosen = keys::subscription_choice(group, user);
-        let actors =
-            std::iter::once(Actor::User(user)).chain(teams.iter().copied().map(Actor::Team));
-        let reasons: Vec<_> = actors
-            .flat_map(|actor| SubscriptionReason::ALL.map(|reason| (actor, reason)))
-            .map(|(actor, reason)| (keys::subscription(group, actor, reason), reason))
-            .collect();
-        let mut wanted: Vec<_> = reasons.iter().map(|(key, _)| key.clone()).collect();
-        wanted.push(chosen.clone());
-        let mut found = self.get_all(wanted).await?;
+        let chosen = keys::subscription_choice(state.group, user);
+        let changed = SubscriptionReason::StatusChange;
+        let changed_it = keys::subscription(state.group, Actor::User(user), changed);
+        let mut found = self
+            .get_all(vec![chosen.clone(), changed_it.clone()])
+            .await?;
         if let Some(item) = found.remove(&chosen) {
             let Choice { active, .. } = read(&chosen, item)?;
             let reason = None;
             return Ok(Some(Subscription { active, reason }));
         }
-        let reason = reasons.iter().find(|(key, _)| found.contains_key(key));
-        Ok(reason.map(|(_, reason)| Subscription {
+        let reason = match state.hears_as_assigned(user, teams) {
+            true => Some(SubscriptionReason::Assigned),
+            false => found.contains_key(&changed_it).then_some(changed),
+        };
+        Ok(reason.map(|reason| Subscription {
             active: true,
-            reason: Some(*reason),
+            reason: Some(reason),
         }))
     }
 

@@ -1,21 +1,21 @@
 //! How deliveries of trackers ended, and what trackers were told, kept for those who ask why.
 //!
 //! A row lies with its group, or with the tracker's issue where no group came into it. What changes a
-//! group is recorded in the same transaction; what changes nothing is put if absent, so that a delivery
-//! that comes again does not hide how it ended.
+//! group's state is recorded in the same transaction; what changed nothing is put if absent, so that a
+//! delivery that comes again does not hide how it ended.
 
 use domain::{
-    AssigneeWrite, Decision, Direction, ExternalKey, Facet, FacetMove, GroupId, GroupState,
-    IntegrationId, Link, MessageId, OrganizationId, Origin, Outcome, Rule, SyncRecord, Timestamp,
-    TraceId, TrackerOrigin,
+    AssigneeWrite, Decision, Direction, ExternalKey, Facet, FacetMove, GroupCursor, GroupId,
+    GroupState, IntegrationId, Link, Message, MessageId, OrganizationId, Origin, Outcome, Rule,
+    SyncIssue, SyncRecord, Timestamp, TraceId, TrackerOrigin,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::StoreError,
     keys::{self, Key},
-    table::{Page, Query, Sort, Store, write},
-    transaction::{Commit, Transaction},
+    table::{Page, Query, Sort, Store, attributes, text, value},
+    transaction::{Change, Commit, Transaction},
 };
 
 /// For how long a row is kept, in seconds.
@@ -57,11 +57,13 @@ struct Row<'a> {
     ttl: i64,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Noted {
     origin: TrackerOrigin,
-    ttl: i64,
 }
+
+/// The attribute by which the table forgets a row.
+const TTL: &str = "ttl";
 
 fn key(record: &SyncRecord) -> Key {
     let (cause, facet) = (record.origin.cause(), record.facet);
@@ -92,9 +94,16 @@ fn row(record: &SyncRecord) -> Row<'_> {
 }
 
 impl Transaction<'_> {
-    /// Records the end of what this transaction does.
+    /// Records the end of what this transaction does. An end that changed nothing takes the place of none: the
+    /// same may have come before, and have changed something. That it is tried again is no end.
     pub(crate) fn record(self, record: &SyncRecord) -> Result<Self, StoreError> {
-        self.put(&key(record), &row(record))
+        let (key, row) = (key(record), row(record));
+        match record.outcome {
+            Outcome::Applied | Outcome::HandedOver | Outcome::Dead(_) => self.put(&key, &row),
+            Outcome::Superseded(_) | Outcome::Suppressed(_) | Outcome::Deferred(_) => {
+                self.put_unless(&key, &row, "outcome", DEFERRED)
+            }
+        }
     }
 }
 
@@ -111,15 +120,48 @@ impl Store {
 
     /// Keeps what a delivery was about, for those who know no more than its id.
     pub async fn note_delivery(&self, origin: &TrackerOrigin) -> Result<(), StoreError> {
-        let row = Noted {
-            origin: origin.clone(),
-            // The same however often it comes.
-            ttl: origin.delivery.minted().seconds() + KEPT,
+        // The same however often it comes.
+        let ttl = origin.delivery.minted().seconds() + KEPT;
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(attributes(&keys::delivery(origin.delivery))))
+            .update_expression("SET origin = :origin, #ttl = :ttl")
+            .expression_attribute_names("#ttl", TTL)
+            .expression_attribute_values(":origin", value(origin)?)
+            .expression_attribute_values(":ttl", value(&ttl)?);
+        let done = update.send().await;
+        done.map(|_| ())
+            .map_err(|e| StoreError::sdk("UpdateItem", e))
+    }
+
+    /// Sends for those of a delivery's groups that come after `after`: once, however often the message comes
+    /// that they are too many for. `false`: they were sent for before.
+    pub async fn send_rest(
+        &self,
+        change: &SyncIssue,
+        after: GroupCursor,
+        trace: &TraceId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let (organization, group) = (after.organization.number(), after.group.number());
+        let place = format!("{organization:020}/{group:020}");
+        let rest = Change {
+            expression: "SET rest = :rest".into(),
+            condition: "attribute_not_exists(rest) OR rest < :rest".into(),
+            names: Vec::new(),
+            values: [(":rest".into(), text(place))].into(),
         };
-        let item = write(&keys::delivery(origin.delivery), &row)?;
-        let put = self.client.put_item().table_name(&self.table);
-        let put = put.set_item(Some(item)).send().await;
-        put.map(|_| ()).map_err(|e| StoreError::sdk("PutItem", e))
+        let message = Message::SyncIssue(SyncIssue {
+            after: Some(after),
+            ..change.clone()
+        });
+        let transaction = self
+            .transaction()
+            .update(&keys::delivery(change.origin.delivery), rest)?
+            .send(message, trace, now, now)?;
+        Ok(transaction.commit().await? == Commit::Done)
     }
 
     /// What a delivery was about.
@@ -143,14 +185,8 @@ impl Store {
         limit: usize,
     ) -> Result<Page<SyncRecord>, StoreError> {
         let most = skip + limit;
-        let mut partitions = vec![keys::group_meta(group).pk];
-        for issue in self.linked_issues(group).await? {
-            let organization = Some(issue.organization);
-            let (integration, key) = (issue.integration, &issue.external_issue);
-            partitions.push(keys::external_issue(organization, integration, key));
-        }
         let (mut rows, mut more) = (Vec::new(), false);
-        for pk in partitions {
+        for pk in self.trails_of(group).await? {
             let page = self.trail_of(&pk, most).await?;
             rows.extend(page.rows);
             more |= page.more;
@@ -159,6 +195,30 @@ impl Store {
         more |= rows.len() > most;
         let rows = rows.into_iter().skip(skip).take(limit).collect();
         Ok(Page { rows, more })
+    }
+
+    /// How everything ended that concerns a group and was set off by this cause or by a later one.
+    pub async fn sync_trail_since(
+        &self,
+        group: GroupId,
+        cause: MessageId,
+    ) -> Result<Vec<SyncRecord>, StoreError> {
+        let mut rows = Vec::new();
+        for pk in self.trails_of(group).await? {
+            rows.extend(self.trail_since(&pk, cause).await?);
+        }
+        Ok(rows)
+    }
+
+    /// The partitions that a group's trail lies in: its own, and those of the issues it is linked to.
+    async fn trails_of(&self, group: GroupId) -> Result<Vec<String>, StoreError> {
+        let mut partitions = vec![keys::group_meta(group).pk];
+        for issue in self.linked_issues(group).await? {
+            let organization = Some(issue.organization);
+            let (integration, key) = (issue.integration, &issue.external_issue);
+            partitions.push(keys::external_issue(organization, integration, key));
+        }
+        Ok(partitions)
     }
 
     /// How the changes of a tracker's issue that never came to a group ended, the newest first.
@@ -172,6 +232,30 @@ impl Store {
     ) -> Result<Vec<SyncRecord>, StoreError> {
         let pk = keys::external_issue(organization, integration, issue);
         Ok(self.trail_of(&pk, limit).await?.rows)
+    }
+
+    /// The same for those that were set off by this cause or by a later one, all of them.
+    pub async fn sync_trail_of_issue_since(
+        &self,
+        organization: Option<OrganizationId>,
+        integration: IntegrationId,
+        issue: &ExternalKey,
+        cause: MessageId,
+    ) -> Result<Vec<SyncRecord>, StoreError> {
+        let pk = keys::external_issue(organization, integration, issue);
+        self.trail_since(&pk, cause).await
+    }
+
+    async fn trail_since(&self, pk: &str, cause: MessageId) -> Result<Vec<SyncRecord>, StoreError> {
+        let (low, high) = keys::sync_records_since(cause);
+        let sort = Sort::Between(&low, &high);
+        self.query_all(Query {
+            pk,
+            sort,
+            descending: false,
+            filters: Vec::new(),
+        })
+        .await
     }
 
     async fn trail_of(&self, pk: &str, limit: usize) -> Result<Page<SyncRecord>, StoreError> {
@@ -201,9 +285,9 @@ impl Cause<'_> {
         if decision.outcome == Outcome::HandedOver {
             return None;
         }
-        let to = decision.write.as_ref().map(|write| write.assignee);
+        let to = decision.write.as_ref().map(|write| &write.assignee);
         let to = match to {
-            Some(AssigneeWrite::Set(actor)) => Some(Some(actor)),
+            Some(AssigneeWrite::Set { actor, .. }) => Some(Some(*actor)),
             Some(AssigneeWrite::Clear) => Some(None),
             Some(AssigneeWrite::Keep) | None => None,
         };

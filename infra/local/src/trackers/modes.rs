@@ -1,6 +1,9 @@
 //! How a simulated tracker behaves, call by call. It must not know what a call asks for.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use crate::faults::Draws;
 
@@ -37,6 +40,34 @@ pub enum Mode {
         /// Which of the calls fail, counted since the mode was set, and in which way.
         seed: u64,
     },
+}
+
+/// One call that waits at its tracker, for a test that lets something happen meanwhile.
+#[derive(Clone, Debug, Default)]
+pub struct Held(Arc<Bells>);
+
+#[derive(Debug, Default)]
+struct Bells {
+    came: Notify,
+    go: Notify,
+}
+
+impl Held {
+    /// Waits until the call is there.
+    pub async fn came(&self) {
+        self.0.came.notified().await;
+    }
+
+    /// Lets the call go on: now, or as soon as it comes.
+    pub fn let_go(self) {
+        self.0.go.notify_one();
+    }
+
+    /// The call's side: waits to be let go.
+    pub(super) async fn wait(&self) {
+        self.0.came.notify_one();
+        self.0.go.notified().await;
+    }
 }
 
 /// The ways in which calls fail by chance.

@@ -204,7 +204,10 @@ async fn answer(world: Arc<World>, request: Request<Incoming>) -> io::Result<Res
         headers: head.headers,
         body,
     };
-    let (number, provider, mode) = world.received(&asked);
+    let (number, provider, mode, held) = world.received(&asked);
+    if let Some(held) = held {
+        held.wait().await;
+    }
     if mode == Mode::Hang {
         return std::future::pending().await;
     }

@@ -35,8 +35,8 @@ pub struct WorkItemUpdate {
     pub revision: Option<u64>,
     /// Who changed it, where the delivery shows an address.
     pub author: Option<Email>,
-    /// What it says about the assignee, or why that cannot be told. `Ok(None)`: nothing.
-    pub assignee: Result<Option<AssigneeChange>, Reason>,
+    /// What it says about the assignee; `None`: nothing.
+    pub assignee: Option<AssigneeChange>,
     /// What it says about the state, or why that cannot be told. `Ok(None)`: nothing.
     pub status: Result<Option<StatusChange>, Reason>,
 }
@@ -78,9 +78,7 @@ pub fn work_item_update(body: &[u8]) -> Result<WorkItemUpdate, Malformed> {
         work_item: work_item(&resource.work_item_id),
         revision: resource.rev.as_u64(),
         author: author(&resource.revised_by),
-        assignee: fields
-            .assigned_to
-            .map_or(Ok(None), |change| assignee(&change)),
+        assignee: fields.assigned_to.and_then(|change| assignee(&change)),
         status: fields
             .state
             .map_or(Ok(None), |change| status(&change, project)),
@@ -203,16 +201,16 @@ fn work_item(id: &Value) -> Option<ExternalKey> {
     }
 }
 
-fn assignee(change: &Change) -> Result<Option<AssigneeChange>, Reason> {
+fn assignee(change: &Change) -> Option<AssigneeChange> {
     match &change.new_value {
         None | Some(Value::Null) => {
             // An empty change object says nothing; one with only an old value says "nobody".
             let says_something = change.old_value.is_some() || change.new_value.is_some();
-            Ok(says_something.then_some(AssigneeChange::Unassigned))
+            says_something.then_some(AssigneeChange::Unassigned)
         }
         Some(value) => {
-            let email = address(value).ok_or(Reason::AssigneeUnreadable)?;
-            Ok(Some(AssigneeChange::Assigned(email)))
+            let assigned = address(value).map(AssigneeChange::Assigned);
+            Some(assigned.unwrap_or(AssigneeChange::Unreadable))
         }
     }
 }
@@ -278,12 +276,12 @@ mod tests {
         work_item_update(&serde_json::to_vec(&body).unwrap()).unwrap()
     }
 
-    fn assigned_to(change: Value) -> Result<Option<AssigneeChange>, Reason> {
+    fn assigned_to(change: Value) -> Option<AssigneeChange> {
         update(json!({ "workItemId": 412, "fields": { "System.AssignedTo": change } })).assignee
     }
 
-    fn to(address: &str) -> Result<Option<AssigneeChange>, Reason> {
-        Ok(Some(AssigneeChange::Assigned(address.parse().unwrap())))
+    fn to(address: &str) -> Option<AssigneeChange> {
+        Some(AssigneeChange::Assigned(address.parse().unwrap()))
     }
 
     #[test]
@@ -350,7 +348,7 @@ mod tests {
         ] {
             assert_eq!(
                 new(unreadable),
-                Err(Reason::AssigneeUnreadable),
+                Some(AssigneeChange::Unreadable),
                 "{unreadable}"
             );
         }
@@ -364,19 +362,19 @@ mod tests {
             json!({ "newValue": { "uniqueName": "ACME\\bo", "mailAddress": "bo@acme.test" } });
         assert_eq!(assigned_to(mail), to("bo@acme.test"));
         let neither = json!({ "newValue": { "displayName": "Bo" } });
-        assert_eq!(assigned_to(neither), Err(Reason::AssigneeUnreadable));
+        assert_eq!(assigned_to(neither), Some(AssigneeChange::Unreadable));
     }
 
     #[test]
     fn an_absent_or_null_new_value_says_nobody_and_an_empty_change_says_nothing() {
-        let nobody = Ok(Some(AssigneeChange::Unassigned));
+        let nobody = Some(AssigneeChange::Unassigned);
         assert_eq!(
             assigned_to(json!({ "oldValue": "Bo Li <bo@acme.test>" })),
             nobody
         );
         assert_eq!(assigned_to(json!({ "newValue": null })), nobody);
-        assert_eq!(assigned_to(json!({})), Ok(None));
-        assert_eq!(assigned_to(json!(null)), Ok(None));
+        assert_eq!(assigned_to(json!({})), None);
+        assert_eq!(assigned_to(json!(null)), None);
     }
 
     #[test]
@@ -402,7 +400,7 @@ mod tests {
             "System.AssignedTo": { "newValue": "Bo Li" },
             "System.State": { "oldValue": "Active", "newValue": "Resolved" },
         } }));
-        assert_eq!(update.assignee, Err(Reason::AssigneeUnreadable));
+        assert_eq!(update.assignee, Some(AssigneeChange::Unreadable));
         assert_eq!(update.revision, Some(9));
         let expected = StatusChange {
             old_state: Some("Active".into()),
@@ -432,7 +430,7 @@ mod tests {
     fn a_resource_of_an_unexpected_shape_says_nothing() {
         for resource in [json!(null), json!([]), json!("x"), json!({ "fields": 7 })] {
             let update = update(resource);
-            assert_eq!((update.assignee, update.status), (Ok(None), Ok(None)));
+            assert_eq!((update.assignee, update.status), (None, Ok(None)));
         }
     }
 }

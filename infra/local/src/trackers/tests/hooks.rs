@@ -119,7 +119,7 @@ async fn a_change_is_posted_and_says_who_made_it() {
         let update = work_item_update(&bytes).unwrap();
         assert_eq!(update.work_item, Some(key("31")));
         assert_eq!(update.revision, Some(revision));
-        assert_eq!(update.assignee, Ok(Some(change)));
+        assert_eq!(update.assignee, Some(change));
         assert_eq!(update.status, Ok(None));
     }
 }
