@@ -295,11 +295,14 @@ mod tests {
         );
         assert!(told[..pauses.len()].iter().all(Option::is_none));
         assert_eq!(told.last(), Some(&Some(FetchCause::Unavailable)));
-        let named = FetchAnswer::Unavailable(Some(7_000));
-        let FetchEnd::Again { due, .. } = end_fetch(&fetch(), &named, NOW) else {
-            panic!("it is tried again");
-        };
-        assert_eq!(due, NOW.plus(7_000));
+        // As long as the host asks, which never means sooner.
+        for (asked, pause) in [(900_000, 900_000), (7_000, 15_000), (0, 15_000)] {
+            let named = FetchAnswer::Unavailable(Some(asked));
+            let FetchEnd::Again { due, .. } = end_fetch(&fetch(), &named, NOW) else {
+                panic!("it is tried again");
+            };
+            assert_eq!(due, NOW.plus(pause), "{asked}");
+        }
     }
 
     #[test]
