@@ -2,8 +2,8 @@
 //!
 //! It concerns the people whose commits are in the release, if they can see one of its projects. While the
 //! commits are being fetched nobody knows who that is: then the deploy waits for the fetch, which sends the same
-//! message once more at its end. One that was reported after a fetch that found nothing would wait for ever,
-//! so it is told of in any case after a time that is longer than fetches are patient.
+//! message once more at its end, with whatever result. A host can be away for longer than people want to wait,
+//! so a deploy is told of in any case after a time that is longer than a commit is waited for.
 
 use domain::{
     Email, Envelope, Fault, MOST_RECIPIENTS, Mail, MailKey, Member, Message, NotifyDeploy,
