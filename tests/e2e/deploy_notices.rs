@@ -1,11 +1,11 @@
 //! Who hears of a deploy, when, and that they hear of it once.
 
-use local::ses::Mail;
+use local::{ses::Mail, trackers::Mode};
 use serde_json::{Value, json};
 use tests::World;
 
 use crate::{
-    mail::{organization, send_message},
+    fetch::{GITHUB, minutes, pass},
     releases::{RELEASES, closed_project, items, path_of, post, project},
 };
 
@@ -49,7 +49,7 @@ fn lines(mails: &[Mail]) -> Vec<String> {
 }
 
 /// The deploys that the projects' activities tell of.
-fn told(world: &World) -> Vec<(String, String)> {
+pub(crate) fn told(world: &World) -> Vec<(String, String)> {
     let rows = items(world, "PROJECT#", "ACT#deploy#");
     let text = |row: &Value, name: &str| row[name]["S"].as_str().unwrap_or_default().to_owned();
     rows.iter()
@@ -164,29 +164,22 @@ async fn the_line_about_a_deploy_begins_with_the_version_and_has_the_time_of_the
 }
 
 /// A release that names its newest commit, whose commits are not known yet, and its deploy.
-async fn waiting(world: &mut World) -> String {
+async fn waiting(world: &mut World) {
     let refs = json!([{ "repository": "acme/web", "commit": "abc" }]);
     release(world, "web@2.0", json!({ "refs": refs })).await;
-    let id = deploy(world, "web@2.0", json!({})).await;
+    deploy(world, "web@2.0", json!({})).await;
     world.relay().await;
     world.drain("jobs").await;
     assert_eq!(told(world), [], "it waits for the commits");
-    id
 }
 
 #[tokio::test]
-async fn a_deploy_waits_for_the_commits_of_its_release_until_they_are_fetched() {
+async fn a_deploy_waits_for_the_commits_of_its_release_until_they_are_known() {
     let mut world = World::start().await;
-    let id = waiting(&mut world).await;
+    waiting(&mut world).await;
     let commits = json!([commit("abc", world.bo())]);
     release(&world, "web@2.0", json!({ "commits": commits })).await;
-    let release = items(&world, "RELEASE#", "META");
-    let release = release.iter().find(|it| it["version"]["S"] == "web@2.0");
-    let release = release.expect("a release")["id"]["S"].clone();
-    let message = json!({ "type": "NotifyDeploy.v1", "organization": organization(&world).await,
-        "release": release, "version": "web@2.0", "deploy": id, "fetch_complete": true });
-    send_message(&world, message).await;
-    world.drain("jobs").await;
+    world.settle_now().await;
     assert_eq!(told(&world).len(), 1);
     // What it waited for in vain changes nothing any more.
     world.settle().await;
@@ -196,13 +189,17 @@ async fn a_deploy_waits_for_the_commits_of_its_release_until_they_are_fetched() 
 }
 
 #[tokio::test]
-async fn a_deploy_whose_commits_never_come_is_told_of_after_two_hours() {
+async fn a_deploy_whose_commits_cannot_be_fetched_is_told_of_after_two_hours() {
     let mut world = World::start().await;
+    world.stack.trackers().set_mode(GITHUB, Mode::Failing);
     waiting(&mut world).await;
-    let began = world.stack.clock().now().seconds();
+    world.settle_now().await;
+    pass(&mut world, minutes(119)).await;
+    assert_eq!(told(&world), []);
+    pass(&mut world, minutes(2)).await;
+    assert_eq!(told(&world).len(), 1);
+    world.stack.trackers().set_mode(GITHUB, Mode::Ok);
     world.settle().await;
-    let minutes = (world.stack.clock().now().seconds() - began) / 60;
-    assert!((119..=121).contains(&minutes), "{minutes} min");
     assert_eq!(told(&world).len(), 1);
     // Nobody's commits are deployed; whoever named them has heard that they could not be fetched.
     let ana = format!("{}: Unable to Fetch Commits", world.ana());

@@ -26,34 +26,44 @@ impl Drop for Directory {
     }
 }
 
-/// A git repository with three commits, the newest first.
+/// A git repository, at first with three commits.
 pub(crate) struct Repository {
     directory: Directory,
-    /// Of the first commits, the newest first.
+    /// Of the commits, the newest first.
     pub(crate) shas: Vec<String>,
 }
 
 impl Repository {
     pub(crate) async fn new(name: &str) -> Self {
-        let mut repository = Self {
+        let mut repository = Self::empty(name).await;
+        for n in 1..=3 {
+            repository.commit(n).await;
+        }
+        repository
+    }
+
+    /// One without a commit.
+    pub(crate) async fn empty(name: &str) -> Self {
+        let repository = Self {
             directory: Directory::new(name),
             shas: Vec::new(),
         };
         repository.git(&["init", "--quiet"], 0).await;
         let url = "https://github.com/acme/web.git";
         repository.git(&["remote", "add", "origin", url], 0).await;
-        for n in 1..=3 {
-            let file = repository.directory.0.join(format!("{n}.txt"));
-            std::fs::write(file, "text").expect("the repository");
-            repository.git(&["add", "."], n).await;
-            let message = format!("commit {n}");
-            repository
-                .git(&["commit", "--quiet", "--message", &message], n)
-                .await;
-            let sha = repository.git(&["rev-parse", "HEAD"], n).await;
-            repository.shas.insert(0, sha);
-        }
         repository
+    }
+
+    /// Adds a file and commits it, to the branch that is checked out.
+    pub(crate) async fn commit(&mut self, n: usize) {
+        let file = self.directory.0.join(format!("{n}.txt"));
+        std::fs::write(file, "text").expect("the repository");
+        self.git(&["add", "."], n).await;
+        let message = format!("commit {n}");
+        self.git(&["commit", "--quiet", "--message", &message], n)
+            .await;
+        let sha = self.git(&["rev-parse", "HEAD"], n).await;
+        self.shas.insert(0, sha);
     }
 
     pub(crate) fn path(&self) -> &Path {

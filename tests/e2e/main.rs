@@ -15,6 +15,8 @@ mod deploys;
 mod events;
 mod failures;
 mod fetch;
+mod fetch_faults;
+mod fetch_trouble;
 mod git;
 mod issue_update;
 mod list_costs;

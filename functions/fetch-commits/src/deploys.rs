@@ -18,19 +18,22 @@ pub(crate) async fn record(
 ) -> Result<(), Fault> {
     Span::current().record("org.id", message.organization.number());
     let store = &context.store;
-    let found = store
-        .release(message.organization, &message.version)
-        .await?;
-    let Some(release) = found.filter(|found| found.id == message.release) else {
+    let (organization, version) = (message.organization, &message.version);
+    let Some(release) = context
+        .release(organization, version, message.release)
+        .await?
+    else {
         return Ok(());
     };
     // Whoever ends the last of them sends for this again.
     let under_way = |fetch: &Fetch| !fetch.is_put_off();
-    if release.lists.is_empty() || release.fetches.values().any(under_way) {
+    if release.awaits_commits() || release.fetches.values().any(under_way) {
         return Ok(());
     }
     let deploys = store.deploys(release.id).await?;
-    for deploy in newest(&deploys).into_values() {
+    // Of which no commits are known nobody can say what of it is deployed.
+    let known = newest(&deploys).into_values();
+    for deploy in known.filter(|_| !release.lists.is_empty()) {
         for (repository, commit) in &release.heads {
             let deployed = DeployedCommit {
                 repository: *repository,

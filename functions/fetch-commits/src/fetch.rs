@@ -1,12 +1,13 @@
 //! One step of fetching the commits of one repository: load, ask the host, decide, commit.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use domain::{
-    CommitList, CommitRef, Fault, FetchAnswer, FetchCommits, FetchStep, GivenCommit, TraceId,
+    CommitList, CommitRef, Fault, FetchAnswer, FetchCommits, FetchStep, Timestamp, TraceId,
 };
 use providers::HostedCommit;
 use store::{FetchEnding, FetchWork};
+use tokio::time::Instant;
 use tracing::Span;
 
 use crate::{
@@ -15,18 +16,32 @@ use crate::{
     tell::tell,
 };
 
-/// For how many details one message asks, and for how long, in milliseconds: the rest is another message's.
+/// For how many details one message asks, and until when it begins with another one, in milliseconds from its
+/// beginning: the rest is another message's. Each asks for one at least, so none leaves all to the next.
 const MOST_DETAILS: usize = 100;
 const LONGEST: i64 = 50_000;
+
+/// How long after its beginning a message waits for a host's list, and for the details of a commit. Both are
+/// many calls, each of which may be slow; a host that is slower than this is asked again later. What is left
+/// until the function has to end is for the table.
+const LISTING: Duration = Duration::from_secs(45);
+const DETAILS: Duration = Duration::from_secs(70);
 
 /// How often a host is asked again when others changed meanwhile what follows.
 const ROUNDS: u32 = 8;
 
+/// When the work on a message began.
+#[derive(Clone, Copy)]
+struct Began {
+    at: Timestamp,
+    instant: Instant,
+}
+
 /// What a host's answer comes to.
 pub(crate) struct Asked {
     pub(crate) answer: FetchAnswer,
-    /// The commits, newest first as the host has it; those that are not wanted are left out of the list.
-    commits: Vec<GivenCommit>,
+    /// The commits, if there are any.
+    list: Option<CommitList>,
     /// What was said, for people to read.
     pub(crate) detail: Option<String>,
 }
@@ -37,15 +52,19 @@ pub(crate) async fn fetch(
     trace: &TraceId,
 ) -> Result<(), Fault> {
     Span::current().record("org.id", message.organization.number());
+    let began = Began {
+        at: context.clock.now(),
+        instant: Instant::now(),
+    };
     for _ in 0..ROUNDS {
-        let Some(work) = load(context, message, trace).await? else {
+        let Some(mut work) = load(context, message, trace).await? else {
             return Ok(());
         };
-        let asked = match ask(context, &work, trace).await {
+        let asked = match ask(context, &mut work, began, trace).await {
             Ok(asked) => asked,
             Err(Stop::Answer(answer, detail)) => Asked {
                 answer,
-                commits: Vec::new(),
+                list: None,
                 detail,
             },
             Err(Stop::Fault(fault)) => return Err(fault),
@@ -65,10 +84,11 @@ async fn load(
     trace: &TraceId,
 ) -> Result<Option<FetchWork>, Fault> {
     let store = &context.store;
-    let found = store
-        .release(message.organization, &message.version)
-        .await?;
-    let Some(release) = found.filter(|found| found.id == message.release) else {
+    let (organization, version) = (message.organization, &message.version);
+    let Some(release) = context
+        .release(organization, version, message.release)
+        .await?
+    else {
         return Ok(None);
     };
     let new = release
@@ -93,10 +113,18 @@ async fn load(
 
 /// Asks the host for the commits and for what each of them changed. What is stored of a commit with its files
 /// is whole, whoever brought it, and not asked for again.
-async fn ask(context: &Context, work: &FetchWork, trace: &TraceId) -> Result<Asked, Stop> {
-    let started = context.clock.now();
+async fn ask(
+    context: &Context,
+    work: &mut FetchWork,
+    began: Began,
+    trace: &TraceId,
+) -> Result<Asked, Stop> {
+    // Not cut short: a token that is renewed has to be kept.
     let host = Host::open(context, work).await?;
-    let mut hosted = host.commits(&work.fetch).await?;
+    if !work.release.has_room(work.repository_id) {
+        return Err(Stop::answer(FetchAnswer::NoRoom));
+    }
+    let mut hosted = within(began.instant + LISTING, host.commits(&mut work.fetch)).await?;
     let reference = |hosted: &HostedCommit| CommitRef {
         repository: work.repository_id,
         sha: hosted.commit.sha.clone(),
@@ -115,23 +143,24 @@ async fn ask(context: &Context, work: &FetchWork, trace: &TraceId) -> Result<Ask
             }
             continue;
         }
-        let late = context.clock.now().millis() - started.millis() > LONGEST;
-        if asked == MOST_DETAILS || late {
+        let late = context.clock.now().millis() - began.at.millis() > LONGEST;
+        if asked == MOST_DETAILS || (late && asked > 0) {
             let number = u32::try_from(number).unwrap_or(u32::MAX);
             stopped = Some((number, Stop::Answer(FetchAnswer::Partly(number), None)));
             break;
         }
         asked += 1;
-        if let Err(stop) = complete(&host, it).await {
+        if let Err(stop) = within(began.instant + DETAILS, complete(&host, it)).await {
             stopped = Some((u32::try_from(number).unwrap_or(u32::MAX), stop));
             break;
         }
     }
     let commits = hosted.into_iter().map(|hosted| hosted.commit);
     let Some((number, stop)) = stopped else {
+        let commits: Vec<_> = commits.collect();
         return Ok(Asked {
             answer: FetchAnswer::Commits,
-            commits: commits.collect(),
+            list: (!commits.is_empty()).then(|| CommitList::new(commits)),
             detail: None,
         });
     };
@@ -142,7 +171,20 @@ async fn ask(context: &Context, work: &FetchWork, trace: &TraceId) -> Result<Ask
         .store
         .note_commits(&work.release, &list, trace, now)
         .await?;
+    work.fetch.done = number;
     Err(stop)
+}
+
+/// What a host answers until then.
+async fn within<T>(
+    until: Instant,
+    answer: impl Future<Output = Result<T, Stop>>,
+) -> Result<T, Stop> {
+    let in_time = tokio::time::timeout_at(until, answer).await;
+    in_time.unwrap_or_else(|_| {
+        let detail = "The host takes too long.".to_owned();
+        Err(Stop::Answer(FetchAnswer::Unavailable(None), Some(detail)))
+    })
 }
 
 /// Adds what the host's list does not say of a commit.
@@ -174,16 +216,34 @@ async fn end(
         detail = asked.detail,
         "a host was asked for commits"
     );
-    let list = (!asked.commits.is_empty()).then(|| CommitList::new(asked.commits.clone()));
-    let list = list.filter(|list| list.fits(&work.release));
     let told = tell(context, work, asked, &end, now).await?;
     let ending = FetchEnding {
         end: &end,
-        list: list.as_ref(),
+        list: asked.list.as_ref(),
         told: told.told,
-        mail: told.mail,
+        mails: told.mails,
         forget_identity: told.forget_identity,
     };
     let ended = context.store.end_fetch(work, message, ending, trace, now);
     Ok(ended.await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_that_takes_too_long_is_asked_again_later() {
+        let now = Instant::now();
+        let answer = within(now, pending::<Result<(), Stop>>()).await;
+        let put_off = FetchAnswer::Unavailable(None);
+        assert!(
+            matches!(&answer, Err(Stop::Answer(answer, _)) if *answer == put_off),
+            "{answer:?}"
+        );
+        let answer = within(now + LISTING, ready(Ok(1))).await;
+        assert!(matches!(answer, Ok(1)), "{answer:?}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
-    Fault, Fetch, FetchAnswer, FetchStart, FileChange, Identity, Integration, OrganizationId,
+    Fault, Fetch, FetchAnswer, FetchStart, FileChange, Identity, Integration, OrganizationId, Ref,
     RepositoryName, RepositoryProvider,
 };
 use providers::{
@@ -46,7 +46,7 @@ impl From<KeyRingError> for Stop {
 }
 
 impl Stop {
-    fn answer(answer: FetchAnswer) -> Self {
+    pub(crate) fn answer(answer: FetchAnswer) -> Self {
         Self::Answer(answer, None)
     }
 
@@ -66,7 +66,12 @@ impl Host {
             | RepositoryProvider::GitLab
             | RepositoryProvider::Bitbucket => return Err(unsupported()),
         };
-        let integration = work.integration.as_ref().ok_or_else(unsupported)?;
+        let integration = work.integration.as_ref().ok_or_else(|| {
+            Stop::answer(match repository.integration {
+                Some(_) => FetchAnswer::Detached,
+                None => FetchAnswer::NotSupported,
+            })
+        })?;
         let known = work.identity(&context.ring);
         let known = known.ok_or_else(|| Stop::invalid_identity("There is no token."))??;
         let organization = work.release.organization;
@@ -103,10 +108,10 @@ impl Host {
         }
     }
 
-    /// The commits that a release waits for, without their files.
-    pub(crate) async fn commits(&self, fetch: &Fetch) -> Result<Vec<HostedCommit>, Stop> {
-        let start = fetch.start.as_ref().map(FetchStart::commit);
-        let error = match self.range(start, &fetch.commit).await {
+    /// The commits that a release waits for, without their files. The newest one gets its own name: a branch
+    /// may move before all of them have come, and the next release begins where this one ends.
+    pub(crate) async fn commits(&self, fetch: &mut Fetch) -> Result<Vec<HostedCommit>, Stop> {
+        let error = match self.list(fetch).await {
             Ok(commits) => return Ok(commits),
             Err(error) => error,
         };
@@ -127,6 +132,16 @@ impl Host {
             Ok(None) => Err(self.stop(error)),
             Err(error) => Err(self.stop(error)),
         }
+    }
+
+    async fn list(&self, fetch: &mut Fetch) -> Result<Vec<HostedCommit>, CallError> {
+        if !Ref::is_hash(&fetch.commit)
+            && let Some(hash) = self.hash(&fetch.commit).await?
+        {
+            fetch.commit = hash;
+        }
+        let start = fetch.start.as_ref().map(FetchStart::commit);
+        self.range(start, &fetch.commit).await
     }
 
     async fn range(&self, start: Option<&str>, end: &str) -> Result<Vec<HostedCommit>, CallError> {
@@ -170,23 +185,30 @@ impl Host {
         error: &CallError,
         fetch: &Fetch,
     ) -> Result<Option<Missing>, CallError> {
-        let CallError::Api { status, .. } = error else {
-            return Ok(None);
-        };
-        match status {
-            // It has another name, or is elsewhere: nothing is followed with credentials.
-            301 | 302 | 307 | 308 => return Ok(Some(Missing::Repository)),
-            400 | 404 | 410 | 422 => {}
-            _ => return Ok(None),
+        match error {
+            CallError::Api { status, .. } => match status {
+                // It has another name, or is elsewhere: nothing is followed with credentials.
+                301 | 302 | 307 | 308 => return Ok(Some(Missing::Repository)),
+                400 | 404 | 410 | 422 => {}
+                _ => return Ok(None),
+            },
+            // What GitHub says of a repository without commits.
+            CallError::Conflict => {}
+            CallError::Unauthorized
+            | CallError::RateLimited { .. }
+            | CallError::Host { .. }
+            | CallError::Timeout { .. }
+            | CallError::Reset
+            | CallError::Unsupported => return Ok(None),
         }
         if !self.has_repository().await? {
             return Ok(Some(Missing::Repository));
         }
-        if !self.has_commit(&fetch.commit).await? {
+        if self.hash(&fetch.commit).await?.is_none() {
             return Ok(Some(Missing::Commit(fetch.commit.clone())));
         }
         Ok(match &fetch.start {
-            Some(start) if !self.has_commit(start.commit()).await? => Some(match start {
+            Some(start) if self.hash(start.commit()).await?.is_none() => Some(match start {
                 FetchStart::Named(commit) => Missing::Commit(commit.clone()),
                 FetchStart::Previous(_) => Missing::PreviousHead,
             }),
@@ -201,10 +223,11 @@ impl Host {
         }
     }
 
-    async fn has_commit(&self, commit: &str) -> Result<bool, CallError> {
+    /// The commit's own name, if the repository has it.
+    async fn hash(&self, commit: &str) -> Result<Option<String>, CallError> {
         match self {
-            Self::GitHub(client, name) => client.has_commit(name, commit).await,
-            Self::AzureDevOps(client, name, id) => client.has_commit(azure(id, name), commit).await,
+            Self::GitHub(client, name) => client.hash(name, commit).await,
+            Self::AzureDevOps(client, name, id) => client.hash(azure(id, name), commit).await,
         }
     }
 

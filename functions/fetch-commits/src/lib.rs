@@ -11,7 +11,7 @@ mod tell;
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{Fault, Message, Queue};
+use domain::{Fault, Message, OrganizationId, Queue, Release, ReleaseId, Version};
 use providers::{Outside, OutsideConfig, vsts::tokens::Application};
 use runtime::{Clock, Delivery, Env, Function, StartError};
 use store::{KeyRing, Store};
@@ -56,6 +56,23 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
         let context = context.clone();
         async move { handle(&context, delivery).await }
     }))
+}
+
+impl Context {
+    /// The release that a message is about. `None`: it was deleted, and there is nothing left to do.
+    async fn release(
+        &self,
+        organization: OrganizationId,
+        version: &Version,
+        id: ReleaseId,
+    ) -> Result<Option<Release>, Fault> {
+        let found = self.store.release(organization, version).await?;
+        let found = found.filter(|found| found.id == id);
+        if found.is_none() {
+            tracing::error!(release = id.to_string(), "the release is gone");
+        }
+        Ok(found)
+    }
 }
 
 /// Handles one message.

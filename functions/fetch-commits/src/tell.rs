@@ -15,13 +15,13 @@ use crate::{Context, fetch::Asked};
 pub(crate) struct Told {
     /// Who has been told of what now; `None`: as before.
     pub(crate) told: Option<BTreeMap<FetchCause, ToldOf>>,
-    pub(crate) mail: Option<Message>,
+    pub(crate) mails: Vec<Message>,
     /// Whether the identity's owner is told that it is of no use any more.
     pub(crate) forget_identity: bool,
 }
 
-/// Decides who is told. Whoever asked hears of it, and of an identity that is refused its owner; nobody hears
-/// of what an organization's token asked for.
+/// Decides who is told. Whoever asked hears of it, the owners of the organization of what a token of its own
+/// asked for, and of an identity that is refused the person whose it is.
 pub(crate) async fn tell(
     context: &Context,
     work: &FetchWork,
@@ -53,16 +53,21 @@ pub(crate) async fn tell(
         | FetchCause::Commit
         | FetchCause::Unavailable
         | FetchCause::Refused
+        | FetchCause::Integration
+        | FetchCause::TooManyRepositories
         | FetchCause::Internal => None,
     };
     let forget_identity = owner.is_some();
-    let (user, mail) = match (owner, work.fetch.user) {
-        (Some(owner), _) => owner,
-        (None, Some(user)) => match unable(work, asked, cause) {
-            Some(mail) => (user, mail),
+    let (user, mail) = match owner {
+        Some((owner, mail)) => (Some(owner), mail),
+        None => match unable(work, asked, cause) {
+            Some(mail) => (work.fetch.user, mail),
             None => return Ok(Told::default()),
         },
-        (None, None) => return Ok(Told::default()),
+    };
+    let to = match user {
+        Some(user) => Recipients::Users(vec![user]),
+        None => Recipients::Owners,
     };
     let new = ToldOf {
         user,
@@ -72,7 +77,7 @@ pub(crate) async fn tell(
     told.insert(cause, new);
     Ok(Told {
         told: Some(told),
-        mail: Some(message(work, vec![user], mail)),
+        mails: vec![message(work, to, mail)],
         forget_identity,
     })
 }
@@ -84,7 +89,10 @@ fn healed(work: &FetchWork) -> Told {
     let (Some(since), Some(repository)) = (since, &work.repository) else {
         return Told::default();
     };
-    let people: BTreeSet<_> = before.clone().map(|told| told.user).collect();
+    let told: BTreeSet<_> = before.clone().map(|told| told.user).collect();
+    let people: Vec<_> = told.iter().flatten().copied().collect();
+    let people = (!people.is_empty()).then_some(Recipients::Users(people));
+    let owners = told.contains(&None).then_some(Recipients::Owners);
     let mail = Mail::FetchingHealed {
         repository: repository.id,
         name: repository.name.clone(),
@@ -93,7 +101,12 @@ fn healed(work: &FetchWork) -> Told {
     };
     Told {
         told: Some(BTreeMap::new()),
-        mail: Some(message(work, people.into_iter().collect(), mail)),
+        // Whoever is told by both gets one: it is the same mail.
+        mails: people
+            .into_iter()
+            .chain(owners)
+            .map(|to| message(work, to, mail.clone()))
+            .collect(),
         forget_identity: false,
     }
 }
@@ -105,7 +118,9 @@ fn unable(work: &FetchWork, asked: &Asked, cause: FetchCause) -> Option<Mail> {
         FetchCause::Credentials
         | FetchCause::Repository
         | FetchCause::Commit
-        | FetchCause::Refused => asked.detail.as_deref(),
+        | FetchCause::Refused
+        | FetchCause::Integration
+        | FetchCause::TooManyRepositories => asked.detail.as_deref(),
         FetchCause::Unavailable | FetchCause::Internal => None,
     };
     let parts = [Some(cause.summary()), said];
@@ -118,8 +133,8 @@ fn unable(work: &FetchWork, asked: &Asked, cause: FetchCause) -> Option<Mail> {
     })
 }
 
-/// The owner of the identity that the organization asks with, where that is known and there is one, and what
-/// they are told.
+/// The person whose identity the organization asks with, where that is known and a mail reaches them, and what
+/// they are told. Who has left gets none.
 async fn owner(context: &Context, work: &FetchWork) -> Result<Option<(UserId, Mail)>, Fault> {
     let acts_as = work.attached.as_ref().and_then(|it| it.acts_as.as_ref());
     let (Some(address), Some(_), Some(integration)) =
@@ -138,17 +153,21 @@ async fn owner(context: &Context, work: &FetchWork) -> Result<Option<(UserId, Ma
         url: format!("{}{page}", integration.domain_name),
         during: IdentityUse::FetchingCommits,
     };
-    let user = context.store.user_by_email(address).await?;
-    Ok(user.map(|user| (user.id, mail)))
+    let Some(user) = context.store.user_by_email(address).await? else {
+        return Ok(None);
+    };
+    let (organization, to) = (work.release.organization, Recipients::Users(vec![user.id]));
+    let reached = context.store.mail_recipients(organization, &to).await?;
+    Ok(reached.first().map(|user| (user.id, mail)))
 }
 
-fn message(work: &FetchWork, users: Vec<UserId>, mail: Mail) -> Message {
+fn message(work: &FetchWork, to: Recipients, mail: Mail) -> Message {
     let (repository, number) = (work.repository_id, work.trouble.version + 1);
     Message::SendEmail(SendEmail {
         organization: work.release.organization,
         // One mail goes with each writing of what was told.
         key: MailKey::new(format!("fetch/{repository}/{number}")),
-        to: Recipients::Users(users),
+        to,
         mail,
         attempts: 0,
     })

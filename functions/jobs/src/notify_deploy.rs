@@ -2,9 +2,9 @@
 //!
 //! It concerns the members who can see one of its projects and want to hear of it: unless they said otherwise,
 //! those whose commits are in the release. While the commits are being fetched nobody knows who that is: then the
-//! deploy waits for the fetch, which sends the same message once more at its end. One that was reported after a
-//! fetch that found nothing would wait for ever, so it is told of in any case after a time that is longer than
-//! fetches are patient.
+//! deploy waits for the fetch, which sends the same message once more at its end, with whatever result. A host can
+//! be away for longer than people want to wait, so a deploy is told of in any case after a time that is longer
+//! than a commit is waited for.
 
 use std::collections::HashSet;
 

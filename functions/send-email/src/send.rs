@@ -61,10 +61,6 @@ pub(crate) async fn send(
     let people = store
         .mail_recipients(message.organization, &message.to)
         .await?;
-    let people: Vec<_> = people
-        .into_iter()
-        .filter(|user| user.email.is_deliverable())
-        .collect();
     if people.is_empty() {
         tracing::debug!(message_type = kind, "nobody gets the mail");
         return Ok(());

@@ -370,6 +370,9 @@ impl World {
     }
 
     fn carry_out(&self, provider: Option<Provider>, asked: &Asked, mode: Mode) -> Answer {
+        if let Mode::Slow { seconds } = mode {
+            self.clock.advance(i64::from(seconds) * 1000);
+        }
         let mut state = self.state();
         let git = (mode != Mode::UnknownCommit).then(|| state.git.clone());
         let answer = match provider {

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::StoreError,
+    fetches::record_deploys,
     keys::{self, Key},
     mentions::NamedGroups,
     releases::{AddressOwner, Found},
@@ -135,10 +136,14 @@ impl Store {
     ) -> Result<Option<Release>, StoreError> {
         let written = self.write_lists(release, list, trace, now).await?;
         let key = keys::release(release.organization, &release.version);
-        let change = written.lists.change(release.id)?;
+        let change = written.lists.change(release.id, None)?;
         let mut transaction = self.transaction().update(&key, change)?;
         if let Some(resolve) = written.resolve {
             transaction = transaction.send(resolve, trace, now, now)?;
+        }
+        // Of a fetch that the list takes away nobody else tells that it has ended.
+        if !release.fetches.is_empty() {
+            transaction = transaction.send(record_deploys(release), trace, now, now)?;
         }
         if transaction.commit().await? != Committed::Done {
             return Ok(None);
@@ -560,9 +565,13 @@ pub(crate) struct Lists(Vec<(RepositoryId, Option<RepositoryList>)>);
 
 impl Lists {
     /// Makes them the release's, all at once. What refs named as newest stays, and what an earlier list
-    /// began with. A transaction makes it, although it is one write: made again after its answer was lost,
-    /// it is known for what it is.
-    pub(crate) fn change(&self, release: ReleaseId) -> Result<Change, StoreError> {
+    /// began with; `head` is what refs named, by its own name, and takes its place. A transaction makes it,
+    /// although it is one write: made again after its answer was lost, it is known for what it is.
+    pub(crate) fn change(
+        &self,
+        release: ReleaseId,
+        head: Option<&CommitRef>,
+    ) -> Result<Change, StoreError> {
         let mut change = Change {
             expression: "SET commit_seq = commit_seq + :one".into(),
             condition: "id = :id".into(),
@@ -579,15 +588,29 @@ impl Lists {
                 .names
                 .push((format!("#r{n}"), repository.to_string()));
             removed.push(format!("fetches.#r{n}"));
-            let Some(list) = list else {
-                removed.push(format!("lists.#r{n}"));
-                continue;
+            match list {
+                Some(list) => {
+                    change
+                        .expression
+                        .push_str(&format!(", lists.#r{n} = :l{n}"));
+                    change.values.insert(format!(":l{n}"), value(list)?);
+                }
+                None => removed.push(format!("lists.#r{n}")),
+            }
+            let own = head.filter(|head| head.repository == *repository);
+            let set = match (own, list) {
+                (Some(head), _) => Some((format!(":h{n}"), &head.sha)),
+                (None, Some(list)) => {
+                    Some((format!("if_not_exists(heads.#r{n}, :h{n})"), &list.newest))
+                }
+                (None, None) => None,
             };
-            change.expression.push_str(&format!(
-                ", lists.#r{n} = :l{n}, heads.#r{n} = if_not_exists(heads.#r{n}, :h{n})"
-            ));
-            change.values.insert(format!(":l{n}"), value(list)?);
-            change.values.insert(format!(":h{n}"), text(&list.newest));
+            if let Some((set, sha)) = set {
+                change
+                    .expression
+                    .push_str(&format!(", heads.#r{n} = {set}"));
+                change.values.insert(format!(":h{n}"), text(sha));
+            }
         }
         if !removed.is_empty() {
             let removed = removed.join(", ");

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    AttachedOrganization, CommitList, DeployId, EnvironmentName, Fetch, FetchCause, FetchCommits,
-    FetchEnd, FetchStep, Integration, IntegrationStatus, Message, RecordDeploys, Release,
-    ReleaseId, Repository, RepositoryId, Timestamp, TraceId, UserId,
+    AttachedOrganization, CommitList, CommitRef, DeployId, EnvironmentName, Fetch, FetchCause,
+    FetchCommits, FetchEnd, FetchStep, Integration, IntegrationStatus, Message, RecordDeploys,
+    Release, ReleaseId, Repository, RepositoryId, Timestamp, TraceId, UserId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ use crate::{
     error::StoreError,
     identities::Row,
     keys,
-    table::{Store, take, value},
+    table::{Store, take, text, value},
     transaction::{Change, Commit as Committed, Transaction},
 };
 
@@ -33,8 +33,8 @@ pub struct FetchTrouble {
 /// That somebody was told of a cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToldOf {
-    /// Who.
-    pub user: UserId,
+    /// Who; `None`: the owners of the organization.
+    pub user: Option<UserId>,
     /// When.
     pub since: Timestamp,
     /// How often it was the cause since, the first time included.
@@ -48,7 +48,8 @@ pub struct FetchWork {
     pub release: Release,
     /// Which repository.
     pub repository_id: RepositoryId,
-    /// What is to be fetched.
+    /// What is to be fetched. Whoever learns the own name of its newest commit may put it there; the release gets
+    /// it with the end of the round.
     pub fetch: Fetch,
     /// The repository; `None`: it is gone.
     pub repository: Option<Repository>,
@@ -62,6 +63,17 @@ pub struct FetchWork {
 }
 
 impl FetchWork {
+    /// The newest commit by its own name, where that has become known and the release has the one that the
+    /// request gave it.
+    fn own_head(&self) -> Option<CommitRef> {
+        let named = &self.release.fetches.get(&self.repository_id)?.commit;
+        let head = self.release.heads.get(&self.repository_id)?;
+        (head == named && *head != self.fetch.commit).then(|| CommitRef {
+            repository: self.repository_id,
+            sha: self.fetch.commit.clone(),
+        })
+    }
+
     /// What the organization asks the host with.
     pub fn identity(&self, ring: &KeyRing) -> Option<Result<KnownIdentity, KeyRingError>> {
         self.identity.as_ref().map(|row| row.open(ring))
@@ -78,7 +90,7 @@ pub struct FetchEnding<'a> {
     /// Who has been told of what now; `None`: as before.
     pub told: Option<BTreeMap<FetchCause, ToldOf>>,
     /// What people are told.
-    pub mail: Option<Message>,
+    pub mails: Vec<Message>,
     /// Whether the identity is not to be used any more.
     pub forget_identity: bool,
 }
@@ -204,11 +216,18 @@ impl Store {
             Some(list) => Some(self.write_lists(release, list, trace, now).await?),
             None => None,
         };
+        let head = work.own_head();
         let mut change = match &written {
-            Some(written) => written.lists.change(release.id)?,
-            None => moved(release.id, ending.end)?,
+            Some(written) => written.lists.change(release.id, head.as_ref())?,
+            None => moved(release.id, ending.end, head.as_ref())?,
         };
         at_step(&mut change, message, place)?;
+        if head.is_some() {
+            // A request may name another one, and ask for no commits.
+            change.condition.push_str(" AND heads.#f = :named");
+            let named = release.heads.get(&work.repository_id);
+            change.values.insert(":named".into(), value(&named)?);
+        }
         let key = keys::release(release.organization, &release.version);
         let mut transaction = self.transaction().update(&key, change)?;
         if let Some(resolve) = written.as_mut().and_then(|written| written.resolve.take()) {
@@ -220,11 +239,12 @@ impl Store {
         if let (true, Some(row)) = (ending.forget_identity, &work.identity) {
             transaction = transaction.delete_identity(row)?;
         }
-        let waited = work.fetch.is_put_off();
+        // Deploys wait for commits, and for nothing once they are known to be none.
         let (next, known) = match ending.end {
-            FetchEnd::Over { .. } => (None, ending.list.is_some() || !waited),
+            FetchEnd::Over { .. } => (None, true),
             FetchEnd::Again { fetch, due, .. } => {
-                (Some((fetch, *due)), fetch.is_put_off() && !waited)
+                let waits_now = fetch.is_put_off() && !work.fetch.is_put_off();
+                (Some((fetch, *due)), waits_now)
             }
         };
         if let Some((fetch, due)) = next {
@@ -238,14 +258,9 @@ impl Store {
             transaction = transaction.send(next, trace, now, due)?;
         }
         if known {
-            let record = Message::RecordDeploys(RecordDeploys {
-                organization: release.organization,
-                version: release.version.clone(),
-                release: release.id,
-            });
-            transaction = transaction.send(record, trace, now, now)?;
+            transaction = transaction.send(record_deploys(release), trace, now, now)?;
         }
-        if let Some(mail) = ending.mail {
+        for mail in ending.mails {
             transaction = transaction.send(mail, trace, now, now)?;
         }
         let done = transaction.commit().await? == Committed::Done;
@@ -287,18 +302,44 @@ impl Transaction<'_> {
     }
 }
 
-/// Moves a fetch on, or takes it away.
-fn moved(release: ReleaseId, end: &FetchEnd) -> Result<Change, StoreError> {
+/// What whoever waits for the commits of a release is told by, once there is no more to come for now.
+pub(crate) fn record_deploys(release: &Release) -> Message {
+    Message::RecordDeploys(RecordDeploys {
+        organization: release.organization,
+        version: release.version.clone(),
+        release: release.id,
+    })
+}
+
+/// Moves a fetch on, or takes it away; `head` is its newest commit's own name, if that is new.
+fn moved(
+    release: ReleaseId,
+    end: &FetchEnd,
+    head: Option<&CommitRef>,
+) -> Result<Change, StoreError> {
     let mut change = Change {
-        expression: "REMOVE fetches.#f".into(),
         condition: "id = :id".into(),
-        names: Vec::new(),
         values: [(":id".into(), value(&release)?)].into(),
+        ..Change::default()
     };
-    if let FetchEnd::Again { fetch, .. } = end {
-        change.expression = "SET fetches.#f = :fetch".into();
-        change.values.insert(":fetch".into(), value(fetch)?);
+    let mut sets = Vec::new();
+    if let Some(head) = head {
+        sets.push("heads.#f = :head");
+        change.values.insert(":head".into(), text(&head.sha));
     }
+    let mut removed = "";
+    match end {
+        FetchEnd::Again { fetch, .. } => {
+            sets.push("fetches.#f = :fetch");
+            change.values.insert(":fetch".into(), value(fetch)?);
+        }
+        FetchEnd::Over { .. } => removed = "REMOVE fetches.#f",
+    }
+    let sets = match sets.is_empty() {
+        true => String::new(),
+        false => format!("SET {} ", sets.join(", ")),
+    };
+    change.expression = format!("{sets}{removed}");
     Ok(change)
 }
 

@@ -10,6 +10,7 @@ use domain::{
 use crate::{
     commits::pages_of,
     error::StoreError,
+    fetches::record_deploys,
     keys,
     table::{Store, text, value},
     transaction::{Change, Commit as Committed},
@@ -85,8 +86,13 @@ impl Store {
         }
     }
 
-    /// Takes all commits from a release. `None`: it is gone.
-    pub async fn clear_commits(&self, release: &Release) -> Result<Option<Release>, StoreError> {
+    /// Takes all commits from a release, and those that it waits for. `None`: it is gone.
+    pub async fn clear_commits(
+        &self,
+        release: &Release,
+        trace: &TraceId,
+        now: Timestamp,
+    ) -> Result<Option<Release>, StoreError> {
         let change = Change {
             expression:
                 "SET commit_seq = commit_seq + :one, lists = :none, heads = :none, fetches = :none"
@@ -101,7 +107,11 @@ impl Store {
             .into(),
         };
         let key = keys::release(release.organization, &release.version);
-        if self.transaction().update(&key, change)?.commit().await? != Committed::Done {
+        let mut transaction = self.transaction().update(&key, change)?;
+        if !release.fetches.is_empty() {
+            transaction = transaction.send(record_deploys(release), trace, now, now)?;
+        }
+        if transaction.commit().await? != Committed::Done {
             return Ok(None);
         }
         let old = release.lists.values();

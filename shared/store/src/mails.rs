@@ -53,7 +53,8 @@ struct FirstOfThread {
 }
 
 impl Store {
-    /// The people who are to get a mail, in the order of their ids: active members of the organization.
+    /// The people who are to get a mail, in the order of their ids: active members of the organization whom a
+    /// mail can reach.
     pub async fn mail_recipients(
         &self,
         organization: OrganizationId,
@@ -73,7 +74,8 @@ impl Store {
         };
         let mut members = self.active_members(organization, &ids).await?;
         members.sort_by_key(|(user, _)| user.id);
-        Ok(members.into_iter().map(|(user, _)| user).collect())
+        let people = members.into_iter().map(|(user, _)| user);
+        Ok(people.filter(|user| user.email.is_deliverable()).collect())
     }
 
     /// Those who have one of these addresses, proved it, and are active members of the organization.

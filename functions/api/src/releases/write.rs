@@ -328,7 +328,10 @@ async fn fetches<'a>(
     let mut fetches = BTreeMap::new();
     // Of several of one repository the last one counts.
     for (head, it) in named {
-        let previous = || before.as_ref()?.heads.get(&head.repository).cloned();
+        // The same branch again says nothing, unless it was found out where it was then.
+        let says = |start: &&String| Ref::is_hash(start) || **start != head.sha;
+        let newest = || before.as_ref()?.heads.get(&head.repository);
+        let previous = || newest().filter(says).cloned();
         let start = match &it.previous {
             Some(commit) => Some(FetchStart::Named(commit.clone())),
             None => previous().map(FetchStart::Previous),
@@ -397,7 +400,8 @@ async fn change(
     release = set_commits(context, release, commits, trace, attempt.now).await?;
     release = match &fields.refs {
         Some(refs) if refs.is_empty() && fields.commits.is_empty() => {
-            let cleared = context.store.clear_commits(&release).await?;
+            let store = &context.store;
+            let cleared = store.clear_commits(&release, trace, attempt.now).await?;
             cleared.ok_or_else(Fault::not_found)?
         }
         Some(_) | None => {

@@ -51,6 +51,12 @@ impl Git {
         .is_some()
     }
 
+    /// Whether some commit leads to both.
+    pub(super) fn related(&self, one: &str, other: &str) -> bool {
+        self.run(&["merge-base", "--end-of-options", one, other])
+            .is_some()
+    }
+
     /// The commits up to `end` that `start` has not, the newest first. `None`: one of them is not there.
     pub(super) fn log(&self, start: Option<&str>, end: &str, most: usize) -> Option<Vec<Commit>> {
         let most = format!("--max-count={most}");

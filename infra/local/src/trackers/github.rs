@@ -64,7 +64,7 @@ impl GitHub {
                 let end = asked.parameter("sha").unwrap_or_else(|| "HEAD".into());
                 let size = number(asked, "per_page", 30);
                 let commits = git.and_then(|git| git.log(None, &end, size));
-                let commits = commits.ok_or_else(not_found)?;
+                let commits = commits.ok_or_else(|| missing(git, not_found()))?;
                 let body: Vec<_> = commits.iter().map(shown).collect();
                 Ok(Answer::json(StatusCode::OK, &json!(body)))
             }
@@ -72,6 +72,10 @@ impl GitHub {
                 let (start, end) = range.split_once("...").ok_or_else(not_found)?;
                 let commits = git.and_then(|git| git.log(Some(start), end, MOST));
                 let mut commits = commits.ok_or_else(not_found)?;
+                if git.is_some_and(|git| !git.related(start, end)) {
+                    let text = format!("No common ancestor between {start} and {end}.");
+                    return Err(refusal(StatusCode::NOT_FOUND, &text));
+                }
                 // The oldest first.
                 commits.reverse();
                 let (size, page) = (number(asked, "per_page", 250), number(asked, "page", 1));
@@ -91,7 +95,7 @@ impl GitHub {
 fn commit(asked: &Asked, git: Option<&Git>, sha: &str) -> Result<Answer, Answer> {
     let unknown = || {
         let text = format!("No commit found for SHA: {sha}");
-        refusal(StatusCode::UNPROCESSABLE_ENTITY, &text)
+        missing(git, refusal(StatusCode::UNPROCESSABLE_ENTITY, &text))
     };
     let git = git.ok_or_else(unknown)?;
     let commits = git.log(None, sha, 1).ok_or_else(unknown)?;
@@ -146,6 +150,14 @@ fn decoded(segment: &str) -> String {
     percent_encoding::percent_decode_str(segment)
         .decode_utf8_lossy()
         .into_owned()
+}
+
+/// What is said of a commit that is not there: of a repository without any it is the repository.
+fn missing(git: Option<&Git>, answer: Answer) -> Answer {
+    match git {
+        Some(git) if !git.has("HEAD") => refusal(StatusCode::CONFLICT, "Git Repository is empty."),
+        Some(_) | None => answer,
+    }
 }
 
 fn not_found() -> Answer {

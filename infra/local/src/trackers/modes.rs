@@ -31,6 +31,13 @@ pub enum Mode {
     HugeBody,
     /// 401.
     RefusedToken,
+    /// 403, with a reason.
+    Forbidden,
+    /// A right answer, for which it takes so long by the stack's clock.
+    Slow {
+        /// By how many seconds each call moves the clock.
+        seconds: u32,
+    },
     /// The call is carried out, and the connection broken instead of an answer.
     LostAnswer,
     /// Each call fails with a probability, in one of the ways that need no patience.

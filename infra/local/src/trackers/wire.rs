@@ -128,8 +128,10 @@ impl Answer {
             }
             Mode::Failing => refusal(StatusCode::INTERNAL_SERVER_ERROR, "it is broken"),
             Mode::RefusedToken => refusal(StatusCode::UNAUTHORIZED, "the token is refused"),
+            Mode::Forbidden => refusal(StatusCode::FORBIDDEN, "the token may not read this"),
             Mode::Ok
             | Mode::UnknownCommit
+            | Mode::Slow { .. }
             | Mode::Hang
             | Mode::SlowDrip
             | Mode::HugeBody

@@ -26,7 +26,7 @@ const MAX_AUTHOR: usize = 75;
 pub const MOST_AUTHORS: usize = 200;
 
 /// Of how many repositories a release may have commits: it notes each of them.
-const MOST_LISTS: usize = 300;
+pub(super) const MOST_LISTS: usize = 300;
 
 /// Which commit. A hash is known in one repository only: two may hold equal ones.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -461,6 +461,11 @@ impl Ref {
         })
     }
 
+    /// Whether this is a commit's own name, whole: any other name may mean another commit tomorrow.
+    pub fn is_hash(commit: &str) -> bool {
+        matches!(commit.len(), 40 | 64) && commit.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
+
     /// Whether a commit can be called so.
     pub fn is_commit(text: &str) -> bool {
         let length = (1..=Self::MAX_COMMIT).contains(&text.chars().count());
@@ -646,5 +651,20 @@ mod tests {
             assert_eq!(read(bad, None), None, "{bad}");
         }
         assert_eq!(read("abc", Some("null")), None);
+    }
+
+    #[test]
+    fn only_a_whole_hash_means_the_same_commit_for_good() {
+        let (sha1, sha256) = ("0a".repeat(20), "0A".repeat(32));
+        assert!(Ref::is_hash(&sha1) && Ref::is_hash(&sha256));
+        for name in [
+            "main",
+            "0a0a0a0",
+            "v1.0",
+            &"0g".repeat(20),
+            &"0a".repeat(21),
+        ] {
+            assert!(!Ref::is_hash(name), "{name}");
+        }
     }
 }

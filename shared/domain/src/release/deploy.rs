@@ -88,12 +88,11 @@ impl Deploy {
     /// Decides whether people can be told of this deploy of `release`. `fetch_complete`: nobody fetches its
     /// commits any more, with whatever result.
     pub fn readiness(&self, release: &Release, fetch_complete: bool) -> Readiness {
-        let to_come = release.commit_count() == 0 && !release.heads.is_empty();
         if self.notified {
             Readiness::Told
         } else if release.projects.is_empty() {
             Readiness::Nobody
-        } else if to_come && !fetch_complete {
+        } else if release.awaits_commits() && !fetch_complete {
             Readiness::Waiting
         } else {
             Readiness::Ready
@@ -104,7 +103,7 @@ impl Deploy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{OrganizationId, ReleaseId, RepositoryId};
+    use crate::{Fetch, MessageId, OrganizationId, ReleaseId, RepositoryId};
 
     #[test]
     fn people_are_told_once_of_a_deploy_whose_commits_are_known_or_will_never_be() {
@@ -125,9 +124,11 @@ mod tests {
         assert_eq!(deploy.readiness(&release, true), Readiness::Nobody);
         release.projects.insert(ProjectId::new(1).unwrap());
         assert_eq!(deploy.readiness(&release, false), Readiness::Ready);
-        release
-            .heads
-            .insert(RepositoryId::new(1).unwrap(), "abc".into());
+        let repository = RepositoryId::new(1).unwrap();
+        release.heads.insert(repository, "abc".into());
+        assert_eq!(deploy.readiness(&release, false), Readiness::Ready);
+        let fetch = Fetch::new(MessageId::new(moment, 1), "abc".into(), None, None);
+        release.fetches.insert(repository, fetch);
         assert_eq!(deploy.readiness(&release, false), Readiness::Waiting);
         assert_eq!(deploy.readiness(&release, true), Readiness::Ready);
         deploy.notified = true;

@@ -16,11 +16,12 @@ pub struct Fetch {
     pub request: MessageId,
     /// Rises whenever the work is put off.
     pub step: u32,
-    /// The newest commit, as the request named it.
+    /// The newest commit, as the request named it, and by its own name once the host has said which one
+    /// that is: the name of a branch soon means another.
     pub commit: String,
     /// After which commit they begin; `None`: the host's recent history.
     pub start: Option<FetchStart>,
-    /// Who asked; `None` for an organization's token.
+    /// Who asked; `None` for a token of the organization, which its owners answer for.
     pub user: Option<UserId>,
     /// Of how many of the commits the details are stored.
     pub done: u32,
@@ -100,6 +101,10 @@ pub enum FetchCause {
     Unavailable,
     /// The host refuses for another reason, which it names.
     Refused,
+    /// The integration is off, or does not serve the organization any more.
+    Integration,
+    /// The release has commits of as many repositories as it can note.
+    TooManyRepositories,
     /// Something that nobody outside can mend.
     Internal,
 }
@@ -120,6 +125,13 @@ impl FetchCause {
             }
             Self::Unavailable => "Set the commits again when the host is back.",
             Self::Refused => "Mend what the host names, and set the commits again.",
+            Self::Integration => {
+                "Enable the integration, or tie the repository to one that the organization uses, and set the commits \
+                 again."
+            }
+            Self::TooManyRepositories => {
+                "Give the repository's commits to a release of its own, or clear those of this release first."
+            }
             Self::Internal => "The log of fetch-commits says more.",
         }
     }
@@ -132,6 +144,8 @@ impl FetchCause {
             Self::Commit => "The commit cannot be found.",
             Self::Unavailable => "The host has not answered for a day.",
             Self::Refused => "The host refuses the request.",
+            Self::Integration => "The repository's integration is disabled or detached.",
+            Self::TooManyRepositories => "The release has commits of too many repositories.",
             Self::Internal => "An internal error occurred.",
         }
     }
@@ -144,8 +158,12 @@ pub enum FetchAnswer {
     Commits,
     /// Details of so many commits are stored, and more are missing than one message has room for.
     Partly(u32),
-    /// There is no host to be asked: none that can be, or no integration with it.
+    /// There is no host to be asked: none that can be, or nobody has tied the repository to an integration.
     NotSupported,
+    /// The integration that the repository is tied to is off, or does not serve the organization.
+    Detached,
+    /// The release has no room for the commits of another repository.
+    NoRoom,
     /// The repository is there, and the commit is not.
     UnknownCommit,
     /// The host shows no such repository.
@@ -185,6 +203,8 @@ pub fn end_fetch(fetch: &Fetch, answer: &FetchAnswer, now: Timestamp) -> FetchEn
     let over = |tell| FetchEnd::Over { tell };
     match answer {
         FetchAnswer::Commits | FetchAnswer::NotSupported => over(None),
+        FetchAnswer::Detached => over(Some(FetchCause::Integration)),
+        FetchAnswer::NoRoom => over(Some(FetchCause::TooManyRepositories)),
         FetchAnswer::Partly(done) => FetchEnd::Again {
             fetch: Fetch {
                 done: *done,
@@ -322,6 +342,8 @@ mod tests {
             (FetchAnswer::NotSupported, None),
             (FetchAnswer::UnknownRepository, Some(FetchCause::Repository)),
             (FetchAnswer::Refused, Some(FetchCause::Refused)),
+            (FetchAnswer::Detached, Some(FetchCause::Integration)),
+            (FetchAnswer::NoRoom, Some(FetchCause::TooManyRepositories)),
             (FetchAnswer::Internal, Some(FetchCause::Internal)),
         ] {
             assert_eq!(end_fetch(&fetch(), &answer, NOW), FetchEnd::Over { tell });

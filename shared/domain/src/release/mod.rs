@@ -150,8 +150,8 @@ pub struct Release {
     pub commit_seq: u64,
     /// What is known of the commits of each repository.
     pub lists: BTreeMap<RepositoryId, RepositoryList>,
-    /// The newest commit of each repository: the one that a ref named, else the one that its first list
-    /// began with.
+    /// The newest commit of each repository: the one that a ref named, by its own name once that is known,
+    /// else the one that its first list began with.
     pub heads: BTreeMap<RepositoryId, String>,
     /// The commits that it waits for, by repository.
     pub fetches: BTreeMap<RepositoryId, Fetch>,
@@ -196,6 +196,16 @@ impl Release {
     /// How many commits it was given, those that were given twice included.
     pub fn commit_count(&self) -> u32 {
         self.lists.values().map(|list| list.count).sum()
+    }
+
+    /// Whether none of its commits is known, and some are to come.
+    pub fn awaits_commits(&self) -> bool {
+        self.commit_count() == 0 && !self.fetches.is_empty()
+    }
+
+    /// Whether it can note the commits of this repository beside those that it has.
+    pub fn has_room(&self, repository: RepositoryId) -> bool {
+        self.lists.contains_key(&repository) || self.lists.len() < commits::MOST_LISTS
     }
 
     /// The newest of its commits.

@@ -54,17 +54,21 @@ impl Client {
     /// Whether GitHub shows the repository.
     pub async fn has_repository(&self, repository: &RepositoryName) -> Result<bool, CallError> {
         let url = self.url(repository, "")?;
-        is_there(self.get(url).await)
+        Ok(found(self.get(url).await)?.is_some())
     }
 
-    /// Whether the repository has the commit.
-    pub async fn has_commit(
+    /// The hash of the commit that this name means now, if the repository has it.
+    pub async fn hash(
         &self,
         repository: &RepositoryName,
         commit: &str,
-    ) -> Result<bool, CallError> {
-        let url = self.url(repository, &format!("/commits/{}", segment(commit)?))?;
-        is_there(self.get(url).await)
+    ) -> Result<Option<String>, CallError> {
+        // Of its files, which come with it, as few as can be.
+        let rest = format!("/commits/{}?per_page=1", segment(commit)?);
+        match found(self.get(self.url(repository, &rest)?).await)? {
+            Some(answer) => Ok(Some(answer.json::<Named>()?.sha)),
+            None => Ok(None),
+        }
     }
 
     /// The last commits up to this one, the newest first.
@@ -80,20 +84,24 @@ impl Client {
         Ok(listed.map(|listed| listed.hosted(repository)).collect())
     }
 
-    /// The commits that the second has and the first has not, the newest first; of very many the newest.
+    /// The commits that the second has and the first has not, the newest first; of very many the newest. Where
+    /// their histories have nothing in common, the last ones.
     pub async fn compare(
         &self,
         repository: &RepositoryName,
         start: &str,
         end: &str,
     ) -> Result<Vec<HostedCommit>, CallError> {
-        let (start, end) = (segment(start)?, segment(end)?);
+        let range = format!("{}...{}", segment(start)?, segment(end)?);
         let page = async |number: usize| {
-            let rest = format!("/compare/{start}...{end}?per_page={PAGE}&page={number}");
+            let rest = format!("/compare/{range}?per_page={PAGE}&page={number}");
             let answer = self.get(self.url(repository, &rest)?).await?;
             answer.json::<Comparison>()
         };
-        let first = page(1).await?;
+        let first = match page(1).await {
+            Err(error) if is_unrelated(&error) => return self.recent(repository, end).await,
+            first => first?,
+        };
         let pages = first.total_commits.div_ceil(PAGE).max(1);
         let skipped = pages.saturating_sub(MOST_COMMITS / PAGE);
         let mut commits = match skipped {
@@ -156,13 +164,26 @@ impl Client {
     }
 }
 
-/// 404, and 422 for a text that cannot be a hash, say that something is not there.
-fn is_there(answer: Result<Response, CallError>) -> Result<bool, CallError> {
+/// Whether GitHub cannot compare two commits, which are there, because no commit leads to both. Only its words
+/// tell that from a commit that is not there.
+fn is_unrelated(error: &CallError) -> bool {
+    matches!(
+        error,
+        CallError::Api { status: 404, message, .. } if message.starts_with("No common ancestor")
+    )
+}
+
+/// `None`: what was asked for is not there. 422 is for a text that cannot be a hash, and 409 for a repository
+/// that is empty or still being made.
+fn found(answer: Result<Response, CallError>) -> Result<Option<Response>, CallError> {
     match answer {
-        Ok(_) => Ok(true),
-        Err(CallError::Api {
-            status: 404 | 422, ..
-        }) => Ok(false),
+        Ok(found) => Ok(Some(found)),
+        Err(
+            CallError::Conflict
+            | CallError::Api {
+                status: 404 | 422, ..
+            },
+        ) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -194,6 +215,11 @@ fn reset(answer: &Response) -> Option<Duration> {
 struct Comparison {
     total_commits: usize,
     commits: Vec<Listed>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    sha: String,
 }
 
 #[derive(Deserialize)]

@@ -26,17 +26,18 @@ impl Client {
     /// Whether Azure DevOps shows the repository.
     pub async fn has_repository(&self, repository: Repository<'_>) -> Result<bool, CallError> {
         let answer = self.read::<serde_json::Value>(repository, "").await;
-        is_there(answer)
+        Ok(found(answer)?.is_some())
     }
 
-    /// Whether the repository has the commit.
-    pub async fn has_commit(
+    /// The hash of the commit that this name means, if the repository has it.
+    pub async fn hash(
         &self,
         repository: Repository<'_>,
         commit: &str,
-    ) -> Result<bool, CallError> {
+    ) -> Result<Option<String>, CallError> {
         let rest = format!("/commits/{}", segment(commit)?);
-        is_there(self.read::<serde_json::Value>(repository, &rest).await)
+        let found = found(self.read::<Named>(repository, &rest).await)?;
+        Ok(found.map(|it| it.commit_id))
     }
 
     /// The last commits up to this one, in the server's order.
@@ -109,12 +110,13 @@ impl Client {
     }
 }
 
-fn is_there<T>(answer: Result<T, CallError>) -> Result<bool, CallError> {
+/// `None`: what was asked for is not there.
+fn found<T>(answer: Result<T, CallError>) -> Result<Option<T>, CallError> {
     match answer {
-        Ok(_) => Ok(true),
+        Ok(found) => Ok(Some(found)),
         Err(CallError::Api {
             status: 400 | 404, ..
-        }) => Ok(false),
+        }) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -147,6 +149,12 @@ struct Listed {
     comment: String,
     #[serde(default)]
     comment_truncated: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Named {
+    commit_id: String,
 }
 
 #[derive(Deserialize)]

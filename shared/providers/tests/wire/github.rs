@@ -79,6 +79,30 @@ async fn of_a_range_without_end_the_newest_commits_are_read() {
 }
 
 #[tokio::test]
+async fn of_histories_that_have_nothing_in_common_the_last_commits_are_read() {
+    let unrelated = r#"{"message":"No common ancestor between a and b."}"#;
+    let server = Server::start([
+        reply(404, unrelated),
+        reply(200, &json!([listed("b")]).to_string()),
+        reply(404, r#"{"message":"Not Found"}"#),
+    ])
+    .await;
+    let (client, web) = (client(&server), name("acme/web"));
+    let commits = client.compare(&web, "a", "b").await.unwrap();
+    assert_eq!(commits[0].commit.sha, "b");
+    let missing = client.compare(&web, "a", "b").await;
+    assert!(
+        matches!(missing, Err(CallError::Api { status: 404, .. })),
+        "{missing:?}"
+    );
+    let asked = server.finish();
+    assert_eq!(
+        asked[1].target,
+        "/api.github.com/repos/acme/web/commits?sha=b&per_page=20"
+    );
+}
+
+#[tokio::test]
 async fn recent_history_is_twenty_commits_whose_author_need_not_be_known() {
     let mut nobody = listed("c");
     nobody["commit"]["author"] = Value::Null;
@@ -166,6 +190,8 @@ async fn what_is_not_there_is_no_error_and_the_token_is_in_none() {
         reply(200, "{}"),
         reply(404, r#"{"message":"Not Found"}"#),
         reply(422, r#"{"message":"No commit found for SHA: abc"}"#),
+        reply(409, r#"{"message":"Git Repository is empty."}"#),
+        reply(200, r#"{"sha":"abcdef","commit":{"message":"m"}}"#),
         reply(401, r#"{"message":"Bad credentials tok-1"}"#),
         reply(500, r#"{"message":"no tok-1 today"}"#),
     ])
@@ -173,12 +199,16 @@ async fn what_is_not_there_is_no_error_and_the_token_is_in_none() {
     let (client, web) = (client(&server), name("acme/web"));
     assert_eq!(client.has_repository(&web).await, Ok(true));
     assert_eq!(client.has_repository(&web).await, Ok(false));
-    assert_eq!(client.has_commit(&web, "abc").await, Ok(false));
-    let refused = client.has_commit(&web, "abc").await;
+    assert_eq!(client.hash(&web, "abc").await, Ok(None));
+    assert_eq!(client.hash(&web, "main").await, Ok(None), "empty");
+    let hash = client.hash(&web, "feature/x").await;
+    assert_eq!(hash, Ok(Some("abcdef".into())));
+    let refused = client.hash(&web, "abc").await;
     assert_eq!(refused, Err(CallError::Unauthorized));
-    let failed = client.has_commit(&web, "abc").await.unwrap_err();
+    let failed = client.hash(&web, "abc").await.unwrap_err();
     assert!(!failed.to_string().contains("tok-1"), "{failed}");
-    server.finish();
+    let named = "/api.github.com/repos/acme/web/commits/feature%2Fx?per_page=1";
+    assert_eq!(server.finish()[4].target, named);
 }
 
 #[tokio::test]

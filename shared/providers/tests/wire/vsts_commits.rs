@@ -77,6 +77,7 @@ async fn of_changes_only_those_of_files_count_that_can_be_said_in_three_words() 
         reply(200, &changes.to_string()),
         reply(200, r#"{"comment":"the whole message"}"#),
         reply(404, r#"{"message":"TF401175"}"#),
+        reply(200, r#"{"commitId":"c1whole"}"#),
         reply(203, "<html>"),
     ])
     .await;
@@ -97,12 +98,17 @@ async fn of_changes_only_those_of_files_count_that_can_be_said_in_three_words() 
         client.message(repository, "c1").await,
         Ok("the whole message".into())
     );
-    assert_eq!(client.has_commit(repository, "c9").await, Ok(false));
+    assert_eq!(client.hash(repository, "c9").await, Ok(None));
+    assert_eq!(
+        client.hash(repository, "c1").await,
+        Ok(Some("c1whole".into()))
+    );
     assert_eq!(
         client.has_repository(repository).await,
         Err(CallError::Unauthorized)
     );
     let asked = server.finish();
     assert_eq!(asked[0].target, format!("{AT}/commits/c1/changes"));
-    assert_eq!(asked[3].target, AT);
+    assert_eq!(asked[3].target, format!("{AT}/commits/c1"));
+    assert_eq!(asked[4].target, AT);
 }

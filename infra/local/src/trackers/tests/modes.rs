@@ -41,6 +41,11 @@ async fn a_mode_is_met_for_its_calls_and_then_all_is_well() {
     let limited = CallError::RateLimited {
         retry_after: Some(Duration::from_secs(7)),
     };
+    let forbidden = CallError::Api {
+        status: 403,
+        message: "the token may not read this".into(),
+        retry_after: None,
+    };
     for (mode, error, done, status) in [
         (
             Mode::RateLimited { retry_after: 7 },
@@ -55,6 +60,7 @@ async fn a_mode_is_met_for_its_calls_and_then_all_is_well() {
             false,
             Some(401),
         ),
+        (Mode::Forbidden, forbidden, false, Some(403)),
         (Mode::HugeBody, CallError::Unsupported, true, Some(200)),
         (Mode::LostAnswer, CallError::Reset, true, None),
     ] {
@@ -109,6 +115,19 @@ async fn a_slow_answer_is_a_right_one_for_those_who_wait() {
     let nobody = addresses(&["nobody@acme.example"]);
     let found = patient.find_assignee(&key("WEB-7"), &nobody).await;
     assert_eq!(found, Ok(None));
+}
+
+#[tokio::test]
+async fn a_slow_tracker_takes_its_time_by_the_stacks_clock() {
+    let (trackers, clock) = start().await;
+    let before = clock.now().seconds();
+    trackers.set_mode_for(Provider::Vsts, Mode::Slow { seconds: 90 }, 2);
+    let client = azure(&trackers);
+    for _ in 0..3 {
+        assert!(client.work_item(&key("31")).await.is_ok());
+    }
+    let taken = clock.now().seconds() - before;
+    assert!((180..200).contains(&taken), "{taken} s");
 }
 
 #[tokio::test]
