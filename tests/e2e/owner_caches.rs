@@ -281,11 +281,8 @@ async fn what_could_not_be_cleared_is_cleared_when_redis_is_back() {
         .move_redis(&local::cache())
         .await
         .expect("another Redis");
-    world
-        .stack
-        .step_schedules()
-        .await
-        .expect("the relay asks ElastiCache");
+    // The relay asks ElastiCache. Faults may fail a sweep; the next one goes on.
+    while world.stack.step_schedules().await.is_err() {}
     // Somebody remembers what was so before.
     let (caches, group) = (caches(&world).await, group(&world));
     fill(&caches, group).await;
