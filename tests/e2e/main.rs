@@ -29,6 +29,7 @@ mod outbound;
 mod outbound_belief;
 mod outbound_delays;
 mod owner_caches;
+mod pictures;
 mod project_costs;
 mod project_deletion;
 mod project_issues;
