@@ -80,4 +80,4 @@ pub use subscriptions::Subscription;
 pub use sync_trail::{Cause, LinkedIssue};
 pub use table::{Created, Insert, Page, Store};
 pub use updates::WaitingShard;
-pub use users::{KnownAddress, NewMember, UserFields};
+pub use users::{KnownAddress, NewMember, Removed, UserFields};
