@@ -19,7 +19,7 @@ const MOST_AZURE_DETAILS: usize = 91;
 
 /// What whoever runs the installation can do about commits that nobody can be asked for.
 const UNTIED: &str = "Tie the repository to an integration with its host: the operator's command \
-     create-repository, with its name and `integration`.";
+     create-repository, with its name, provider, url and `integration`.";
 const OTHER_HOST: &str = "Commits are fetched from GitHub and Azure DevOps; those of other hosts have \
      to be sent.";
 
