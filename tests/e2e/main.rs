@@ -18,6 +18,7 @@ mod fetch;
 mod fetch_faults;
 mod fetch_trouble;
 mod git;
+mod given_up;
 mod issue_update;
 mod list_costs;
 mod mail;

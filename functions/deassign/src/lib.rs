@@ -7,12 +7,15 @@
 use std::sync::Arc;
 
 use domain::{
-    ClearOwnerCaches, Deassign, Envelope, Facet, Fault, Message, Outcome, Queue, Reason, Timestamp,
-    TraceId,
+    ClearOwnerCaches, Deassign, Envelope, Facet, Fault, Message, Origin, Outcome, Queue, Reason,
+    SyncRecord, Timestamp, TraceId,
 };
 use runtime::{Clock, Delivery, Env, Function, Metric, StartError, record_outcome};
 use store::{Cause, NotCleared, OwnerCaches, Redis, Store};
 use tracing::Span;
+
+/// How a change ends whose message goes to the dead-letter queue.
+const GIVEN_UP: Outcome = Outcome::Dead(Reason::HandlingFailed);
 
 /// What this function may touch.
 #[derive(Debug)]
@@ -49,9 +52,19 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
 
 /// Handles one message.
 pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> {
+    let last = delivery.is_last();
     let envelope = delivery.envelope;
     match &envelope.message {
-        Message::Deassign(message) => remove(context, message, &envelope.trace).await,
+        Message::Deassign(message) => {
+            if last {
+                note_last_try(context, message).await;
+            }
+            let done = remove(context, message, &envelope.trace).await;
+            if last && done.is_err() {
+                record_outcome(GIVEN_UP);
+            }
+            done
+        }
         Message::ClearOwnerCaches(message) => clear(context, message, &envelope).await,
         other @ (Message::SyncIssue(_)
         | Message::PushAssignee(_)
@@ -70,6 +83,22 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
             let name = other.name();
             Err(Fault::Poison(format!("{name} is not for deassign")))
         }
+    }
+}
+
+/// Lets those who ask for the change find out that its message was given up, whatever ends this try.
+async fn note_last_try(context: &Context, message: &Deassign) {
+    let Origin::Tracker(origin) = &message.origin else {
+        return;
+    };
+    let (facet, now) = (Facet::Assignee, context.clock.now());
+    let record = SyncRecord {
+        organization: Some(message.organization),
+        group: Some(message.group),
+        ..SyncRecord::of_delivery(origin, facet, GIVEN_UP, now)
+    };
+    if let Err(error) = context.store.record_last_try(&record).await {
+        tracing::warn!(reason = error.to_string(), "the last try leaves no record");
     }
 }
 

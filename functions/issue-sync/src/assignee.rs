@@ -31,28 +31,19 @@ struct Targets {
     next: Option<GroupCursor>,
 }
 
+/// Changes the assignee of the groups that are linked to the issue. How many of them failed is answered when all
+/// were tried; `last`: it is the last time.
 pub(crate) async fn sync(
     context: &Context,
     change: &SyncIssue,
     assignee: &AssigneeChange,
+    attached: &[AttachedOrganization],
     trace: &TraceId,
-) -> Result<(), Fault> {
-    let note = async {
-        match change.after {
-            None => context.store.note_delivery(&change.origin).await,
-            Some(_) => Ok(()),
-        }
-    };
-    let note = async { note.await.map_err(Fault::from) };
-    let attached = async {
-        let integration = change.origin.integration;
-        let attached = context.store.attached_organizations(integration).await;
-        attached.map_err(Fault::from)
-    };
-    let (attached, ()) = tokio::try_join!(attached, note)?;
+    last: bool,
+) -> Result<usize, Fault> {
     let (organizations, page, users) = tokio::try_join!(
-        organizations(context, change, &attached),
-        first_page(context, change, &attached),
+        organizations(context, change, attached),
+        first_page(context, change, attached),
         users(context, assignee)
     )?;
     let targets = targets(context, change, &organizations, page).await?;
@@ -71,7 +62,7 @@ pub(crate) async fn sync(
                 .await?;
             }
         }
-        return Ok(());
+        return Ok(0);
     }
     if let Some(next) = targets.next {
         // First of all: whatever befalls the groups of this message, the others do not wait for it.
@@ -109,12 +100,25 @@ pub(crate) async fn sync(
         if let Err(error) = work.instrument(span.clone()).await {
             failed += 1;
             span.in_scope(|| tracing::warn!(reason = error.to_string(), "a group failed"));
+            if last {
+                let given_up = give_up(context, change, target);
+                given_up.instrument(span).await?;
+            }
         }
     }
-    match failed {
-        0 => Ok(()),
-        failed => Err(Fault::Retry(format!("{failed} groups failed"))),
-    }
+    Ok(failed)
+}
+
+/// Says in the log and in the trail that a group could not be changed, and that nobody tries it again.
+async fn give_up(context: &Context, change: &SyncIssue, target: &Target) -> Result<(), StoreError> {
+    let outcome = Outcome::Dead(Reason::HandlingFailed);
+    let record = SyncRecord {
+        organization: Some(target.0),
+        group: Some(target.1.group),
+        ..SyncRecord::of_delivery(&change.origin, ASSIGNEE, outcome, context.clock.now())
+    };
+    record_outcome(outcome);
+    context.store.record_last_try(&record).await
 }
 
 /// The organizations that the integration serves and that let its assignees in.

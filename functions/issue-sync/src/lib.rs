@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use domain::{Facet, Fault, Message, Queue, Reason, SyncIssue, TraceId};
 use runtime::{Clock, Delivery, Env, Function, StartError};
-use store::Store;
+use store::{LastTry, Store};
 
 /// What this function may touch.
 #[derive(Debug)]
@@ -37,9 +37,10 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
 
 /// Handles one message.
 pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> {
+    let last = delivery.is_last();
     let envelope = delivery.envelope;
     match envelope.message {
-        Message::SyncIssue(change) => sync(context, &change, &envelope.trace).await,
+        Message::SyncIssue(change) => sync(context, &change, &envelope.trace, last).await,
         other @ (Message::Deassign(_)
         | Message::PushAssignee(_)
         | Message::PushStatus(_)
@@ -61,14 +62,31 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
     }
 }
 
-/// The two parts of a change are independent of each other.
-async fn sync(context: &Context, change: &SyncIssue, trace: &TraceId) -> Result<(), Fault> {
-    if let Some(assignee) = &change.assignee {
-        assignee::sync(context, change, assignee, trace).await?;
-    }
+async fn sync(
+    context: &Context,
+    change: &SyncIssue,
+    trace: &TraceId,
+    last: bool,
+) -> Result<(), Fault> {
+    let last_try = last.then(|| LastTry {
+        at: context.clock.now(),
+        facet: match &change.assignee {
+            Some(_) => Facet::Assignee,
+            None => Facet::Status,
+        },
+    });
+    let (attached, ()) = tokio::try_join!(
+        context
+            .store
+            .attached_organizations(change.origin.integration),
+        context.store.note_delivery(&change.origin, last_try)
+    )?;
+    // The two parts of a change are independent of each other.
+    let failed = match &change.assignee {
+        Some(assignee) => assignee::sync(context, change, assignee, &attached, trace, last).await?,
+        None => 0,
+    };
     if change.status.is_some() && change.after.is_none() {
-        let integration = change.origin.integration;
-        let attached = context.store.attached_organizations(integration).await?;
         let organizations = attached.iter().map(|attached| Some(attached.organization));
         let nobody = attached.is_empty().then_some(None);
         for organization in organizations.chain(nobody) {
@@ -76,5 +94,12 @@ async fn sync(context: &Context, change: &SyncIssue, trace: &TraceId) -> Result<
             assignee::record(context, change, Facet::Status, organization, None, reason).await?;
         }
     }
-    Ok(())
+    if last {
+        // It came to an end, or each of its groups has its own.
+        context.store.note_delivery(&change.origin, None).await?;
+    }
+    match failed {
+        0 => Ok(()),
+        failed => Err(Fault::Retry(format!("{failed} groups failed"))),
+    }
 }

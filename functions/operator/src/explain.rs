@@ -43,8 +43,11 @@ pub(crate) async fn explain(context: &Context, asked: Explain) -> Result<Value, 
         }
         (None, None, None, Some(delivery)) => {
             let found = store.delivery(delivery).await?;
-            let origin = found.ok_or_else(|| unknown("delivery", &delivery.to_string()))?;
-            of_link(context, &organization, &origin.link(), since).await?
+            let found = found.ok_or_else(|| unknown("delivery", &delivery.to_string()))?;
+            let (origin, end) = found;
+            let mut trail = of_link(context, &organization, &origin.link(), since).await?;
+            trail.extend(end);
+            trail
         }
         (Some(_) | None, _, _, _) => {
             let text = "Name an issue, an integration and the key of its issue, or a delivery.";

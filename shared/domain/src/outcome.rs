@@ -103,6 +103,8 @@ pub enum Reason {
     StatusNotMapped,
     /// From the state that the issue is in, the tracker knows no way to the one that is wanted.
     NoTransition,
+    /// Handling the message failed as often as it may; it is in the dead-letter queue.
+    HandlingFailed,
     /// The integration is gone or disabled.
     IntegrationOff,
     /// Nobody has let Picket write to the tracker.
@@ -147,6 +149,7 @@ impl Reason {
             Self::PutAway => "put_away",
             Self::StatusNotMapped => "status_not_mapped",
             Self::NoTransition => "no_transition",
+            Self::HandlingFailed => "handling_failed",
             Self::IntegrationOff => "integration_off",
             Self::NoIdentity => "no_identity",
             Self::InvalidIdentity => "invalid_identity",
@@ -204,6 +207,10 @@ impl Reason {
             }
             Self::NoTransition => {
                 "The tracker has no way from the issue's present state to the one that is wanted."
+            }
+            Self::HandlingFailed => {
+                "Handling it failed five times; the log says why. The message waits in the dead-letter \
+                 queue, and what becomes of it when it is sent again takes the place of this."
             }
             Self::IntegrationOff => {
                 "The integration is gone or disabled. create-integration enables it."

@@ -7,30 +7,19 @@ use std::{collections::BTreeMap, time::Duration};
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_async::{rt::sleep::default_async_sleep, time::SystemTimeSource};
-use aws_smithy_http_client::{
-    Connector,
-    tls::{self, rustls_provider::CryptoMode},
-};
 use aws_smithy_runtime_api::client::{
     behavior_version::BehaviorVersion,
-    connector_metadata::ConnectorMetadata,
-    http::{
-        HttpClient, HttpConnector, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
-    },
+    http::{HttpConnector, SharedHttpConnector},
     orchestrator::HttpRequest,
-    runtime_components::RuntimeComponents,
 };
 use aws_smithy_types::{byte_stream::ByteStream, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::{SdkConfig, region::Region};
 use domain::Queue;
 
-use crate::EnvReader;
+use crate::{EnvReader, connector::Connections};
 
 /// The URLs of queues.
 pub type QueueUrls = BTreeMap<Queue, String>;
-
-/// Starfield Services Root Certificate Authority - G2 and Amazon Root CA 1 to 4.
-const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 
 const ATTEMPTS: u32 = 4;
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
@@ -63,7 +52,7 @@ impl Aws {
             .operation_attempt_timeout(ATTEMPT)
             .operation_timeout(OPERATION)
             .build();
-        let connector = connector();
+        let connections = Connections::new(CONNECT);
         let mut config = SdkConfig::builder()
             .region(Region::new(reader.text("AWS_REGION")))
             .behavior_version(BehaviorVersion::latest())
@@ -71,7 +60,7 @@ impl Aws {
             .time_source(SystemTimeSource::new())
             .retry_config(retries)
             .timeout_config(timeouts)
-            .http_client(SharedHttpClient::new(OneConnector(connector.clone())));
+            .http_client(connections.client());
         config.set_sleep_impl(default_async_sleep());
         config.set_endpoint_url(reader.optional("AWS_ENDPOINT_URL"));
         let services = ["DYNAMODB", "ELASTICACHE", "SES", "SQS"];
@@ -84,7 +73,7 @@ impl Aws {
         Self {
             endpoints: services.into_iter().filter_map(endpoint).collect(),
             config: config.build(),
-            connector,
+            connector: connections.connector(),
         }
     }
 
@@ -123,36 +112,5 @@ impl Aws {
         if let Ok(answer) = self.connector.call(request).await {
             let _ = ByteStream::new(answer.into_body()).collect().await;
         }
-    }
-}
-
-fn connector() -> SharedHttpConnector {
-    let roots = tls::TrustStore::empty().with_pem_certificate(AMAZON_ROOTS);
-    let context = tls::TlsContext::builder().with_trust_store(roots).build();
-    let timeouts = HttpConnectorSettings::builder().connect_timeout(CONNECT);
-    let connector = Connector::builder()
-        .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
-        .tls_context(context.expect("a trust store is all the context has"))
-        .connector_settings(timeouts.build())
-        .build();
-    SharedHttpConnector::new(connector)
-}
-
-/// A client with one connector, whatever is asked of it. The SDK's own would make one to try it out for
-/// each service, and another to use, each with its own pool.
-#[derive(Debug)]
-struct OneConnector(SharedHttpConnector);
-
-impl HttpClient for OneConnector {
-    fn http_connector(
-        &self,
-        _: &HttpConnectorSettings,
-        _: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        self.0.clone()
-    }
-
-    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
-        Some(ConnectorMetadata::new("hyper", Some("1.x".into())))
     }
 }

@@ -6,6 +6,7 @@
 
 mod aws;
 mod clock;
+mod connector;
 mod env;
 mod function;
 #[cfg(feature = "http")]
@@ -21,5 +22,5 @@ pub use function::{Function, Invocation, main};
 #[cfg(feature = "http")]
 pub use http::{Answer, HttpFault, client_address, json, trace_of};
 pub use metrics::Metric;
-pub use queue::{Delivery, record_outcome};
+pub use queue::{Delivery, MAX_RECEIVES, record_outcome};
 pub use telemetry::{Format, LogWriter, init as init_telemetry};

@@ -11,6 +11,9 @@ use tracing::{Instrument, Span, field::Empty};
 
 use crate::{Function, Metric};
 
+/// How often a message is received before it goes to the dead-letter queue: `maxReceiveCount` of the template.
+pub const MAX_RECEIVES: u32 = 5;
+
 /// A message as it came off its queue.
 #[derive(Debug)]
 pub struct Delivery {
@@ -18,6 +21,13 @@ pub struct Delivery {
     pub envelope: Envelope,
     /// How often it was received, this time included.
     pub attempt: u32,
+}
+
+impl Delivery {
+    /// Whether it goes to the dead-letter queue if it fails now.
+    pub fn is_last(&self) -> bool {
+        self.attempt >= MAX_RECEIVES
+    }
 }
 
 impl Function {

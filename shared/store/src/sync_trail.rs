@@ -4,14 +4,16 @@
 //! group's state is recorded in the same transaction; what changed nothing is put if absent, so that a
 //! delivery that comes again does not hide how it ended.
 
+use aws_sdk_dynamodb::types::builders::PutBuilder;
 use domain::{
     AssigneeWrite, Decision, Direction, ExternalKey, Facet, FacetMove, GroupCursor, GroupId,
-    GroupState, IntegrationId, Link, Message, MessageId, OrganizationId, Origin, Outcome, Rule,
-    SyncIssue, SyncRecord, Timestamp, TraceId, TrackerOrigin,
+    GroupState, IntegrationId, Link, Message, MessageId, OrganizationId, Origin, Outcome, Reason,
+    Rule, SyncIssue, SyncRecord, Timestamp, TraceId, TrackerOrigin,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use crate::{
+    PARTITION_KEY,
     error::StoreError,
     keys::{self, Key},
     table::{Page, Query, Sort, Store, attributes, text, value},
@@ -21,8 +23,28 @@ use crate::{
 /// For how long a row is kept, in seconds.
 const KEPT: i64 = 90 * 24 * 60 * 60;
 
-/// The outcome that another one may take the place of.
-const DEFERRED: &str = "deferred";
+/// Lets an end that changed nothing take the place of no other: what is tried again has come to no end, nor what
+/// could not be handled.
+fn over_no_end(put: PutBuilder) -> PutBuilder {
+    put.condition_expression(
+        "attribute_not_exists(#pk) OR #outcome = :deferred OR #reason = :failed",
+    )
+    .expression_attribute_names("#pk", PARTITION_KEY)
+    .expression_attribute_names("#outcome", "outcome")
+    .expression_attribute_names("#reason", "reason")
+    .expression_attribute_values(":deferred", text("deferred"))
+    .expression_attribute_values(":failed", text("handling_failed"))
+}
+
+/// Lets what could not be handled take the place of all but what was done or given up: that a copy of the
+/// message had nothing to do says nothing of this one.
+fn over_nothing_done(put: PutBuilder) -> PutBuilder {
+    put.condition_expression("attribute_not_exists(#pk) OR NOT #outcome IN (:applied, :dead)")
+        .expression_attribute_names("#pk", PARTITION_KEY)
+        .expression_attribute_names("#outcome", "outcome")
+        .expression_attribute_values(":applied", text("applied"))
+        .expression_attribute_values(":dead", text("dead"))
+}
 
 /// What brings a change of a group about.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +82,16 @@ struct Row<'a> {
 #[derive(Deserialize)]
 struct Noted {
     origin: TrackerOrigin,
+    last_try: Option<LastTry>,
+}
+
+/// That a delivery is handled for the last time: it goes to the dead-letter queue if that fails.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct LastTry {
+    /// When.
+    pub at: Timestamp,
+    /// What it is about, first of all.
+    pub facet: Facet,
 }
 
 /// The attribute by which the table forgets a row.
@@ -95,42 +127,70 @@ fn row(record: &SyncRecord) -> Row<'_> {
 
 impl Transaction<'_> {
     /// Records the end of what this transaction does. An end that changed nothing takes the place of none: the
-    /// same may have come before, and have changed something. That it is tried again is no end.
+    /// same may have come before, and have changed something. That it is tried again is no end, nor that handling
+    /// it failed.
     pub(crate) fn record(self, record: &SyncRecord) -> Result<Self, StoreError> {
         let (key, row) = (key(record), row(record));
         match record.outcome {
             Outcome::Applied | Outcome::HandedOver | Outcome::Dead(_) => self.put(&key, &row),
             Outcome::Superseded(_) | Outcome::Suppressed(_) | Outcome::Deferred(_) => {
-                self.put_unless(&key, &row, "outcome", DEFERRED)
+                self.put_where(&key, &row, over_no_end)
             }
         }
     }
 }
 
 impl Store {
-    /// Records an end that changed nothing, unless there is one already. That it is tried again is no end.
+    /// Records an end that changed nothing, unless there is one already. That it is tried again is no end, nor
+    /// that handling it failed.
     pub async fn record_sync(&self, record: &SyncRecord) -> Result<(), StoreError> {
         let transaction = self.transaction();
-        let transaction =
-            transaction.put_unless(&key(record), &row(record), "outcome", DEFERRED)?;
+        let transaction = transaction.put_where(&key(record), &row(record), over_no_end)?;
         match transaction.commit().await? {
             Commit::Done | Commit::Refused(_) => Ok(()),
         }
     }
 
-    /// Keeps what a delivery was about, for those who know no more than its id.
-    pub async fn note_delivery(&self, origin: &TrackerOrigin) -> Result<(), StoreError> {
+    /// Records, before a message is handled for the last time, that it came to no end: whatever end it comes to
+    /// takes the place of this, and nothing is lost if the process is. Nothing where the group is gone.
+    pub async fn record_last_try(&self, record: &SyncRecord) -> Result<(), StoreError> {
+        if let Some(group) = record.group {
+            let state: Option<IgnoredAny> = self.get(&keys::group_state(group)).await?;
+            if state.is_none() {
+                return Ok(());
+            }
+        }
+        let transaction = self.transaction();
+        let transaction = transaction.put_where(&key(record), &row(record), over_nothing_done)?;
+        match transaction.commit().await? {
+            Commit::Done | Commit::Refused(_) => Ok(()),
+        }
+    }
+
+    /// Keeps what a delivery was about, for those who know no more than its id; and, if this is the last time
+    /// that it is handled, that it came to no end yet. Once it did, it is noted without.
+    pub async fn note_delivery(
+        &self,
+        origin: &TrackerOrigin,
+        last_try: Option<LastTry>,
+    ) -> Result<(), StoreError> {
         // The same however often it comes.
         let ttl = origin.delivery.minted().seconds() + KEPT;
-        let update = self
+        let mut update = self
             .client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(attributes(&keys::delivery(origin.delivery))))
-            .update_expression("SET origin = :origin, #ttl = :ttl")
             .expression_attribute_names("#ttl", TTL)
             .expression_attribute_values(":origin", value(origin)?)
             .expression_attribute_values(":ttl", value(&ttl)?);
+        let set = "SET origin = :origin, #ttl = :ttl";
+        update = match last_try {
+            Some(last_try) => update
+                .update_expression(format!("{set}, last_try = :last_try"))
+                .expression_attribute_values(":last_try", value(&last_try)?),
+            None => update.update_expression(format!("{set} REMOVE last_try")),
+        };
         let done = update.send().await;
         done.map(|_| ())
             .map_err(|e| StoreError::sdk("UpdateItem", e))
@@ -164,10 +224,19 @@ impl Store {
         Ok(transaction.commit().await? == Commit::Done)
     }
 
-    /// What a delivery was about.
-    pub async fn delivery(&self, id: MessageId) -> Result<Option<TrackerOrigin>, StoreError> {
+    /// What a delivery was about, and how it ended if it came to no end at all.
+    pub async fn delivery(
+        &self,
+        id: MessageId,
+    ) -> Result<Option<(TrackerOrigin, Option<SyncRecord>)>, StoreError> {
         let noted: Option<Noted> = self.get(&keys::delivery(id)).await?;
-        Ok(noted.map(|noted| noted.origin))
+        Ok(noted.map(|Noted { origin, last_try }| {
+            let end = last_try.map(|LastTry { at, facet }| {
+                let failed = Outcome::Dead(Reason::HandlingFailed);
+                SyncRecord::of_delivery(&origin, facet, failed, at)
+            });
+            (origin, end)
+        }))
     }
 
     /// The tracker's issues that a group is linked to.

@@ -106,22 +106,6 @@ impl<'a> Transaction<'a> {
         })
     }
 
-    /// Writes an item where there is none, or over one whose `attribute` is `value`.
-    pub(crate) fn put_unless(
-        self,
-        key: &Key,
-        entity: &impl Serialize,
-        attribute: &str,
-        value: &str,
-    ) -> Result<Self, StoreError> {
-        self.put_where(key, entity, |put| {
-            put.condition_expression("attribute_not_exists(#pk) OR #attribute = :value")
-                .expression_attribute_names("#pk", PARTITION_KEY)
-                .expression_attribute_names("#attribute", attribute)
-                .expression_attribute_values(":value", text(value))
-        })
-    }
-
     /// Writes an item where there is none, or over one whose number `attribute` is at `most` this.
     pub(crate) fn put_newest(
         self,
@@ -139,7 +123,8 @@ impl<'a> Transaction<'a> {
         })
     }
 
-    fn put_where(
+    /// Writes an item where the condition holds.
+    pub(crate) fn put_where(
         mut self,
         key: &Key,
         entity: &impl Serialize,

@@ -137,7 +137,7 @@ fn the_real_queues_wait_six_times_the_function_and_have_a_dead_letter_queue() {
         let queue = template.queues.iter().find(|it| it.name == mapping.queue);
         let queue = queue.unwrap();
         assert!(queue.visibility_timeout >= 6 * function(&mapping.function).timeout);
-        assert_eq!(queue.max_receive_count, Some(5));
+        assert_eq!(queue.max_receive_count, Some(runtime::MAX_RECEIVES));
         assert_eq!(
             queue.dead_letter_queue,
             Some(format!("{}-dlq", mapping.queue))
