@@ -235,6 +235,10 @@ async fn a_cache_that_moved_is_found_without_a_deployment() {
         create(&world, "three").await.expect("an id")["created"],
         true
     );
+    // What was first written down is no news, what took its place is.
+    let logs = world.logs().into_iter();
+    let news = logs.filter(|line| line.to_string().contains("the cache has another endpoint"));
+    assert_eq!(news.count(), 1);
     // New sandboxes begin with the address of the deployment and find the way as well.
     world.stack.start_functions().await.expect("functions");
     assert_eq!(

@@ -399,7 +399,7 @@ async fn what_a_newer_request_or_a_list_brings_is_not_replaced_by_what_comes_lat
 }
 
 #[tokio::test]
-async fn repositories_without_a_host_that_can_be_asked_are_passed_over_in_silence() {
+async fn of_repositories_without_a_host_that_can_be_asked_the_log_alone_tells() {
     let git = Repository::new("silent").await;
     let mut world = World::over(git.path()).await;
     for (name, provider) in [
@@ -416,6 +416,27 @@ async fn repositories_without_a_host_that_can_be_asked_are_passed_over_in_silenc
     name(&world, "1", json!(refs)).await;
     world.settle_now().await;
     assert_eq!(shas(&world, "1").await, [""; 0]);
+    assert_eq!(told(&world), [""; 0]);
+    let logs = world.logs();
+    for (name, does) in [
+        ("plain", "have to be sent"),
+        ("elsewhere", "have to be sent"),
+        ("acme/api", "the operator's command create-repository"),
+    ] {
+        let line = logs
+            .iter()
+            .find(|line| line["name"] == name && line["level"] == "WARN");
+        let remedy = line.expect(name)["remedy"].as_str().unwrap_or_default();
+        assert!(remedy.contains(does), "{name}: {remedy}");
+    }
+    let listed = world.get("/api/0/organizations/acme/repos/").await.json();
+    let of = |name: &str| {
+        let mut rows = listed.as_array().expect("a list").iter();
+        let row = rows.find(|row| row["name"] == name).expect(name);
+        row["integrationId"].clone()
+    };
+    assert_eq!(of("acme/web"), world.integration_of("github"));
+    assert_eq!(of("acme/api"), Value::Null);
     // A repository that GitHub does not show is said to be unknown.
     repository(&world, "acme/gone", "github").await;
     name(

@@ -31,6 +31,7 @@ mod outbound_belief;
 mod outbound_delays;
 mod outbound_reasons;
 mod owner_caches;
+mod pictures;
 mod project_costs;
 mod project_deletion;
 mod project_issues;

@@ -13,7 +13,7 @@ async fn help_lists_every_command() {
         .iter()
         .map(|c| &c["command"])
         .collect();
-    assert_eq!(names.len(), 22);
+    assert_eq!(names.len(), 26);
     for name in names {
         // Known, whatever else is wrong with it.
         let answer = world.operator_raw(json!({ "command": name })).await;
@@ -379,5 +379,161 @@ async fn a_token_that_has_ended_and_cannot_be_renewed_is_refused() {
         "{refused}"
     );
     assert_eq!(world.operator(set(Some("r"))).await["created"], false);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_token_is_listed_by_its_name_and_refused_once_it_is_revoked() {
+    let world = World::start().await;
+    let create = |scopes: &[&str]| json!({ "command": "create-token", "organization": "acme", "name": "ci", "scopes": scopes });
+    let made = world.operator(create(&["org:ci", "org:read"])).await;
+    let text = made["token"]["text"].as_str().expect("a text").to_owned();
+    let list = json!({ "command": "list-tokens", "organization": "acme" });
+    let listed = world.operator(list.clone()).await;
+    let token = &listed["tokens"][0];
+    assert_eq!(listed["tokens"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        (&token["name"], &token["scopes"]),
+        (&json!("ci"), &json!(["org:ci", "org:read"]))
+    );
+    let secret = text.rsplit('_').next().expect("its random part");
+    assert!(!listed.to_string().contains(secret));
+    // The same scopes are the same token; others are no token that anybody has.
+    let again = world.operator(create(&["org:read", "org:ci"])).await;
+    assert_eq!(
+        (&again["created"], &again["token"]["text"]),
+        (&json!(false), &Value::Null)
+    );
+    for other in [&["org:ci"][..], &["org:ci", "org:read", "org:admin"]] {
+        let refused = world.operator_raw(create(other)).await;
+        let says = refused["error"]["fields"]["scopes"][0].as_str();
+        let says = says.unwrap_or_default();
+        let differs = format!("it has org:ci, org:read, not {}.", other.join(", "));
+        assert!(
+            says.contains(&differs) && says.contains("revoke-token"),
+            "{refused}"
+        );
+    }
+    assert_eq!(world.operator(list.clone()).await, listed);
+
+    // A person's token of the same name is another one.
+    let own =
+        json!({ "command": "create-token", "email": world.bo(), "name": "ci", "scopes": "all" });
+    let own = world.operator(own).await["token"]["text"].take();
+    let own = own.as_str().expect("a text");
+    let mut revoke = json!({ "command": "revoke-token", "organization": "acme", "name": "ci" });
+    for revoked in [true, false] {
+        assert_eq!(world.operator(revoke.clone()).await["revoked"], revoked);
+        assert_eq!(world.get_as(&text, "/api/0/").await.status.as_u16(), 401);
+    }
+    assert_eq!(world.operator(list).await["tokens"], json!([]));
+    assert_eq!(world.get_as(own, "/api/0/").await.status.as_u16(), 200);
+    let made = world.operator(create(&["org:ci"])).await;
+    assert_eq!(made["created"], true, "the name is free");
+    revoke["email"] = world.bo().into();
+    let refused = world.operator_raw(revoke).await;
+    assert!(refused["error"]["fields"]["email"].is_array(), "{refused}");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn integrations_are_listed_without_what_nobody_may_see() {
+    let world = World::start().await;
+    let list = json!({ "command": "list-integrations", "organization": "acme" });
+    let listed = world.operator(list).await;
+    let mut rows: Vec<_> = listed["integrations"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .collect();
+    rows.sort_by_key(|row| row["provider"].to_string());
+    let providers: Vec<_> = rows.iter().map(|row| row["provider"].clone()).collect();
+    assert_eq!(providers, ["github", "jira_server", "vsts"]);
+    let expected = json!({
+        "id": world.integration(), "provider": "vsts", "name": "acme", "status": "active",
+        "external_id": world.ready.vsts_external_id, "domain_name": "https://dev.azure.com/acme/",
+    });
+    assert_eq!(*rows[2], expected);
+    let beta = json!({ "command": "create-organization", "slug": "beta", "name": "Beta" });
+    world.operator(beta).await;
+    let list = json!({ "command": "list-integrations", "organization": "beta" });
+    assert_eq!(world.operator(list).await["integrations"], json!([]));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_member_is_removed_with_all_that_leads_to_them_unless_nobody_else_owns_the_organization()
+{
+    let world = World::start().await;
+    let (ana, bo) = (world.ana().to_owned(), world.bo().to_owned());
+    let remove =
+        |email: &str| json!({ "command": "remove-member", "organization": "acme", "email": email });
+    let own = json!({ "command": "create-token", "email": bo, "name": "own", "scopes": "all" });
+    let own = world.operator(own).await["token"]["text"].take();
+    let own = own.as_str().expect("a text");
+    let acme = "/api/0/organizations/acme/";
+    assert_eq!(world.get_as(own, acme).await.status.as_u16(), 200);
+    let before = world.items().len();
+    let removed = world.operator(remove(&bo)).await;
+    assert_eq!(
+        (&removed["removed"], &removed["member"]["role"]),
+        (&json!(true), &json!("member"))
+    );
+    // The membership, its id, its reverse; and a line in the audit log.
+    assert_eq!(world.items().len(), before - 3 + 1);
+    assert_eq!(world.get_as(own, acme).await.status.as_u16(), 404);
+    let again = world.operator(remove(&bo)).await;
+    assert_eq!(
+        (&again["removed"], world.items().len()),
+        (&json!(false), before - 2)
+    );
+    world.stack.dynamodb().catch_up();
+    let members = world
+        .get("/api/0/teams/acme/web-team/members/")
+        .await
+        .json();
+    assert_eq!(members.as_array().map(Vec::len), Some(1));
+    let log = world
+        .get(&format!("{acme}audit-logs/?event=member.remove"))
+        .await
+        .json();
+    let rows = log["rows"].as_array().expect("rows");
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0]["data"]["user"], world.ready.members[1].id);
+    assert_eq!(rows[0]["note"], "removed a member, who was member");
+
+    // An owner who takes no part is none who could go on.
+    let add = |email: &str, role: &str| json!({ "command": "add-member", "organization": "acme", "email": email, "role": role });
+    let active = |active: bool| json!({ "command": "create-user", "email": bo, "name": "Bo", "active": active });
+    world.operator(add(&bo, "owner")).await;
+    world.operator(active(false)).await;
+    let refused = world.operator_raw(remove(&ana)).await;
+    let says = refused["error"]["fields"]["email"][0].as_str();
+    assert!(
+        says.is_some_and(|says| says.contains("last owner")),
+        "{refused}"
+    );
+    world.operator(active(true)).await;
+    // Of two who are removed at once, one stays.
+    let both = futures_util::future::join_all([&ana, &bo].map(|email| async {
+        loop {
+            match world
+                .stack
+                .invoke("operator", remove(email).to_string())
+                .await
+            {
+                Ok(answer) => return serde_json::from_str::<Value>(&answer).expect("JSON"),
+                // It met a fault.
+                Err(_) => continue,
+            }
+        }
+    }));
+    let both = both.await;
+    let removed = both.iter().filter(|answer| answer["removed"] == true);
+    assert_eq!(removed.count(), 1, "{both:?}");
+    let refused = both.iter().filter(|answer| answer["error"].is_object());
+    assert_eq!(refused.count(), 1, "{both:?}");
+    let nobody = world.operator_raw(remove("nobody@acme.example")).await;
+    assert!(nobody["error"]["fields"]["email"].is_array(), "{nobody}");
     world.finish().await;
 }

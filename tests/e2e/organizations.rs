@@ -10,6 +10,7 @@ use tests::World;
 use crate::{
     api::token,
     notification_options::{self, MINE, say},
+    pictures,
 };
 
 const ACME: &str = "/api/0/organizations/acme/";
@@ -336,17 +337,6 @@ async fn what_is_wrong_with_settings_is_said_of_each_and_nothing_is_kept() {
             "feature",
         ),
         (
-            json!({ "avatarType": "upload" }),
-            "avatarType",
-            "no uploaded picture",
-        ),
-        (
-            json!({ "avatarType": "gravatar" }),
-            "avatarType",
-            "not a valid choice",
-        ),
-        (json!({ "avatar": "aGk=" }), "avatar", "keeps no pictures"),
-        (
             json!([]),
             "non_field_errors",
             "Expected a dictionary, but got list",
@@ -602,6 +592,7 @@ async fn beta(world: &World) -> String {
         json!({ "slug": "beta-two", "dataScrubber": true }),
     )
     .await;
+    put_at(world, "/api/0/organizations/beta-two/", pictures::upload()).await;
     token(world, "ci", ("organization", "beta-two"), json!(["org:ci"])).await;
     let id = text(&world.get("/api/0/organizations/beta-two/").await.json()["id"]);
     let project = world.get("/api/0/projects/beta-two/one/").await.json()["id"].take();

@@ -6,7 +6,7 @@ use serde_json::json;
 use store::{CHART, ChartRow, INDEX_CHART};
 use tests::{World, assigned_to};
 
-use crate::{git::Repository, notification_options};
+use crate::{git::Repository, notification_options, pictures};
 
 const PAGE: &str = include_str!("../../docs/table.md");
 
@@ -182,8 +182,12 @@ async fn every_item_is_of_a_kind_in_the_chart_and_every_kind_occurs() {
     items.extend(world.items());
     // And while an organization waits for its end, under another name than before.
     let path = "/api/0/organizations/acme/";
-    let renamed = json!({ "slug": "acme-two" }).to_string();
-    assert_eq!(world.put(path, renamed).await.status.as_u16(), 200);
+    let mut renamed = pictures::upload();
+    renamed["slug"] = "acme-two".into();
+    assert_eq!(
+        world.put(path, renamed.to_string()).await.status.as_u16(),
+        200
+    );
     assert_eq!(world.delete(path, "").await.status.as_u16(), 202);
     items.extend(world.items());
     for item in items {

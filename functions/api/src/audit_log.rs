@@ -128,6 +128,9 @@ fn note(event: &AuditEvent) -> String {
         AuditEvent::MemberEdit(facts) => {
             format!("changed a member, now {}", facts.role.as_str())
         }
+        AuditEvent::MemberRemove(facts) => {
+            format!("removed a member, who was {}", facts.role.as_str())
+        }
         AuditEvent::MemberJoinTeam(facts) => format!("put a member into team {}", facts.team_slug),
         AuditEvent::MemberLeaveTeam(facts) => {
             format!("took a member out of team {}", facts.team_slug)

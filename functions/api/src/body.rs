@@ -18,10 +18,11 @@ pub(crate) const MAX_BODY: usize = 64 * 1024;
 const MAX_SLUG: usize = 50;
 const MAX_URL: usize = 2048;
 
+const TOO_LARGE: &str = "The request is too large.";
 const REQUIRED: &str = "This field is required.";
 const NULL: &str = "This field may not be null.";
 const BLANK: &str = "This field may not be blank.";
-const NO_TEXT: &str = "Not a valid string.";
+pub(crate) const NO_TEXT: &str = "Not a valid string.";
 
 /// Reads a body of at most so many bytes that is to be JSON.
 pub(crate) async fn bytes(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Fault> {
@@ -35,7 +36,7 @@ pub(crate) async fn bytes(headers: &HeaderMap, body: Body, most: usize) -> Resul
         }
     }
     let bytes = axum::body::to_bytes(body, most).await;
-    bytes.map_err(|_| Fault::detail("The request is too large."))
+    bytes.map_err(|_| Fault::detail(TOO_LARGE))
 }
 
 /// Reads JSON, whatever it is.
@@ -66,6 +67,25 @@ impl Fields {
     /// Reads a body of a handful of short fields.
     pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Self, Fault> {
         Self::parse(&bytes(headers, body, MAX_BODY).await?)
+    }
+
+    /// Reads a body of which one field is a long text; all others are as short as ever.
+    pub(crate) async fn read_with_long(
+        headers: &HeaderMap,
+        body: Body,
+        long: &str,
+        most: usize,
+    ) -> Result<Self, Fault> {
+        let bytes = bytes(headers, body, most).await?;
+        let fields = Self::parse(&bytes)?;
+        let length = fields
+            .peek(long)
+            .and_then(Value::as_str)
+            .map_or(0, str::len);
+        match bytes.len() - length.min(bytes.len()) {
+            others if others > MAX_BODY => Err(Fault::detail(TOO_LARGE)),
+            _ => Ok(fields),
+        }
     }
 
     /// The fields of a body that was read.
@@ -103,6 +123,11 @@ impl Fields {
     pub(crate) fn refuse(&mut self, name: &str, message: impl Into<String>) {
         let error = FieldError::message(message);
         self.errors.entry(name.to_owned()).or_insert(error);
+    }
+
+    /// Whether it was noted that something is wrong with a field.
+    pub(crate) fn is_refused(&self, name: &str) -> bool {
+        self.errors.contains_key(name)
     }
 
     /// What was read, unless something was wrong.

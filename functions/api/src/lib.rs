@@ -1,6 +1,7 @@
 //! `api`: the Sentry-compatible HTTP API under `/api/0`.
 //!
-//! Every answer is JSON, errors included: sentry-cli takes anything else for the answer of a proxy.
+//! Every answer is JSON, errors included: sentry-cli takes anything else for the answer of a proxy. Pictures are not,
+//! which have a route of their own beside it.
 
 mod alert_rules;
 mod audit_log;
@@ -14,6 +15,7 @@ mod members;
 mod notification_options;
 mod organization_settings;
 mod organizations;
+mod pictures;
 mod project_deletion;
 mod project_issues;
 mod projects;
@@ -41,7 +43,7 @@ use store::{Redis, Sequences, Store};
 pub struct Context {
     store: Store,
     sequences: Sequences,
-    /// Where clients send events, without a trailing slash: what a DSN names.
+    /// Where the HTTP API is reached, without a trailing slash: what a DSN and the address of a picture name.
     ingest_url: String,
     /// Where people and clients reach the bundle, without a trailing slash.
     public_url: String,
@@ -191,6 +193,7 @@ fn router(context: Arc<Context>) -> Router {
             "/api/0/users/{user}/notification-options/{id}/",
             delete(notification_options::delete),
         )
+        .route("/organization-avatar/{picture}/", get(pictures::show))
         .merge(releases::routes())
         .with_state(context)
         .layer(from_fn(always_json))
@@ -213,7 +216,8 @@ async fn always_json(request: Request, next: Next) -> Response {
     let answer = next.run(request).await;
     let kind = answer.headers().get(header::CONTENT_TYPE);
     let json_already = kind == Some(&HeaderValue::from_static("application/json"));
-    if json_already || answer.status() == StatusCode::NO_CONTENT {
+    let refused = answer.status().is_client_error() || answer.status().is_server_error();
+    if json_already || !refused {
         return answer;
     }
     let (parts, _) = answer.into_parts();

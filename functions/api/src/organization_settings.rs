@@ -3,15 +3,17 @@
 use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use domain::{
-    ClientFault, Fault, Feature, GivenRelay, OptionKind, OptionValue, OrganizationFlag,
+    AvatarType, ClientFault, Fault, Feature, GivenRelay, OptionKind, OptionValue, OrganizationFlag,
     OrganizationOption, OrganizationSettings, OrganizationUpdate, Role, Scope, TrustedRelay,
     is_rule_document, is_selector, names, organization_slug,
 };
 use serde_json::{Map, Value, json};
+use store::StoredPicture;
 
 use crate::{
     auth::Seat,
     body::{Fields, Text, truth},
+    pictures,
 };
 
 /// How many crash reports of an issue may be kept; -1 is all of them.
@@ -24,12 +26,12 @@ const OF_OWNERS: [&str; 3] = ["defaultRole", "cancelDeletion", "idempotencyKey"]
 /// What needs sampling of its own, which the bundle does not have.
 const SAMPLING: [&str; 2] = ["targetSampleRate", "samplingMode"];
 
-/// What a request wants changed.
+/// What a request wants changed, and the picture that it brings, which is to be stored before.
 pub(super) fn read(
     mut fields: Fields,
     seat: &Seat,
     settings: &OrganizationSettings,
-) -> Result<OrganizationUpdate, Fault> {
+) -> Result<(OrganizationUpdate, Option<StoredPicture>), Fault> {
     no_codecov(&mut fields)?;
     let owner = seat.scopes.contains(&Scope::OrgAdmin);
     for field in OF_OWNERS.iter().filter(|_| !owner) {
@@ -66,8 +68,9 @@ pub(super) fn read(
             fields.refuse(field, text);
         }
     }
-    no_avatar(&mut fields);
-    fields.finish(update)
+    let picture = pictures::read(&mut fields);
+    update.avatar_type = avatar_type(&mut fields, seat, picture.is_some());
+    fields.finish((update, picture))
 }
 
 /// Before everything else: who has no plan learns that first.
@@ -191,22 +194,17 @@ fn relays(fields: &mut Fields, seat: &Seat) -> Option<Vec<GivenRelay>> {
     Some(relays)
 }
 
-/// Pictures are not kept, so there is no uploaded one either.
-fn no_avatar(fields: &mut Fields) {
-    if fields.has("avatar") {
-        fields.refuse("avatar", "This installation keeps no pictures.");
-    }
+/// Who brings a picture wants to see it, unless they say otherwise. Null is no wish.
+fn avatar_type(fields: &mut Fields, seat: &Seat, brought: bool) -> Option<AvatarType> {
     if !fields.has("avatarType") {
-        return;
+        return brought.then_some(AvatarType::Upload);
     }
-    let kind = fields.choice("avatarType", |word| match word {
-        "letter_avatar" => Some(false),
-        "upload" => Some(true),
-        _ => None,
-    });
-    if kind == Some(true) {
+    let wanted = fields.choice("avatarType", |word| word.parse().ok())?;
+    let there = brought || seat.organization.picture.is_some() || fields.is_refused("avatar");
+    if wanted == AvatarType::Upload && !there {
         fields.refuse("avatarType", "There is no uploaded picture to show.");
     }
+    Some(wanted)
 }
 
 /// All options, flags and relays under the names that clients know.

@@ -8,8 +8,8 @@ use axum::{
 };
 use domain::{
     AuditEvent, ClientFault, Deletion, Fault, FieldError, Mail, MailKey, Organization,
-    OrganizationFacts, OrganizationFlag, OrganizationSettings, OrganizationStatus, ProjectStatus,
-    Recipients, Role, SendEmail, Slug, TokenOwner,
+    OrganizationFacts, OrganizationFlag, OrganizationSettings, OrganizationStatus, PictureId,
+    ProjectStatus, Recipients, Role, SendEmail, Slug, TokenOwner,
 };
 use runtime::{Answer, json, trace_of};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ use crate::{
     auth::{ORGANIZATION_ADMIN, ORGANIZATION_READ, ORGANIZATION_WRITE, Seat, caller_with},
     body::Fields,
     cursor::{Paging, parameter},
-    organization_settings,
+    organization_settings, pictures,
     projects::{self, slug_in_use},
     teams,
 };
@@ -87,10 +87,11 @@ pub(crate) async fn update(
     let caller = caller_with(&context, &parts.headers, &ORGANIZATION_WRITE).await?;
     let mut seat = caller.look_at_any(&context, &segment).await?;
     caller.demand(&seat)?;
-    let fields = Fields::read(&parts.headers, body).await?;
+    let fields = Fields::read_with_long(&parts.headers, body, "avatar", pictures::MAX_BODY);
+    let fields = fields.await?;
     let id = seat.organization.id;
     let settings = context.store.organization_settings(id).await?;
-    let update = organization_settings::read(fields, &seat, &settings)?;
+    let (mut update, picture) = organization_settings::read(fields, &seat, &settings)?;
     if let Some(slug) = update
         .slug
         .as_ref()
@@ -99,6 +100,13 @@ pub(crate) async fn update(
         free(&context, slug).await?;
     }
     let now = context.clock.now();
+    if let Some(picture) = picture {
+        let new = PictureId::new(rand::random());
+        let store = context
+            .store
+            .put_picture(&seat.organization, new, &picture, now);
+        update.picture = store.await?;
+    }
     let decide = |seen: &Organization, settings: &OrganizationSettings| {
         let change = update.apply(seen, settings, now)?;
         let audit = change.event();
@@ -263,7 +271,7 @@ fn organization(context: &Context, organization: &Organization) -> Value {
         "isEarlyAdopter": flag("isEarlyAdopter"),
         "require2FA": flag("require2FA"),
         "requireEmailVerification": false,
-        "avatar": { "avatarType": "letter_avatar", "avatarUuid": null, "avatarUrl": null },
+        "avatar": pictures::avatar(context, organization),
         "features": organization.features,
         "allowMemberProjectCreation": flag("allowMemberProjectCreation"),
         "links": { "organizationUrl": url, "regionUrl": url },

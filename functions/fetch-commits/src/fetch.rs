@@ -210,12 +210,24 @@ async fn end(
 ) -> Result<bool, Fault> {
     let now = context.clock.now();
     let end = domain::end_fetch(&work.fetch, &asked.answer, now);
-    tracing::info!(
-        repository = work.repository_id.to_string(),
-        answer = format!("{:?}", asked.answer),
-        detail = asked.detail,
-        "a host was asked for commits"
-    );
+    let repository = work.repository_id.to_string();
+    let name = work.repository.as_ref().map(|it| it.name.as_str());
+    if asked.answer == FetchAnswer::NotSupported {
+        tracing::warn!(
+            repository,
+            name,
+            remedy = asked.detail,
+            "there is nobody who can be asked for the commits of a repository"
+        );
+    } else {
+        tracing::info!(
+            repository,
+            name,
+            answer = format!("{:?}", asked.answer),
+            detail = asked.detail,
+            "a host was asked for commits"
+        );
+    }
     let told = tell(context, work, asked, &end, now).await?;
     let ending = FetchEnding {
         end: &end,

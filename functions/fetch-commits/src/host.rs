@@ -17,6 +17,12 @@ use crate::Context;
 /// Of how many commits Azure DevOps is asked for details: two calls each.
 const MOST_AZURE_DETAILS: usize = 91;
 
+/// What whoever runs the installation can do about commits that nobody can be asked for.
+const UNTIED: &str = "Tie the repository to an integration with its host: the operator's command \
+     create-repository, with its name, provider, url and `integration`.";
+const OTHER_HOST: &str = "Commits are fetched from GitHub and Azure DevOps; those of other hosts have \
+     to be sent.";
+
 /// A repository at its host, as the holder of an identity sees it.
 pub(crate) enum Host {
     GitHub(Box<github::client::Client>, RepositoryName),
@@ -50,6 +56,11 @@ impl Stop {
         Self::Answer(answer, None)
     }
 
+    /// Nobody hears of it but who reads the log.
+    fn not_supported(detail: &str) -> Self {
+        Self::Answer(FetchAnswer::NotSupported, Some(detail.to_owned()))
+    }
+
     fn invalid_identity(detail: &str) -> Self {
         Self::Answer(FetchAnswer::InvalidIdentity, Some(detail.to_owned()))
     }
@@ -58,20 +69,26 @@ impl Stop {
 impl Host {
     /// The host of a repository, with credentials that have not ended.
     pub(crate) async fn open(context: &Context, work: &FetchWork) -> Result<Self, Stop> {
-        let unsupported = || Stop::answer(FetchAnswer::NotSupported);
-        let repository = work.repository.as_ref().ok_or_else(unsupported)?;
-        let provider = match repository.provider.ok_or_else(unsupported)? {
-            provider @ (RepositoryProvider::GitHub | RepositoryProvider::AzureDevOps) => provider,
-            RepositoryProvider::Git
-            | RepositoryProvider::GitLab
-            | RepositoryProvider::Bitbucket => return Err(unsupported()),
+        let gone = || Stop::not_supported("The repository is gone.");
+        let repository = work.repository.as_ref().ok_or_else(gone)?;
+        let provider = match repository.provider {
+            Some(provider @ (RepositoryProvider::GitHub | RepositoryProvider::AzureDevOps)) => {
+                provider
+            }
+            Some(
+                RepositoryProvider::Git
+                | RepositoryProvider::GitLab
+                | RepositoryProvider::Bitbucket,
+            ) => return Err(Stop::not_supported(OTHER_HOST)),
+            None => return Err(Stop::not_supported(UNTIED)),
         };
-        let integration = work.integration.as_ref().ok_or_else(|| {
-            Stop::answer(match repository.integration {
-                Some(_) => FetchAnswer::Detached,
-                None => FetchAnswer::NotSupported,
-            })
-        })?;
+        let integration =
+            work.integration
+                .as_ref()
+                .ok_or_else(|| match repository.integration {
+                    Some(_) => Stop::answer(FetchAnswer::Detached),
+                    None => Stop::not_supported(UNTIED),
+                })?;
         let known = work.identity(&context.ring);
         let known = known.ok_or_else(|| Stop::invalid_identity("There is no token."))??;
         let organization = work.release.organization;
@@ -95,7 +112,7 @@ impl Host {
             }
             // The integration is with another host than the repository's.
             (_, Identity::Github(_) | Identity::Vsts(_) | Identity::JiraServer(_)) => {
-                Err(unsupported())
+                Err(Stop::not_supported(UNTIED))
             }
         }
     }

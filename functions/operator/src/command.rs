@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Every command: its name, its fields (`?` marks those that may be left out) and what it does.
-pub const HELP: [(&str, &str, &str); 22] = [
+pub const HELP: [(&str, &str, &str); 26] = [
     ("help", "", "lists the commands"),
     (
         "create-organization",
@@ -48,6 +48,11 @@ pub const HELP: [(&str, &str, &str); 22] = [
         "sets the role of a member",
     ),
     (
+        "remove-member",
+        "organization, email",
+        "ends a person's membership, and takes them out of the teams; the last owner stays",
+    ),
+    (
         "create-project",
         "organization, team, slug, name, platform?",
         "makes a project that the team has access to, or finds the one with the slug; shows the DSN",
@@ -68,9 +73,24 @@ pub const HELP: [(&str, &str, &str); 22] = [
         "makes an API token of a person or an organization; its text is shown this once",
     ),
     (
+        "list-tokens",
+        "email | organization",
+        "lists the API tokens of a person or an organization: names and scopes, never their texts",
+    ),
+    (
+        "revoke-token",
+        "name, email | organization",
+        "ends an API token, which is refused from then on",
+    ),
+    (
         "create-integration",
         "organization, provider (vsts, jira_server, github), external_id, name, domain_name, shared_secret?, subscription_id?, status? (active)",
         "connects a tracker to an organization; what is left out stays as it is, and a secret is made where there is none",
+    ),
+    (
+        "list-integrations",
+        "organization",
+        "lists the integrations of an organization, without their secrets",
     ),
     (
         "create-issue",
@@ -138,6 +158,7 @@ pub(crate) async fn run(context: &Context, payload: &str) -> Result<Value, Fault
         "create-user" => organizations::create_user(context, read(fields)?).await,
         "create-team" => organizations::create_team(context, read(fields)?).await,
         "add-member" => organizations::add_member(context, read(fields)?).await,
+        "remove-member" => organizations::remove_member(context, read(fields)?).await,
         "undelete-project" => undelete::undelete(context, read(fields)?).await,
         "set-role" => organizations::set_role(context, read(fields)?).await,
         "set-organization" => organizations::set(context, read(fields)?).await,
@@ -145,6 +166,9 @@ pub(crate) async fn run(context: &Context, payload: &str) -> Result<Value, Fault
         "create-project" => projects::create(context, read(fields)?).await,
         "create-key" => projects::create_key(context, read(fields)?).await,
         "create-token" => tokens::create(context, read(fields)?).await,
+        "list-tokens" => tokens::list(context, read(fields)?).await,
+        "revoke-token" => tokens::revoke(context, read(fields)?).await,
+        "list-integrations" => sync::list_integrations(context, read(fields)?).await,
         "create-integration" => sync::create_integration(context, read(fields)?).await,
         "create-issue" => issues::create(context, read(fields)?).await,
         "link-external-issue" => issues::link(context, read(fields)?).await,

@@ -7,7 +7,7 @@ use domain::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::{Changed, NewMember, UserFields};
+use store::{Changed, NewMember, Removed, UserFields};
 
 use crate::{
     Context,
@@ -257,4 +257,28 @@ pub(crate) async fn add_member(context: &Context, new: AddMember) -> Result<Valu
         )
         .await?;
     Ok(json!({ "created": saved.created, "member": shown(&saved.entity) }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RemoveMember {
+    organization: String,
+    email: String,
+}
+
+pub(crate) async fn remove_member(context: &Context, gone: RemoveMember) -> Result<Value, Fault> {
+    let organization = organization(context, &gone.organization).await?;
+    let user = context.store.user_by_email(&email(&gone.email)?).await?;
+    let user = user.ok_or_else(unknown_user)?;
+    let (actor, now) = (AuditActor::Operator, context.clock.now());
+    let store = &context.store;
+    let removed = store.remove_member(organization.id, user.id, &actor, now);
+    match removed.await? {
+        Removed::Done(member) => Ok(json!({ "removed": true, "member": shown(&member) })),
+        Removed::Absent => Ok(json!({ "removed": false, "member": null })),
+        Removed::LastOwner => {
+            let text = "This is the last owner. Make somebody else an owner with set-role first.";
+            Err(Fault::field("email", text))
+        }
+    }
 }

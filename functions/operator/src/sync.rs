@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    Fault, Feature, IntegrationId, IntegrationStatus, OrganizationUpdate, Provider, Secret,
-    SyncSwitches, TrackerStates,
+    Fault, Feature, Integration, IntegrationId, IntegrationStatus, OrganizationUpdate, Provider,
+    Secret, SyncSwitches, TrackerStates,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -82,6 +82,28 @@ pub(crate) async fn create_integration(
             "shared_secret": saved.entity.secret,
         },
     }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListIntegrations {
+    organization: String,
+}
+
+pub(crate) async fn list_integrations(
+    context: &Context,
+    of: ListIntegrations,
+) -> Result<Value, Fault> {
+    let organization = organization(context, &of.organization).await?;
+    let all = context.store.integrations_of(organization.id).await?;
+    let shown = |it: &Integration| {
+        json!({
+            "id": it.id, "provider": it.provider.as_str(), "name": it.name,
+            "status": it.status, "external_id": it.external_id, "domain_name": it.domain_name,
+        })
+    };
+    let all: Vec<_> = all.iter().map(shown).collect();
+    Ok(json!({ "integrations": all }))
 }
 
 fn domain_name(text: &str) -> Result<String, Fault> {

@@ -19,16 +19,23 @@ pub(crate) struct Cache {
 pub(crate) async fn discover(context: &Context) -> Result<(), Fault> {
     let endpoint = ask(&context.cache).await?;
     let known = context.store.cache_endpoint().await?;
-    if known.is_some_and(|known| known.endpoint == endpoint) {
+    if known
+        .as_ref()
+        .is_some_and(|known| known.endpoint == endpoint)
+    {
         return Ok(());
     }
-    let CacheEndpoint { host, port, status } = &endpoint;
-    tracing::info!(
-        host,
-        port,
-        status,
-        "the cache has another endpoint or status"
-    );
+    // The first time it is only written down.
+    if let Some(KnownCacheEndpoint { endpoint: was, .. }) = known {
+        let CacheEndpoint { host, port, status } = &endpoint;
+        tracing::info!(
+            host,
+            port,
+            status,
+            was = format!("{}:{} {}", was.host, was.port, was.status),
+            "the cache has another endpoint or status"
+        );
+    }
     let since = context.clock.now();
     let known = KnownCacheEndpoint { endpoint, since };
     Ok(context.store.put_cache_endpoint(&known).await?)

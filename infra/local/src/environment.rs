@@ -50,13 +50,6 @@ impl World<'_> {
             // The child speaks no TLS.
             *url = url.replacen("rediss://", "redis://", 1);
         }
-        if let Some(secret) = variables.get_mut("VSTS_CLIENT_SECRET") {
-            *secret = "local".to_owned();
-        }
-        if let Some(timeout) = variables.get_mut("TRACKER_TIMEOUT_SECONDS") {
-            // A developer who lets a tracker hang does not wait as long.
-            *timeout = "2".to_owned();
-        }
         let mut set = |name: &str, value: &str| variables.insert(name.to_owned(), value.to_owned());
         set("AWS_REGION", REGION);
         // Whoever signs with it is held to this function's role.
@@ -87,6 +80,9 @@ impl World<'_> {
         Some(match (id, attribute) {
             ("PublicUrl" | "IngestUrl", None) => self.base_url.to_owned(),
             ("MailFrom", None) => MAIL_FROM.to_owned(),
+            ("VstsClientSecret", None) => "local".to_owned(),
+            // A developer who lets a tracker hang does not wait as long.
+            ("TrackerTimeoutSeconds", None) => "2".to_owned(),
             ("Cache", Some("PrimaryEndPoint.Address")) => "127.0.0.1".to_owned(),
             ("Cache", Some("PrimaryEndPoint.Port")) if function.in_vpc => {
                 self.redis.port().to_string()
@@ -143,7 +139,6 @@ pub(crate) fn key_ring(data: Option<&Path>) -> anyhow::Result<String> {
     match std::fs::read_to_string(&file) {
         Ok(text) => Ok(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            std::fs::create_dir_all(directory).context("the data directory")?;
             if directory.join(TABLE_FILE).exists() {
                 bail!("{} holds a table without its key ring", directory.display());
             }

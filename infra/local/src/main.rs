@@ -83,7 +83,11 @@ fn rate(text: &str) -> Result<f64, String> {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let env = Env::of_process();
-    let level = env.optional("LOG_LEVEL").unwrap_or(match arguments.demo {
+    let of_the_template =
+        |(name, level): &(String, String)| (name == "LogLevel").then(|| level.clone());
+    let said = arguments.parameters.iter().find_map(of_the_template);
+    let said = env.optional("LOG_LEVEL").or(said.as_deref());
+    let level = said.unwrap_or(match arguments.demo {
         true => "warn",
         false => "info",
     });
@@ -173,10 +177,15 @@ async fn stack(arguments: &Arguments) -> anyhow::Result<()> {
         drop(running);
         Ok(())
     };
-    tokio::select! {
+    let result = tokio::select! {
         result = work => result,
         _ = interrupted.recv() => Ok(()),
         _ = terminated.recv() => Ok(()),
+    };
+    // What it names is gone.
+    match &arguments.ready_file {
+        Some(file) => result.and(Ready::remove(file)),
+        None => result,
     }
 }
 

@@ -81,6 +81,14 @@ impl Ready {
     pub fn prepare(file: &Path) -> anyhow::Result<()> {
         tempfile::NamedTempFile::new_in(directory(file))
             .with_context(|| format!("the ready file {} cannot be written", file.display()))?;
+        Self::remove(file)
+    }
+
+    /// Removes the file, if it is there.
+    ///
+    /// # Errors
+    /// When the directory cannot be written to.
+    pub fn remove(file: &Path) -> anyhow::Result<()> {
         match std::fs::remove_file(file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("the old ready file {}", file.display()))

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs::{File, TryLockError},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -30,7 +31,7 @@ use crate::{
     ses::Ses,
     sqs::{QueueSpec, Received, Sqs},
     template::{QueueMapping, Template},
-    trackers::Trackers,
+    trackers::{self, Trackers},
     wall::Wall,
 };
 
@@ -82,6 +83,8 @@ pub struct Stack {
     wall: Wall,
     stream: Mutex<StreamPosition>,
     _front: oneshot::Sender<()>,
+    /// Held as long as the stack is there, and by nobody when its process is not.
+    _lock: Option<File>,
 }
 
 impl Stack {
@@ -91,10 +94,11 @@ impl Stack {
     /// When the template cannot be carried out, a port is taken, or there is no Redis to be had.
     pub async fn start(options: &Options) -> anyhow::Result<Arc<Self>> {
         let template = Template::parse(TEMPLATE).context("infra/template.yaml")?;
-        let unknown = |name: &&String| !template.has_parameter(name);
-        if let Some(name) = options.parameters.keys().find(unknown) {
-            bail!("infra/template.yaml has no parameter {name}");
+        template.check_parameters(&options.parameters)?;
+        if let Some(directory) = &options.repository {
+            trackers::check_repository(directory)?;
         }
+        let lock = options.data.as_deref().map(lock).transpose()?;
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], options.port)))
             .await
             .with_context(|| format!("port {} on 127.0.0.1", options.port))?;
@@ -149,6 +153,7 @@ impl Stack {
             wall,
             stream: Mutex::default(),
             _front: stop,
+            _lock: lock,
         });
         stack.start_functions().await?;
         stack.serve(listener, stopped);
@@ -485,6 +490,19 @@ const STREAM_BATCH: usize = 100;
 #[derive(Debug)]
 pub struct Running {
     _tasks: JoinSet<()>,
+}
+
+/// Two stacks would write over one another's table.
+fn lock(directory: &Path) -> anyhow::Result<File> {
+    std::fs::create_dir_all(directory).context("the data directory")?;
+    let file = File::create(directory.join("lock")).context("the lock of the data directory")?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another stack works on {}", directory.display())
+        }
+        Err(TryLockError::Error(error)) => Err(error).context("the lock of the data directory"),
+    }
 }
 
 fn queues(template: &Template) -> Vec<QueueSpec> {

@@ -6,6 +6,7 @@
 
 mod emulated;
 mod intrinsics;
+mod parameters;
 mod references;
 mod resources;
 mod roles;
@@ -165,11 +166,6 @@ pub enum Gateway {
 pub type Lookup<'a> = &'a dyn Fn(&str, Option<&str>) -> Option<String>;
 
 impl Template {
-    /// Whether it has a parameter of this name.
-    pub(crate) fn has_parameter(&self, name: &str) -> bool {
-        self.scope.parameters.contains_key(name)
-    }
-
     /// Reads the text of a template.
     ///
     /// # Errors

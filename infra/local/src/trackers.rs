@@ -48,6 +48,21 @@ pub use self::requests::Request;
 /// After how long the running stack tries the service hooks again that the front has not taken.
 const HOOK_PAUSE: Duration = Duration::from_secs(1);
 
+/// Whether a directory is a git repository whose commits can be shown.
+///
+/// # Errors
+/// When it is none, or there is no git.
+pub(crate) fn check_repository(directory: &Path) -> anyhow::Result<()> {
+    let git = Git::new(directory);
+    let readable = git.is_readable();
+    anyhow::ensure!(
+        readable,
+        "git finds no repository in {}",
+        directory.display()
+    );
+    Ok(())
+}
+
 /// A simulated tracker, by the provider's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Provider {

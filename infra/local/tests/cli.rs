@@ -17,6 +17,7 @@ const LOCAL: &str = env!("CARGO_BIN_EXE_local");
 struct Program {
     child: Child,
     ready: Value,
+    file: PathBuf,
     _directory: tempfile::TempDir,
 }
 
@@ -38,10 +39,11 @@ impl Program {
             .map_while(Result::ok)
             .any(|line| line == "Ctrl-C ends it.");
         assert!(ready, "it ended before it was ready");
-        let ready = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+        let ready = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
         Self {
             child,
             ready,
+            file,
             _directory: directory,
         }
     }
@@ -74,8 +76,19 @@ impl Program {
                 .unwrap()
                 .success()
         );
-        self.child.wait().unwrap()
+        let status = self.child.wait().unwrap();
+        assert!(!self.file.exists(), "what the ready file names is gone");
+        status
     }
+}
+
+/// What a start says that is to fail.
+fn refused(arguments: &[&str]) -> String {
+    let mut start = Command::new(LOCAL);
+    let output = start.args(["--port", "0"]).args(arguments).output();
+    let output = output.unwrap();
+    assert!(!output.status.success(), "{arguments:?}");
+    String::from_utf8(output.stderr).unwrap()
 }
 
 impl Drop for Program {
@@ -219,16 +232,57 @@ fn a_table_without_its_key_ring_is_not_opened() {
     let first = Program::start(&["--data", data.to_str().unwrap()]);
     assert!(first.terminate().success());
     std::fs::remove_file(data.join("key-ring")).unwrap();
-    let output = Command::new(LOCAL)
-        .args(["--port", "0", "--data", data.to_str().unwrap()])
-        .output()
-        .unwrap();
-    assert!(!output.status.success());
-    let error = String::from_utf8_lossy(&output.stderr);
+    let error = refused(&["--data", data.to_str().unwrap()]);
     assert!(
         error.contains("holds a table without its key ring"),
         "{error}"
     );
+}
+
+#[test]
+fn two_stacks_do_not_work_on_one_table() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    let mut first = Program::start(&["--no-seed", "--data", data]);
+    let error = refused(&["--data", data]);
+    assert_eq!(error, format!("error: another stack works on {data}\n"));
+    // One that was killed leaves nothing that holds up the next.
+    first.child.kill().unwrap();
+    first.child.wait().unwrap();
+    let next = Program::start(&["--no-seed", "--data", data]);
+    assert!(next.terminate().success());
+}
+
+#[test]
+fn what_a_stack_cannot_be_started_with_is_said_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let empty = directory.path().to_str().unwrap();
+    for (arguments, says) in [
+        (
+            ["--repository", "/nonexistent"],
+            "git finds no repository in /nonexistent",
+        ),
+        (["--repository", empty], "git finds no repository in"),
+        (
+            ["--parameter", "TrackerTimeout=9"],
+            "has no parameter TrackerTimeout;",
+        ),
+        (
+            ["--parameter", "TrackerTimeoutSeconds=26"],
+            "26 is more than 25",
+        ),
+        (
+            ["--parameter", "CacheNodes=2"],
+            "changes nothing on one machine",
+        ),
+    ] {
+        let error = refused(&arguments);
+        assert!(
+            error.starts_with("error: ") && error.contains(says),
+            "{error}"
+        );
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
 }
 
 #[test]
@@ -280,7 +334,23 @@ fn a_command_without_a_stack_says_how_to_start_one() {
 fn env_files_hold_the_environment_of_each_function() {
     let directory = tempfile::tempdir().unwrap();
     let files = directory.path().join("new/env");
-    let _program = Program::start(&["--no-seed", "--env-files", files.to_str().unwrap()]);
+    let files_of = |arguments: &[&str]| {
+        let all = [
+            &["--no-seed", "--env-files", files.to_str().unwrap()],
+            arguments,
+        ];
+        Program::start(&all.concat())
+    };
+    let timeout = || {
+        let text = std::fs::read_to_string(files.join("outbound-sync.env")).unwrap();
+        let mut lines = text.lines().map(str::to_owned);
+        lines.find(|line| line.starts_with("TRACKER_TIMEOUT_SECONDS"))
+    };
+    // A developer does not wait as long as a deployment, unless told to.
+    assert!(files_of(&[]).terminate().success());
+    assert_eq!(timeout().as_deref(), Some("TRACKER_TIMEOUT_SECONDS=2"));
+    let _program = files_of(&["--parameter", "TrackerTimeoutSeconds=9"]);
+    assert_eq!(timeout().as_deref(), Some("TRACKER_TIMEOUT_SECONDS=9"));
     let functions = [
         "api",
         "deassign",

@@ -93,6 +93,9 @@ pub enum AuditEvent {
     /// A member's role or teams were set.
     #[serde(rename = "member.edit")]
     MemberEdit(MemberFacts),
+    /// Somebody is no member any more.
+    #[serde(rename = "member.remove")]
+    MemberRemove(MemberFacts),
     /// A member came into a team.
     #[serde(rename = "member.join-team")]
     MemberJoinTeam(MemberTeam),
@@ -248,7 +251,7 @@ pub struct MemberTeam {
 
 impl AuditEvent {
     /// The names of all events.
-    pub const NAMES: [&'static str; 18] = [
+    pub const NAMES: [&'static str; 19] = [
         "org.edit",
         "org.remove",
         "org.restore",
@@ -265,6 +268,7 @@ impl AuditEvent {
         "team.edit",
         "member.add",
         "member.edit",
+        "member.remove",
         "member.join-team",
         "member.leave-team",
     ];
@@ -290,7 +294,9 @@ impl AuditEvent {
     /// The person it was done to.
     pub fn target_user(&self) -> Option<UserId> {
         match self {
-            Self::MemberAdd(facts) | Self::MemberEdit(facts) => Some(facts.user),
+            Self::MemberAdd(facts) | Self::MemberEdit(facts) | Self::MemberRemove(facts) => {
+                Some(facts.user)
+            }
             Self::MemberJoinTeam(facts) | Self::MemberLeaveTeam(facts) => Some(facts.user),
             Self::OrganizationEdit(_)
             | Self::OrganizationRemove(_)
@@ -328,7 +334,9 @@ impl AuditEntry {
             | AuditEvent::ProjectKeyDisable(facts)
             | AuditEvent::ProjectKeyRemove(facts) => facts.project.number(),
             AuditEvent::TeamCreate(facts) | AuditEvent::TeamEdit(facts) => facts.id.number(),
-            AuditEvent::MemberAdd(facts) | AuditEvent::MemberEdit(facts) => facts.id.number(),
+            AuditEvent::MemberAdd(facts)
+            | AuditEvent::MemberEdit(facts)
+            | AuditEvent::MemberRemove(facts) => facts.id.number(),
             AuditEvent::MemberJoinTeam(facts) | AuditEvent::MemberLeaveTeam(facts) => {
                 facts.id.number()
             }

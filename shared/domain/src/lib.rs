@@ -20,6 +20,7 @@ mod organization;
 mod outbound;
 mod outcome;
 mod owner_caches;
+mod picture;
 mod platform;
 mod project;
 mod reference;
@@ -80,6 +81,7 @@ pub use outbound::{
 };
 pub use outcome::{Direction, FacetMove, Outcome, Reason, Rule, SyncRecord};
 pub use owner_caches::{ClearOwnerCaches, leaves_caches_stale};
+pub use picture::{AvatarType, Picture, PictureId, PictureKind};
 pub use platform::{INVALID_PLATFORM, is_platform};
 pub use project::{InboundFilter, NewProject, Project, ProjectFlags, ProjectStatus, ProjectUpdate};
 pub use reference::{MOST_REFERENCES, references};

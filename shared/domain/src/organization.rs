@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Serialize};
 
-use crate::{MemberId, OrganizationId, Scope, TeamId, Timestamp, UserId};
+use crate::{AvatarType, MemberId, OrganizationId, Picture, Scope, TeamId, Timestamp, UserId};
 
 /// Limits on names that people give.
 pub mod names {
@@ -258,6 +258,12 @@ pub struct Organization {
     /// When commits resolve what they refer to.
     #[serde(default)]
     pub resolve_commits_on: ResolveCommitsOn,
+    /// What is shown for it.
+    #[serde(default)]
+    pub avatar_type: AvatarType,
+    /// The picture that was uploaded last, shown or not.
+    #[serde(default)]
+    pub picture: Option<Picture>,
     /// What is switched on and off.
     #[serde(flatten)]
     pub flags: OrganizationFlags,
@@ -285,6 +291,8 @@ impl Organization {
             status: OrganizationStatus::default(),
             default_role: member(),
             resolve_commits_on: ResolveCommitsOn::default(),
+            avatar_type: AvatarType::default(),
+            picture: None,
             flags: OrganizationFlags::default(),
             created,
         }

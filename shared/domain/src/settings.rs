@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    AuditEvent, Feature, Organization, OrganizationFacts, OrganizationFlags, OrganizationStatus,
-    ResolveCommitsOn, Role, Slug, Timestamp,
+    AuditEvent, AvatarType, Feature, Organization, OrganizationFacts, OrganizationFlags,
+    OrganizationStatus, Picture, ResolveCommitsOn, Role, Slug, Timestamp,
 };
 
 /// What an option is set to.
@@ -285,6 +285,10 @@ pub struct OrganizationUpdate {
     pub flags: Vec<(OrganizationFlag, bool)>,
     /// Another list of relays.
     pub trusted_relays: Option<Vec<GivenRelay>>,
+    /// What is to be shown for it.
+    pub avatar_type: Option<AvatarType>,
+    /// Another picture, which is stored already.
+    pub picture: Option<Picture>,
 }
 
 impl OrganizationChange {
@@ -357,6 +361,13 @@ impl OrganizationUpdate {
             let (old, new) = (target.resolve_commits_on.as_str(), on.as_str());
             tell(&mut change.told, "resolve_commits_on", &mut { old }, &new);
             target.resolve_commits_on = *on;
+        }
+        // Neither is told in the audit log.
+        if let Some(avatar_type) = self.avatar_type {
+            target.avatar_type = avatar_type;
+        }
+        if let Some(picture) = &self.picture {
+            target.picture = Some(picture.clone());
         }
         if change.restored {
             target.status = OrganizationStatus::Active;

@@ -14,6 +14,7 @@ use crate::{
     integrations::IntegrationRef,
     keys::{self, Key},
     organizations::TeamRef,
+    pictures::PictureRow,
     releases::Pointer,
     repositories::RepositoryRef,
     sync_trail::LinkedIssue,
@@ -104,7 +105,7 @@ const OF_PROJECT: [Stage; 9] = [
 ];
 
 /// All that belongs to an organization but itself, when its projects are gone.
-const OF_ORGANIZATION: [Stage; 13] = [
+const OF_ORGANIZATION: [Stage; 14] = [
     NOTIFICATION_SETTINGS,
     // Before the rest, so that nobody comes in who was out.
     Stage {
@@ -126,6 +127,11 @@ const OF_ORGANIZATION: [Stage; 13] = [
         name: "repositories",
         rows: keys::REPOSITORY_NAMES,
         with: With::Partition(repository),
+    },
+    Stage {
+        name: "pictures",
+        rows: keys::PICTURES,
+        with: With::Partition(picture),
     },
     Stage {
         name: "commit-authors",
@@ -221,6 +227,11 @@ fn integration(key: &Key, row: &Item) -> Result<Vec<Key>, StoreError> {
 fn repository(key: &Key, row: &Item) -> Result<String, StoreError> {
     let found: RepositoryRef = read(key, row.clone())?;
     Ok(keys::repository(found.repository).pk)
+}
+
+fn picture(key: &Key, row: &Item) -> Result<String, StoreError> {
+    let found: PictureRow = read(key, row.clone())?;
+    Ok(keys::picture_piece(found.picture, 0).pk)
 }
 
 fn team(key: &Key, row: &Item) -> Result<Vec<Key>, StoreError> {

@@ -98,6 +98,19 @@ impl Store {
         Ok(row.map(|row| row.integration))
     }
 
+    /// The integrations that serve an organization, in the order of their ids, without their secrets.
+    pub async fn integrations_of(
+        &self,
+        organization: OrganizationId,
+    ) -> Result<Vec<Integration>, StoreError> {
+        let pk = keys::organization(organization).pk;
+        let query = Query::prefix(&pk, keys::ORGANIZATION_INTEGRATIONS);
+        let found: Vec<IntegrationRef> = self.query_all(query).await?;
+        let keys = found.iter().map(|it| keys::integration(it.integration));
+        let rows: Vec<Row> = self.get_list(keys.collect()).await?;
+        Ok(rows.into_iter().map(|row| row.integration).collect())
+    }
+
     /// Adds the integration, or sets the fields of the one with its external id. Without a secret the
     /// one it has stays; `fresh` is used where it has none.
     pub async fn put_integration(

@@ -7,9 +7,9 @@ use domain::{
     Activity, Actor, AlertRuleId, AuditEntry, CodeChange, CommitRef, DeletionRef, DeployId, Email,
     EnvironmentName, ExternalKey, Facet, Generation, GroupId, IntegrationId, Link, MailKey,
     MailThread, MemberId, MessageId, NotificationId, NotificationScope, NotificationType,
-    OrganizationCategory, OrganizationId, ProjectId, Provider, PublicKey, PullRequestRef, Release,
-    ReleaseId, RepositoryId, RepositoryName, ShortId, Slug, SubscriptionReason, TeamId, Timestamp,
-    TokenOwner, Update, UpdateShard, UserId, Version,
+    OrganizationCategory, OrganizationId, PictureId, ProjectId, Provider, PublicKey,
+    PullRequestRef, Release, ReleaseId, RepositoryId, RepositoryName, ShortId, Slug,
+    SubscriptionReason, TeamId, Timestamp, TokenOwner, Update, UpdateShard, UserId, Version,
 };
 
 use serde::Serialize;
@@ -60,7 +60,7 @@ const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow
 }
 
 /// Every kind of item in the table.
-pub const CHART: [ChartRow; 79] = [
+pub const CHART: [ChartRow; 81] = [
     row("organization", "ORG#<organization>", "META"),
     row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
     row("organization's settings", "ORG#<organization>", "SETTINGS"),
@@ -74,6 +74,12 @@ pub const CHART: [ChartRow; 79] = [
         "ORG#<organization>",
         "FORMER_ORG_SLUG#<slug>",
     ),
+    row(
+        "organization's picture",
+        "ORG#<organization>",
+        "AVATAR#<picture>",
+    ),
+    row("piece of a picture", "AVATAR#<picture>", "PIECE#<piece>"),
     row("team", "TEAM#<team>", "META"),
     row("team's slug", "ORG#<organization>", "TEAM_SLUG#<slug>"),
     row("team's project", "TEAM#<team>", "PROJECT_SLUG#<slug>"),
@@ -359,6 +365,22 @@ pub(crate) fn former_organization_slug(slug: &Slug) -> Key {
 pub(crate) fn former_slug_of_organization(id: OrganizationId, slug: &Slug) -> Key {
     let sk = format!("{FORMER_ORGANIZATION_SLUGS}{slug}");
     Key::new(format!("ORG#{id}"), sk)
+}
+
+pub(crate) const PICTURES: &str = "AVATAR#";
+
+/// The pictures of an organization, shown or not: nothing else leads to their pieces once they are not shown.
+pub(crate) fn organization_picture(organization: OrganizationId, picture: PictureId) -> Key {
+    let sk = format!("{PICTURES}{picture}");
+    Key::new(format!("ORG#{organization}"), sk)
+}
+
+pub(crate) const PIECES: &str = "PIECE#";
+
+/// The piece of a picture with this number, counted from 0.
+pub(crate) fn picture_piece(picture: PictureId, piece: usize) -> Key {
+    let sk = format!("{PIECES}{piece:02}");
+    Key::new(format!("{PICTURES}{picture}"), sk)
 }
 
 pub(crate) fn team(id: TeamId) -> Key {

@@ -31,6 +31,7 @@ mod outbound;
 mod outbox;
 #[cfg(feature = "redis")]
 mod owner_caches;
+mod pictures;
 mod projects;
 mod pull_requests;
 mod releases;
@@ -70,6 +71,7 @@ pub use outbound::{Ending, Outbound};
 pub use outbox::{OutboxItem, Waiting, outbox_due_at};
 #[cfg(feature = "redis")]
 pub use owner_caches::{NotCleared, OwnerCache, OwnerCaches};
+pub use pictures::StoredPicture;
 pub use releases::{Order, ReleaseDetails, ReleaseFilter};
 pub use secrets::{KeyRing, KeyRingError};
 #[cfg(feature = "redis")]
@@ -78,4 +80,4 @@ pub use subscriptions::Subscription;
 pub use sync_trail::{Cause, LastTry, LinkedIssue};
 pub use table::{Created, Insert, Page, Store};
 pub use updates::WaitingShard;
-pub use users::{KnownAddress, NewMember, UserFields};
+pub use users::{KnownAddress, NewMember, Removed, UserFields};

@@ -40,6 +40,8 @@ fn swaps(seen: &Organization, new: &Organization) -> Result<Vec<Swap>, StoreErro
             &seen.resolve_commits_on,
             &new.resolve_commits_on,
         )?,
+        Swap::later("avatar_type", &seen.avatar_type, &new.avatar_type)?,
+        Swap::later("picture", &seen.picture, &new.picture)?,
         later(
             "allow_joinleave",
             &old.allow_joinleave,
@@ -183,8 +185,8 @@ impl Store {
     }
 
     /// Commits what `decide` makes of an organization and its settings, with the line of the audit log that it
-    /// gives. The old slug leads to the organization until another one takes it. Decided again when either was
-    /// changed meanwhile; `None` leaves both as they are.
+    /// gives. The old slug leads to the organization until another one takes it; a picture that another one replaces
+    /// goes. Decided again when either was changed meanwhile; `None` leaves both as they are.
     pub async fn change_organization(
         &self,
         id: OrganizationId,
@@ -222,7 +224,14 @@ impl Store {
                 transaction = transaction.audit(audit)?;
             }
             match transaction.commit().await? {
-                Commit::Done => return Ok(Changed::Done((change.organization, change.settings))),
+                Commit::Done => {
+                    if let Some(replaced) = &seen.picture
+                        && seen.picture != new.picture
+                    {
+                        self.forget_picture(id, replaced.id).await?;
+                    }
+                    return Ok(Changed::Done((change.organization, change.settings)));
+                }
                 Commit::Refused(writes) if seen.slug != new.slug && writes.contains(&0) => {
                     return Ok(Changed::NameTaken);
                 }

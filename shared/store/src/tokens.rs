@@ -7,7 +7,7 @@ use crate::{
     error::StoreError,
     hash::TokenHash,
     keys,
-    table::{Created, Store},
+    table::{ATTEMPTS, Created, Query, Store, step_aside},
     transaction::Commit,
 };
 
@@ -35,6 +35,34 @@ impl Store {
             Some(named) => self.token(&named.hash).await,
             None => Ok(None),
         }
+    }
+
+    /// The tokens of an owner, in no order.
+    pub async fn tokens_of(&self, owner: TokenOwner) -> Result<Vec<Token>, StoreError> {
+        let pk = keys::token_name(owner, "").pk;
+        let query = Query::prefix(&pk, keys::TOKEN_NAMES);
+        let named: Vec<NamedToken> = self.query_all(query).await?;
+        let keys = named.iter().map(|named| keys::token(&named.hash));
+        self.get_list(keys.collect()).await
+    }
+
+    /// Ends the token that an owner has under this name. `false`: there is none.
+    pub async fn revoke_token(&self, owner: TokenOwner, name: &str) -> Result<bool, StoreError> {
+        let key = keys::token_name(owner, name);
+        for attempt in 0..ATTEMPTS {
+            step_aside(attempt).await;
+            let Some(seen) = self.get::<NamedToken>(&key).await? else {
+                return Ok(false);
+            };
+            let transaction = self
+                .transaction()
+                .delete_over(&key, "hash", &seen.hash)?
+                .delete(&keys::token(&seen.hash))?;
+            if transaction.commit().await? == Commit::Done {
+                return Ok(true);
+            }
+        }
+        Err(StoreError::Contended("the token".into()))
     }
 
     /// Stores a token under its hash, unless its owner has one of that name.

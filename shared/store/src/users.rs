@@ -55,6 +55,17 @@ pub struct NewMember {
     pub teams: Option<Vec<TeamId>>,
 }
 
+/// What became of a membership that was to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Removed {
+    /// It has ended; this is what it was.
+    Done(Member),
+    /// There was none.
+    Absent,
+    /// It stays: nobody else who takes part is an owner.
+    LastOwner,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Owner {
     user: UserId,
@@ -282,6 +293,56 @@ impl Store {
             transaction.swap(&item, swaps.into())
         })
         .await
+    }
+
+    /// Ends a membership, and with it the member's place in teams.
+    pub async fn remove_member(
+        &self,
+        organization: OrganizationId,
+        user: UserId,
+        actor: &AuditActor,
+        now: Timestamp,
+    ) -> Result<Removed, StoreError> {
+        let key = keys::member(organization, user);
+        for attempt in 0..ATTEMPTS {
+            step_aside(attempt).await;
+            let Some(seen) = self.member(organization, user).await? else {
+                return Ok(Removed::Absent);
+            };
+            let event = AuditEvent::MemberRemove(MemberFacts::of(&seen));
+            let audit = event.by(actor.clone(), organization, now, rand::random());
+            let mut transaction = self
+                .transaction()
+                .delete_over(&key, "role", &seen.role)?
+                .delete(&keys::member_id(seen.id))?
+                .delete(&keys::user_organization(user, organization))?
+                .audit(&audit)?;
+            if seen.role == Role::Owner {
+                let Some(other) = self.other_owner(organization, user).await? else {
+                    return Ok(Removed::LastOwner);
+                };
+                // As long as that one stays: two who remove one another would leave nobody.
+                let stays = Swap::of("role", &Role::Owner, &Role::Owner)?;
+                transaction = transaction.swap(&keys::member(organization, other), vec![stays])?;
+            }
+            if transaction.commit().await? == Commit::Done {
+                return Ok(Removed::Done(seen));
+            }
+        }
+        Err(StoreError::Contended(format!("member {user}")))
+    }
+
+    /// An owner of the organization who takes part, and is somebody else.
+    async fn other_owner(
+        &self,
+        organization: OrganizationId,
+        user: UserId,
+    ) -> Result<Option<UserId>, StoreError> {
+        let members = self.all_members(organization).await?.into_iter();
+        let others = members.filter(|it| it.role == Role::Owner && it.user != user);
+        let others: Vec<_> = others.map(|member| member.user).collect();
+        let found = self.users(&others).await?;
+        Ok(found.iter().find(|user| user.active).map(|user| user.id))
     }
 
     /// How many members each team of an organization has. Lags like a list.

@@ -201,8 +201,8 @@ pub(super) fn repository(repository: &Repository) -> Value {
         "provider": provider,
         "status": "active",
         "dateCreated": repository.created.to_string(),
-        "integrationId": null,
+        "integrationId": repository.integration,
         "externalSlug": null,
-        "externalId": null,
+        "externalId": repository.external_id,
     })
 }

@@ -204,7 +204,13 @@ fn the_real_routes_are_full_paths_with_their_gateway() {
         path: "/extensions/vsts/{proxy+}".to_owned(),
         function: "webhook-ingest".to_owned(),
     };
-    let expected = [rest("/api/0/{proxy+}"), rest("/api/0"), vsts];
+    let pictures = Route {
+        gateway: Gateway::Http,
+        method: None,
+        path: "/organization-avatar/{proxy+}".to_owned(),
+        function: "api".to_owned(),
+    };
+    let expected = [rest("/api/0/{proxy+}"), rest("/api/0"), pictures, vsts];
     assert_eq!(real().routes, expected);
 }
 

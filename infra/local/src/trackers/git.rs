@@ -38,6 +38,11 @@ impl Git {
         Self(directory.to_owned())
     }
 
+    /// Whether there is a repository, and git to read it.
+    pub(super) fn is_readable(&self) -> bool {
+        self.run(&["rev-parse", "--git-dir"]).is_some()
+    }
+
     /// Whether there is such a commit.
     pub(super) fn has(&self, commit: &str) -> bool {
         let commit = format!("{commit}^{{commit}}");
