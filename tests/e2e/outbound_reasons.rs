@@ -9,10 +9,10 @@ use crate::outbound::{ends, here, told};
 /// How telling Jira ended last, as `outcome reason`.
 async fn jira_ended(world: &World) -> String {
     let ends = ends(world).await;
-    let jira = ends
+    let mut jira = ends
         .iter()
         .filter_map(|end| end.strip_prefix("jira_server "));
-    jira.last().expect("an end").to_owned()
+    jira.next_back().expect("an end").to_owned()
 }
 
 fn named(item: &Value, partition: &str, sort: &str) -> bool {
