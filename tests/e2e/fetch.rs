@@ -437,6 +437,7 @@ async fn of_repositories_without_a_host_that_can_be_asked_the_log_alone_tells() 
     };
     assert_eq!(of("acme/web"), world.integration_of("github"));
     assert_eq!(of("acme/api"), Value::Null);
+    assert_eq!(listed[0]["externalSlug"], listed[0]["name"]);
     // A repository that GitHub does not show is said to be unknown.
     repository(&world, "acme/gone", "github").await;
     name(

@@ -82,9 +82,18 @@ async fn an_uploaded_picture_is_shown_to_whoever_has_its_address() {
     assert_eq!(world.get(ACME).await.json()["avatar"], none);
     let lines = world.get(&format!("{ACME}audit-logs/")).await.json();
 
-    // As large as one may be, and as a browser writes it.
+    // As large as one may be, as a browser writes it, in lines as programs break them.
     let large = png((1024, 1024), MIB);
-    let text = format!("data:image/png;base64,{}", STANDARD.encode(&large));
+    let in_lines = |text: String| {
+        text.as_bytes()
+            .chunks(76)
+            .map(<[u8]>::to_vec)
+            .collect::<Vec<_>>()
+            .join(&b'\n')
+    };
+    let broken = in_lines(STANDARD.encode(&large));
+    let broken = String::from_utf8(broken).expect("base64");
+    let text = format!("data:image/png;base64,{broken}");
     let first = set(&world, json!({ "avatarType": "upload", "avatar": text })).await;
     assert_eq!(first["avatarType"], "upload");
     let id = first["avatarUuid"].as_str().expect("an id");
@@ -335,5 +344,42 @@ async fn of_uploads_at_the_same_time_one_stays() {
     let shown = world.get(ACME).await.json()["avatar"].take();
     assert_eq!(look(&url(&shown)).await.status.as_u16(), 200);
     assert_eq!(stored(&world), (1, 1));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_organization_that_is_restored_while_it_goes_shows_a_letter_and_takes_the_picture_again()
+{
+    let world = World::start().await;
+    let first = set(&world, upload()).await;
+    let set_status = async |status: &str| {
+        let org = |item: &&Value| item["SK"]["S"] == "META" && item["slug"]["S"] == "acme";
+        let mut item = world.items().iter().find(org).expect("acme").clone();
+        item["status"] = json!({ "S": status });
+        world.put_items(vec![item]).await;
+    };
+    set_status("deletion_in_progress").await;
+    let pieces = world.items().into_iter();
+    let pieces = pieces.filter(|item| {
+        item["PK"]["S"]
+            .as_str()
+            .unwrap_or_default()
+            .starts_with("AVATAR#")
+    });
+    world.remove_items(pieces.collect()).await;
+    let restored = set(&world, json!({ "cancelDeletion": true })).await;
+    let none = json!({ "avatarType": "letter_avatar", "avatarUuid": null, "avatarUrl": null });
+    assert_eq!(restored, none);
+    let again = set(&world, upload()).await;
+    assert_ne!(again["avatarUuid"], first["avatarUuid"]);
+    assert_eq!(look(&url(&again)).await.status.as_u16(), 200);
+
+    // The same in one request, before anything of it has gone.
+    set_status("deletion_in_progress").await;
+    let mut body = upload();
+    body["cancelDeletion"] = true.into();
+    let shown = set(&world, body).await;
+    assert_eq!(shown["avatarType"], "upload");
+    assert_eq!(look(&url(&shown)).await.status.as_u16(), 200);
     world.finish().await;
 }

@@ -83,6 +83,8 @@ fn picture(text: &str) -> Result<StoredPicture, String> {
         Some(Some((_, base64))) => base64,
         Some(None) => return Err("A data URL has to be one of base64.".to_owned()),
     };
+    // Programs that write base64 break its lines.
+    let plain: String = plain.split_ascii_whitespace().collect();
     let bytes = STANDARD.decode(plain);
     let bytes = bytes.map_err(|_| "Not valid base64.".to_owned())?;
     if bytes.len() > MAX_PICTURE {

@@ -14,9 +14,6 @@ use runtime::{Clock, Delivery, Env, Function, Metric, StartError, record_outcome
 use store::{Cause, NotCleared, OwnerCaches, Redis, Store};
 use tracing::Span;
 
-/// How a change ends whose message goes to the dead-letter queue.
-const GIVEN_UP: Outcome = Outcome::Dead(Reason::HandlingFailed);
-
 /// What this function may touch.
 #[derive(Debug)]
 pub struct Context {
@@ -59,11 +56,7 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
             if last {
                 note_last_try(context, message).await;
             }
-            let done = remove(context, message, &envelope.trace).await;
-            if last && done.is_err() {
-                record_outcome(GIVEN_UP);
-            }
-            done
+            remove(context, message, &envelope.trace).await
         }
         Message::ClearOwnerCaches(message) => clear(context, message, &envelope).await,
         other @ (Message::SyncIssue(_)
@@ -92,10 +85,11 @@ async fn note_last_try(context: &Context, message: &Deassign) {
         return;
     };
     let (facet, now) = (Facet::Assignee, context.clock.now());
+    let failed = Outcome::Dead(Reason::HandlingFailed);
     let record = SyncRecord {
         organization: Some(message.organization),
         group: Some(message.group),
-        ..SyncRecord::of_delivery(origin, facet, GIVEN_UP, now)
+        ..SyncRecord::of_delivery(origin, facet, failed, now)
     };
     if let Err(error) = context.store.record_last_try(&record).await {
         tracing::warn!(reason = error.to_string(), "the last try leaves no record");

@@ -212,7 +212,7 @@ async fn end(
     let end = domain::end_fetch(&work.fetch, &asked.answer, now);
     let repository = work.repository_id.to_string();
     let name = work.repository.as_ref().map(|it| it.name.as_str());
-    if asked.answer == FetchAnswer::NotSupported {
+    if asked.answer == FetchAnswer::NotSupported && name.is_some() {
         tracing::warn!(
             repository,
             name,

@@ -31,8 +31,16 @@ struct Targets {
     next: Option<GroupCursor>,
 }
 
-/// Changes the assignee of the groups that are linked to the issue. How many of them failed is answered when all
-/// were tried; `last`: it is the last time.
+/// How many groups could not be changed.
+#[derive(Default)]
+pub(crate) struct Failures {
+    pub(crate) groups: usize,
+    /// Those of them that have no end in the trail, though they were tried for the last time.
+    pub(crate) unrecorded: usize,
+}
+
+/// Changes the assignee of the groups that are linked to the issue, each of them, whatever becomes of the others.
+/// `last`: it is the last time.
 pub(crate) async fn sync(
     context: &Context,
     change: &SyncIssue,
@@ -40,7 +48,7 @@ pub(crate) async fn sync(
     attached: &[AttachedOrganization],
     trace: &TraceId,
     last: bool,
-) -> Result<usize, Fault> {
+) -> Result<Failures, Fault> {
     let (organizations, page, users) = tokio::try_join!(
         organizations(context, change, attached),
         first_page(context, change, attached),
@@ -62,7 +70,7 @@ pub(crate) async fn sync(
                 .await?;
             }
         }
-        return Ok(0);
+        return Ok(Failures::default());
     }
     if let Some(next) = targets.next {
         // First of all: whatever befalls the groups of this message, the others do not wait for it.
@@ -70,7 +78,7 @@ pub(crate) async fn sync(
     }
     let mut loaded = context.store.assignables(&targets.groups, &users).await?;
 
-    let mut failed = 0;
+    let mut failures = Failures::default();
     for target in &targets.groups {
         let span = info_span!(
             "group",
@@ -98,18 +106,20 @@ pub(crate) async fn sync(
         };
         // One group's trouble does not keep the others from changing; the message comes back for it.
         if let Err(error) = work.instrument(span.clone()).await {
-            failed += 1;
+            failures.groups += 1;
             span.in_scope(|| tracing::warn!(reason = error.to_string(), "a group failed"));
-            if last {
-                let given_up = give_up(context, change, target);
-                given_up.instrument(span).await?;
+            if last && let Err(error) = give_up(context, change, target).await {
+                failures.unrecorded += 1;
+                span.in_scope(|| {
+                    tracing::warn!(reason = error.to_string(), "the last try leaves no record");
+                });
             }
         }
     }
-    Ok(failed)
+    Ok(failures)
 }
 
-/// Says in the log and in the trail that a group could not be changed, and that nobody tries it again.
+/// Says in the trail that a group could not be changed, and that nobody tries it again.
 async fn give_up(context: &Context, change: &SyncIssue, target: &Target) -> Result<(), StoreError> {
     let outcome = Outcome::Dead(Reason::HandlingFailed);
     let record = SyncRecord {
@@ -117,7 +127,6 @@ async fn give_up(context: &Context, change: &SyncIssue, target: &Target) -> Resu
         group: Some(target.1.group),
         ..SyncRecord::of_delivery(&change.origin, ASSIGNEE, outcome, context.clock.now())
     };
-    record_outcome(outcome);
     context.store.record_last_try(&record).await
 }
 

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use domain::{Facet, Fault, Message, Queue, Reason, SyncIssue, TraceId};
 use runtime::{Clock, Delivery, Env, Function, StartError};
-use store::{LastTry, Store};
+use store::Store;
+
+use crate::assignee::Failures;
 
 /// What this function may touch.
 #[derive(Debug)]
@@ -68,23 +70,21 @@ async fn sync(
     trace: &TraceId,
     last: bool,
 ) -> Result<(), Fault> {
-    let last_try = last.then(|| LastTry {
-        at: context.clock.now(),
-        facet: match &change.assignee {
-            Some(_) => Facet::Assignee,
-            None => Facet::Status,
-        },
-    });
-    let (attached, ()) = tokio::try_join!(
-        context
-            .store
-            .attached_organizations(change.origin.integration),
-        context.store.note_delivery(&change.origin, last_try)
-    )?;
+    let store = &context.store;
+    let last_try = last.then(|| context.clock.now());
+    let note = store.note_delivery(change, last_try);
+    let attached = store.attached_organizations(change.origin.integration);
+    let attached = if last {
+        // First of all: whatever fails after it is found out.
+        note.await?;
+        attached.await?
+    } else {
+        tokio::try_join!(attached, note)?.0
+    };
     // The two parts of a change are independent of each other.
-    let failed = match &change.assignee {
+    let failures = match &change.assignee {
         Some(assignee) => assignee::sync(context, change, assignee, &attached, trace, last).await?,
-        None => 0,
+        None => Failures::default(),
     };
     if change.status.is_some() && change.after.is_none() {
         let organizations = attached.iter().map(|attached| Some(attached.organization));
@@ -94,11 +94,11 @@ async fn sync(
             assignee::record(context, change, Facet::Status, organization, None, reason).await?;
         }
     }
-    if last {
+    if last && failures.unrecorded == 0 {
         // It came to an end, or each of its groups has its own.
-        context.store.note_delivery(&change.origin, None).await?;
+        store.note_delivery(change, None).await?;
     }
-    match failed {
+    match failures.groups {
         0 => Ok(()),
         failed => Err(Fault::Retry(format!("{failed} groups failed"))),
     }

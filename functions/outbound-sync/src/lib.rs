@@ -11,12 +11,9 @@ use std::{sync::Arc, time::Duration};
 
 use domain::{Facet, Fault, Message, Outcome, Queue, Reason, SyncRecord};
 use providers::{Outside, OutsideConfig, vsts::tokens::Application};
-use runtime::{Clock, Delivery, Env, Function, StartError, record_outcome};
+use runtime::{Clock, Delivery, Env, Function, StartError};
 use store::{KeyRing, Store};
 use tracing::Span;
-
-/// How a push ends whose message goes to the dead-letter queue.
-const GIVEN_UP: Outcome = Outcome::Dead(Reason::HandlingFailed);
 
 /// What this function may touch.
 #[derive(Debug)]
@@ -87,17 +84,13 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
     Span::current()
         .record("org.id", push.organization.number())
         .record("group.id", push.group.number());
-    let last = delivery.is_last();
-    if last {
+    if delivery.is_last() {
         // Whatever ends this try, those who ask find out that the message was given up.
-        let record = SyncRecord::of_push(facet, push, None, GIVEN_UP, context.clock.now());
+        let (failed, now) = (Outcome::Dead(Reason::HandlingFailed), context.clock.now());
+        let record = SyncRecord::of_push(facet, push, None, failed, now);
         if let Err(error) = context.store.record_last_try(&record).await {
             tracing::warn!(reason = error.to_string(), "the last try leaves no record");
         }
     }
-    let done = push::push(context, facet, push, envelope).await;
-    if last && done.is_err() {
-        record_outcome(GIVEN_UP);
-    }
-    done
+    push::push(context, facet, push, envelope).await
 }

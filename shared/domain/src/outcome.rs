@@ -257,7 +257,7 @@ pub struct SyncRecord {
     pub direction: Direction,
     /// What set it off.
     pub origin: Origin,
-    /// Which product the other side is; `None` where an integration is gone.
+    /// Which product the other side is; `None` where an integration is gone, or was not come to.
     pub provider: Option<Provider>,
     /// The tracker's issue.
     pub link: Link,

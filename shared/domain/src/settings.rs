@@ -362,6 +362,11 @@ impl OrganizationUpdate {
             tell(&mut change.told, "resolve_commits_on", &mut { old }, &new);
             target.resolve_commits_on = *on;
         }
+        if change.restored && organization.status == OrganizationStatus::DeletionInProgress {
+            // It may be gone already.
+            target.picture = None;
+            target.avatar_type = AvatarType::LetterAvatar;
+        }
         // Neither is told in the audit log.
         if let Some(avatar_type) = self.avatar_type {
             target.avatar_type = avatar_type;

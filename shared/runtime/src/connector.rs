@@ -3,8 +3,15 @@
 //! The SDK's own connector speaks HTTP/2 as well, and knows of proxies and of the machine's certificates, which
 //! no bootstrap needs and each would carry.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::{
     connector_metadata::ConnectorMetadata,
     http::{
@@ -16,16 +23,19 @@ use aws_smithy_runtime_api::client::{
     runtime_components::RuntimeComponents,
 };
 use aws_smithy_types::body::SdkBody;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper::Uri;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::{
     client::legacy::{self, connect},
-    rt::TokioExecutor,
+    rt::{TokioExecutor, TokioIo},
 };
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
     pki_types::{CertificateDer, pem::PemObject},
 };
+use tokio::net::TcpStream;
+use tower_service::Service;
 
 /// Starfield Services Root Certificate Authority - G2 and Amazon Root CA 1 to 4.
 const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
@@ -33,12 +43,34 @@ const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 /// A client with one connector, whatever is asked of it: services differ in nothing that it knows of.
 #[derive(Debug, Clone)]
 pub(crate) struct Connections {
-    client: legacy::Client<HttpsConnector<connect::HttpConnector>, SdkBody>,
+    client: legacy::Client<Dial, SdkBody>,
+}
+
+/// Makes a connection, from the name's look-up to the end of TLS, within a time.
+#[derive(Debug, Clone)]
+struct Dial {
+    https: HttpsConnector<connect::HttpConnector>,
+    limit: Duration,
+}
+
+impl Service<Uri> for Dial {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.https.poll_ready(cx)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let (limit, made) = (self.limit, self.https.call(uri));
+        Box::pin(async move { tokio::time::timeout(limit, made).await? })
+    }
 }
 
 impl Connections {
-    /// A connection has to be made within `connect`; what is asked of it is limited by whoever asks.
-    pub(crate) fn new(connect: Duration) -> Self {
+    /// A connection has to be made within `limit`; what is asked of it is limited by whoever asks.
+    pub(crate) fn new(limit: Duration) -> Self {
         let mut roots = RootCertStore::empty();
         for root in CertificateDer::pem_slice_iter(AMAZON_ROOTS) {
             let root = root.expect("the roots are in the binary, and are certificates");
@@ -52,14 +84,13 @@ impl Connections {
         let mut tcp = connect::HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(connect));
-        let tls = HttpsConnectorBuilder::new()
+        let https = HttpsConnectorBuilder::new()
             .with_tls_config(config)
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
         Self {
-            client: legacy::Client::builder(TokioExecutor::new()).build(tls),
+            client: legacy::Client::builder(TokioExecutor::new()).build(Dial { https, limit }),
         }
     }
 

@@ -4,7 +4,7 @@
 use std::{future::Future, panic::AssertUnwindSafe, sync::Arc};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use domain::{ClientFault, Envelope, Fault, Outcome, Queue};
+use domain::{ClientFault, Envelope, Fault, Outcome, Queue, Reason};
 use futures_util::{FutureExt, future::join_all};
 use serde::Deserialize;
 use tracing::{Instrument, Span, field::Empty};
@@ -134,6 +134,13 @@ where
             Err(_) => Fault::Retry("the handler panicked".into()),
         };
         report(&fault);
+        if attempt >= MAX_RECEIVES {
+            let reason = Reason::HandlingFailed.as_str();
+            tracing::error!(
+                reason,
+                "given up: the message goes to the dead-letter queue"
+            );
+        }
         Metric::MessageFailed { queue }.emit();
         false
     };

@@ -77,7 +77,7 @@ pub use secrets::{KeyRing, KeyRingError};
 #[cfg(feature = "redis")]
 pub use sequences::{SequenceError, Sequences};
 pub use subscriptions::Subscription;
-pub use sync_trail::{Cause, LastTry, LinkedIssue};
+pub use sync_trail::{Cause, LinkedIssue};
 pub use table::{Created, Insert, Page, Store};
 pub use updates::WaitingShard;
 pub use users::{KnownAddress, NewMember, Removed, UserFields};

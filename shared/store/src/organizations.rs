@@ -228,7 +228,8 @@ impl Store {
                     if let Some(replaced) = &seen.picture
                         && seen.picture != new.picture
                     {
-                        self.forget_picture(id, replaced.id).await?;
+                        // The change holds; what is left goes with the next upload.
+                        let _ = self.forget_picture(id, replaced.id).await;
                     }
                     return Ok(Changed::Done((change.organization, change.settings)));
                 }

@@ -5,7 +5,10 @@
 //! leads to; they are written before the organization shows them, so that it never shows a part.
 
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
-use domain::{Organization, OrganizationId, Picture, PictureId, PictureKind, QUIET, Timestamp};
+use domain::{
+    Organization, OrganizationId, OrganizationStatus, Picture, PictureId, PictureKind, QUIET,
+    Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -81,7 +84,9 @@ impl Store {
     ) -> Result<Option<Picture>, StoreError> {
         let sha256 = sha256_hex(&picture.bytes);
         let known = organization.picture.as_ref();
-        if known.is_some_and(|known| known.sha256 == sha256) {
+        // One of an organization that goes may be gone already.
+        let whole = organization.status != OrganizationStatus::DeletionInProgress;
+        if whole && known.is_some_and(|known| known.sha256 == sha256) {
             return Ok(None);
         }
         self.forget_lost_pictures(organization, now).await?;

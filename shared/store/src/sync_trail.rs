@@ -4,7 +4,9 @@
 //! group's state is recorded in the same transaction; what changed nothing is put if absent, so that a
 //! delivery that comes again does not hide how it ended.
 
-use aws_sdk_dynamodb::types::builders::PutBuilder;
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodb::types::{AttributeValue, builders::PutBuilder};
 use domain::{
     AssigneeWrite, Decision, Direction, ExternalKey, Facet, FacetMove, GroupCursor, GroupId,
     GroupState, IntegrationId, Link, Message, MessageId, OrganizationId, Origin, Outcome, Reason,
@@ -82,16 +84,34 @@ struct Row<'a> {
 #[derive(Deserialize)]
 struct Noted {
     origin: TrackerOrigin,
-    last_try: Option<LastTry>,
+    /// When one of its messages was handled for the last time.
+    last_try: Option<Timestamp>,
+    /// Which of them came to no end then.
+    #[serde(default)]
+    last_tries: BTreeSet<String>,
 }
 
-/// That a delivery is handled for the last time: it goes to the dead-letter queue if that fails.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct LastTry {
-    /// When.
-    pub at: Timestamp,
-    /// What it is about, first of all.
-    pub facet: Facet,
+/// Which of a delivery's messages it is: what it is about first of all, and where its groups begin.
+fn place(change: &SyncIssue) -> String {
+    let facet = match &change.assignee {
+        Some(_) => Facet::Assignee,
+        None => Facet::Status,
+    };
+    let begin = change.after.map(begin).unwrap_or_default();
+    format!("{}/{begin}", facet.as_str())
+}
+
+/// A group in the order of organizations and groups.
+fn begin(after: GroupCursor) -> String {
+    let (organization, group) = (after.organization.number(), after.group.number());
+    format!("{organization:020}/{group:020}")
+}
+
+fn facet_of(place: &str) -> Facet {
+    match place.starts_with(Facet::Assignee.as_str()) {
+        true => Facet::Assignee,
+        false => Facet::Status,
+    }
 }
 
 /// The attribute by which the table forgets a row.
@@ -168,28 +188,30 @@ impl Store {
     }
 
     /// Keeps what a delivery was about, for those who know no more than its id; and, if this is the last time
-    /// that it is handled, that it came to no end yet. Once it did, it is noted without.
+    /// that a message of it is handled, that this one came to no end yet. Once it did, it is noted without.
     pub async fn note_delivery(
         &self,
-        origin: &TrackerOrigin,
-        last_try: Option<LastTry>,
+        change: &SyncIssue,
+        last_try: Option<Timestamp>,
     ) -> Result<(), StoreError> {
+        let origin = &change.origin;
         // The same however often it comes.
         let ttl = origin.delivery.minted().seconds() + KEPT;
-        let mut update = self
+        let update = self
             .client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(attributes(&keys::delivery(origin.delivery))))
             .expression_attribute_names("#ttl", TTL)
             .expression_attribute_values(":origin", value(origin)?)
-            .expression_attribute_values(":ttl", value(&ttl)?);
+            .expression_attribute_values(":ttl", value(&ttl)?)
+            .expression_attribute_values(":message", AttributeValue::Ss(vec![place(change)]));
         let set = "SET origin = :origin, #ttl = :ttl";
-        update = match last_try {
-            Some(last_try) => update
-                .update_expression(format!("{set}, last_try = :last_try"))
-                .expression_attribute_values(":last_try", value(&last_try)?),
-            None => update.update_expression(format!("{set} REMOVE last_try")),
+        let update = match last_try {
+            Some(at) => update
+                .update_expression(format!("{set}, last_try = :at ADD last_tries :message"))
+                .expression_attribute_values(":at", value(&at)?),
+            None => update.update_expression(format!("{set} DELETE last_tries :message")),
         };
         let done = update.send().await;
         done.map(|_| ())
@@ -205,8 +227,7 @@ impl Store {
         trace: &TraceId,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let (organization, group) = (after.organization.number(), after.group.number());
-        let place = format!("{organization:020}/{group:020}");
+        let place = begin(after);
         let rest = Change {
             expression: "SET rest = :rest".into(),
             condition: "attribute_not_exists(rest) OR rest < :rest".into(),
@@ -230,10 +251,15 @@ impl Store {
         id: MessageId,
     ) -> Result<Option<(TrackerOrigin, Option<SyncRecord>)>, StoreError> {
         let noted: Option<Noted> = self.get(&keys::delivery(id)).await?;
-        Ok(noted.map(|Noted { origin, last_try }| {
-            let end = last_try.map(|LastTry { at, facet }| {
+        Ok(noted.map(|noted| {
+            let Noted {
+                origin,
+                last_try,
+                last_tries,
+            } = noted;
+            let end = last_try.zip(last_tries.first()).map(|(at, message)| {
                 let failed = Outcome::Dead(Reason::HandlingFailed);
-                SyncRecord::of_delivery(&origin, facet, failed, at)
+                SyncRecord::of_delivery(&origin, facet_of(message), failed, at)
             });
             (origin, end)
         }))

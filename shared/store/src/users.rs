@@ -313,7 +313,7 @@ impl Store {
             let audit = event.by(actor.clone(), organization, now, rand::random());
             let mut transaction = self
                 .transaction()
-                .delete_over(&key, "role", &seen.role)?
+                .delete_over(&key, "id", &seen.id)?
                 .delete(&keys::member_id(seen.id))?
                 .delete(&keys::user_organization(user, organization))?
                 .audit(&audit)?;
@@ -323,7 +323,10 @@ impl Store {
                 };
                 // As long as that one stays: two who remove one another would leave nobody.
                 let stays = Swap::of("role", &Role::Owner, &Role::Owner)?;
-                transaction = transaction.swap(&keys::member(organization, other), vec![stays])?;
+                let active = Swap::of("active", &true, &true)?;
+                transaction = transaction
+                    .swap(&keys::member(organization, other), vec![stays])?
+                    .swap(&keys::user(other), vec![active])?;
             }
             if transaction.commit().await? == Commit::Done {
                 return Ok(Removed::Done(seen));

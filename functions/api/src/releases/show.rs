@@ -2,8 +2,8 @@
 
 use axum::http::StatusCode;
 use domain::{
-    CommitAuthor, Deploy, Fault, Project, ProjectId, ProjectStatus, Release, Repository, Semver,
-    Version,
+    CommitAuthor, Deploy, Fault, Project, ProjectId, ProjectStatus, Release, Repository,
+    RepositoryProvider, Semver, Version,
 };
 use runtime::Answer;
 use serde_json::{Value, json};
@@ -194,6 +194,16 @@ pub(super) fn repository(repository: &Repository) -> Value {
         Some(provider) => json!({ "id": provider.as_str(), "name": provider.name() }),
         None => json!({ "id": "unknown", "name": "Unknown Provider" }),
     };
+    let slug = match repository.provider {
+        Some(RepositoryProvider::AzureDevOps) => repository.external_id.as_deref(),
+        Some(
+            RepositoryProvider::Git
+            | RepositoryProvider::GitHub
+            | RepositoryProvider::GitLab
+            | RepositoryProvider::Bitbucket,
+        ) => Some(repository.name.as_str()),
+        None => None,
+    };
     json!({
         "id": repository.id,
         "name": repository.name.as_str(),
@@ -202,7 +212,7 @@ pub(super) fn repository(repository: &Repository) -> Value {
         "status": "active",
         "dateCreated": repository.created.to_string(),
         "integrationId": repository.integration,
-        "externalSlug": null,
+        "externalSlug": slug,
         "externalId": repository.external_id,
     })
 }
