@@ -68,6 +68,26 @@ async fn every_command_can_be_repeated() {
 }
 
 #[tokio::test]
+async fn a_project_is_shown_with_its_first_key_whatever_the_others_are() {
+    let world = World::quiet().await;
+    let project = json!({ "command": "create-project", "organization": "acme", "team": "web-team",
+        "slug": "shop", "name": "Shop" });
+    let first = world.operator(project.clone()).await["dsn"].take();
+    let first = first.as_str().expect("a DSN");
+    // Keys are drawn: until one comes before the first in the table.
+    for n in 0.. {
+        let key = json!({ "command": "create-key", "organization": "acme", "project": "shop",
+            "name": format!("key {n}") });
+        let dsn = world.operator(key).await["dsn"].take();
+        if dsn.as_str().expect("a DSN") < first {
+            break;
+        }
+    }
+    assert_eq!(world.operator(project).await["dsn"], first);
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn an_integration_keeps_its_secret_until_it_is_given_another() {
     let world = World::start().await;
     let mut command = json!({

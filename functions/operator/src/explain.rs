@@ -16,6 +16,10 @@ use crate::{
 /// How many of the newest rows are shown. What one delivery set off is shown whole.
 const MOST: usize = 100;
 
+/// What is to be said of a delivery that was taken in and is found nowhere else.
+const NO_END: &str = "It was taken in, and no end of it is known: it is on its way, or the table could not be \
+                      written when it failed for the last time. Then it is in the dead-letter queue of issue-sync.";
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Explain {
@@ -60,7 +64,8 @@ pub(crate) async fn explain(context: &Context, asked: Explain) -> Result<Value, 
     };
     let trail: Result<Vec<_>, _> = trail.iter().map(explained).collect();
     let trail = trail.map_err(|error| Fault::Poison(error.to_string()))?;
-    Ok(json!({ "trail": trail }))
+    let note = (asked.delivery.is_some() && trail.is_empty()).then_some(NO_END);
+    Ok(json!({ "trail": trail, "note": note }))
 }
 
 /// The newest rows of a group, or all from one delivery on: whatever came after it may be its echo.

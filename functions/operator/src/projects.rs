@@ -66,10 +66,11 @@ pub(crate) async fn create(context: &Context, new: CreateProject) -> Result<Valu
     }))
 }
 
-/// The first key that lets events in.
+/// The oldest key that lets events in: others that are made later do not change what is shown.
 async fn usable_key(context: &Context, project: ProjectId) -> Result<Option<ClientKey>, Fault> {
     let keys = context.store.all_client_keys(project).await?;
-    Ok(keys.into_iter().find(|key| key.active))
+    let active = keys.into_iter().filter(|key| key.active);
+    Ok(active.min_by_key(|key| key.created))
 }
 
 #[derive(Deserialize)]

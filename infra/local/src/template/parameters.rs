@@ -60,6 +60,8 @@ fn check(parameter: &Value, value: &str) -> Result<()> {
         let number: Option<f64> = value.parse().ok();
         let number = number.filter(|number| number.is_finite());
         let number = number.with_context(|| format!("\"{value}\" is not a number"))?;
+        // CloudFormation would take others, and then no function that is told of it would start.
+        ensure!(number.fract() == 0.0, "{value} is not a whole number");
         if let Some(least) = parameter["MinValue"].as_f64() {
             ensure!(number >= least, "{value} is less than {least}");
         }
@@ -139,6 +141,7 @@ mod tests {
                 "TrackerTimeoutSeconds: \"soon\" is not a number",
             ),
             ("TrackerTimeoutSeconds", "NaN", "not a number"),
+            ("TrackerTimeoutSeconds", "1.5", "1.5 is not a whole number"),
             ("TrackerTimeoutSeconds", "", "not a number"),
             ("TrackerTimeoutSeconds", "0", "0 is less than 1"),
             ("TrackerTimeoutSeconds", "26", "26 is more than 25"),
