@@ -14,6 +14,8 @@ from deployment import bootstrap
 
 SOON = "1"
 
+GIVEN_UP = "given up: the message goes to the dead-letter queue"
+
 
 @pytest.fixture
 def impatient(bundle: Bundle) -> Iterator[str]:
@@ -43,10 +45,20 @@ def attempts(bundle: Bundle, message: str) -> list[int]:
     return [line.span("message.attempt") for line in failures(bundle, message)]
 
 
+def given_up(bundle: Bundle, message: str) -> list[int]:
+    """The receives after which a message was said to go to the dead-letter queue."""
+    return [
+        line.span("message.attempt")
+        for line in bundle.lines()
+        if line.span("sqs.id") == message and line.json.get("message") == GIVEN_UP
+    ]
+
+
 def test_a_message_that_is_not_json_is_dead_after_five_receives_and_the_others_of_its_batch_are_handled(
     acme: Acme, bundle: Bundle, impatient: str
 ) -> None:
     bundle.expect_error("-issue-sync", "the message can never be handled")
+    bundle.expect_error("-issue-sync", GIVEN_UP)
     bundle.expect_dead("IssueSyncDlq")
     ana = acme.people[0]
     poison = ' {"not": "ours", \u00fc} \n'
@@ -61,6 +73,7 @@ def test_a_message_that_is_not_json_is_dead_after_five_receives_and_the_others_o
     assert [it["Body"] for it in bundle.receive(dead)] == [poison]
     assert bundle.count(impatient) == 0
     assert attempts(bundle, message) == [1, 2, 3, 4, 5]
+    assert given_up(bundle, message) == [5]
     batch = failures(bundle, message)[0].span("requestId")
     applied = [
         line
@@ -145,6 +158,7 @@ def test_a_panic_fails_its_own_message_and_the_process_lives_on(
     bundle: Bundle, panics: str
 ) -> None:
     bundle.expect_error("/panics", "as the test wants it")
+    bundle.expect_error("/panics", GIVEN_UP)
     queue, dead = (
         bundle.sqs.get_queue_url(QueueName=name)["QueueUrl"]
         for name in ["panics", "panics-dlq"]
@@ -161,6 +175,7 @@ def test_a_panic_fails_its_own_message_and_the_process_lives_on(
         json.loads(it["Body"])["message"]["seen_version"] for it in bundle.receive(dead)
     ] == [2]
     assert [attempts(bundle, message) for message in sent] == [[], [1, 2, 3, 4, 5], []]
+    assert [given_up(bundle, message) for message in sent] == [[], [5], []]
     # All three were received once; after that the one that panics came back alone, to the same process.
     assert (
         bundle.ministack_says(
