@@ -12,6 +12,7 @@ mod convergence;
 mod costs;
 mod deploy_notices;
 mod deploys;
+mod echoes;
 mod events;
 mod failures;
 mod fetch;
