@@ -33,6 +33,7 @@ mod outbound_delays;
 mod outbound_reasons;
 mod owner_caches;
 mod pictures;
+mod price;
 mod project_costs;
 mod project_deletion;
 mod project_issues;
