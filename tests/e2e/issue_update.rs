@@ -32,25 +32,33 @@ async fn an_assignee_can_be_named_in_every_way_clients_do() {
     let world = World::start().await;
     let bo = &world.ready.members[1];
     let (id, email) = (bo.id.clone(), bo.email.clone());
+    let nobodies = [
+        json!(null),
+        json!(""),
+        json!(false),
+        json!(0),
+        json!([]),
+        json!({}),
+        json!(" "),
+    ];
+    let mut nobodies = nobodies.into_iter();
     for name in [
         json!(format!("user:{id}")),
         json!(id),
         json!(id.parse::<u64>().expect("a number")),
         json!(email),
         json!(email.to_uppercase()),
+        json!("bo"),
+        json!("Bo"),
     ] {
         let issue = put(&world, json!({ "assignedTo": name })).await;
         let expected = json!({ "type": "user", "id": id, "name": bo.name, "email": email });
         assert_eq!(issue["assignedTo"], expected, "{name}");
-        let nobody = if name.is_number() {
-            json!("")
-        } else {
-            Value::Null
-        };
+        let nobody = nobodies.next().expect("a way to say nobody");
         let issue = put(&world, json!({ "assignedTo": nobody })).await;
-        assert_eq!(issue["assignedTo"], Value::Null);
+        assert_eq!(issue["assignedTo"], Value::Null, "{nobody}");
     }
-    assert_eq!(world.activity().await.len(), 10);
+    assert_eq!((nobodies.next(), world.activity().await.len()), (None, 14));
     let group = world.ready.group_id.as_deref().expect("a group");
     let activities = world
         .get(&format!("/api/0/issues/{group}/activities/"))
@@ -157,6 +165,7 @@ async fn every_status_word_gives_its_status_and_substatus() {
 async fn what_cannot_be_done_is_refused_as_a_whole_and_names_the_field() {
     let world = World::start().await;
     let cy = world.cy().to_owned();
+    closed(&world, true).await;
     for (body, field) in [
         (json!({ "assignedTo": "user:1" }), "assignedTo"),
         (json!({ "assignedTo": "nobody@acme.example" }), "assignedTo"),
@@ -167,6 +176,8 @@ async fn what_cannot_be_done_is_refused_as_a_whole_and_names_the_field() {
         (json!({ "assignedTo": "team:1" }), "assignedTo"),
         (json!({ "assignedTo": ["a"] }), "assignedTo"),
         (json!({ "assignedTo": true }), "assignedTo"),
+        (json!({ "assignedTo": { "id": 1 } }), "assignedTo"),
+        (json!({ "assignedTo": "x".repeat(2_000) }), "assignedTo"),
         (json!({ "assignedTo": "no such thing" }), "assignedTo"),
         (json!({ "status": "done" }), "status"),
         (json!({ "status": 1 }), "status"),
@@ -183,6 +194,26 @@ async fn what_cannot_be_done_is_refused_as_a_whole_and_names_the_field() {
             json!({ "status": "resolved", "statusDetails": { "inRelease": "1.0" } }),
             "statusDetails",
         ),
+        (
+            json!({ "status": "ignored", "statusDetails": { "ignoreDuration": 5 } }),
+            "statusDetails",
+        ),
+        (
+            json!({ "status": "resolved", "statusDetails": { "inNextRelease": false, "ignoreCount": 5 } }),
+            "statusDetails",
+        ),
+        (
+            json!({ "status": "ignored", "statusDetails": "soon" }),
+            "statusDetails",
+        ),
+        (
+            json!({ "assignedTo": null, "statusDetails": [] }),
+            "statusDetails",
+        ),
+        (
+            json!({ "status": "muted", "snoozeDuration": 30 }),
+            "snoozeDuration",
+        ),
         (json!({ "isSubscribed": "yes" }), "isSubscribed"),
     ] {
         let answer = refused(&world, body.to_string()).await;
@@ -195,10 +226,71 @@ async fn what_cannot_be_done_is_refused_as_a_whole_and_names_the_field() {
         assert!(detail.contains(part), "{body}: {answer}");
     }
     let long = json!({ "status": "x".repeat(70_000) }).to_string();
-    assert_eq!(
-        refused(&world, long).await["detail"],
-        "The request is too large."
-    );
+    let answer = world.put(&path(&world), long).await;
+    let large = json!({ "detail": "The request is too large." });
+    assert_eq!((answer.status.as_u16(), answer.json()), (413, large));
+    // What asks for nothing is no wish.
+    let nothing = json!({ "ignoreDuration": null, "ignoreCount": 0 });
+    let body = json!({ "status": "ignored", "snoozeDuration": null, "statusDetails": nothing });
+    assert_eq!(put(&world, body).await["status"], "ignored");
+    world.finish().await;
+}
+
+/// Whether members come into teams only through others.
+async fn closed(world: &World, closed: bool) {
+    let body = json!({ "openMembership": !closed }).to_string();
+    let answer = world.put("/api/0/organizations/acme/", body).await;
+    assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn who_is_in_no_team_of_the_project_is_assigned_where_everybody_may_join_one() {
+    let world = World::start().await;
+    for command in [
+        json!({ "command": "create-team", "organization": "acme", "slug": "ops", "name": "Ops" }),
+        json!({ "command": "create-user", "email": "eve@other.example", "name": "Eve", "username": "eve" }),
+        json!({ "command": "create-user", "email": "dan@acme.example", "name": "Dan", "active": false }),
+        json!({ "command": "add-member", "organization": "acme", "email": "dan@acme.example", "teams": ["web-team"] }),
+        json!({ "command": "create-user", "email": world.bo(), "name": "Bo Li", "username": "bobo" }),
+    ] {
+        world.operator(command).await;
+    }
+    let ops = world.get("/api/0/teams/acme/ops/").await.json()["id"].take();
+    let ops = format!("team:{}", ops.as_str().expect("an id"));
+    let why = async |who: &str| {
+        let answer = refused(&world, json!({ "assignedTo": who }).to_string()).await;
+        answer["assignedTo"][0]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    for open in [true, false] {
+        closed(&world, !open).await;
+        for (who, says, is) in [
+            ("cy", "a user who is in no team of the project", "cy"),
+            (world.cy(), "a user who is in no team of the project", "cy"),
+            (&ops, "a team without access to the project", "ops"),
+        ] {
+            if open {
+                let issue = put(&world, json!({ "assignedTo": who })).await;
+                let name = issue["assignedTo"]["name"].as_str().unwrap_or_default();
+                assert!(name.to_lowercase().starts_with(is), "{who}: {name}");
+            } else {
+                assert!(why(who).await.contains(says), "{who}");
+            }
+        }
+        // Of the organization they have to be in any case, and to take part.
+        for (who, says) in [
+            ("eve", "no such member"),
+            ("eve@other.example", "no such member"),
+            ("bo", "no such member"),
+            ("dan@acme.example", "deactivated"),
+        ] {
+            assert!(why(who).await.contains(says), "{who}");
+        }
+        put(&world, json!({ "assignedTo": "bobo" })).await;
+        assert_eq!(world.assignee().await.as_deref(), Some(world.bo()));
+    }
     world.finish().await;
 }
 

@@ -11,6 +11,8 @@ use crate::{AvatarType, MemberId, OrganizationId, Picture, Scope, TeamId, Timest
 pub mod names {
     /// Longest name of an organization, a user or a team, in characters.
     pub const MAX_NAME: usize = 64;
+    /// Longest username, in characters.
+    pub const MAX_USERNAME: usize = 128;
     /// Longest name of a project through an API, in characters.
     pub const MAX_PROJECT_NAME: usize = 50;
 }

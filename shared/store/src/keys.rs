@@ -60,7 +60,7 @@ const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow
 }
 
 /// Every kind of item in the table.
-pub const CHART: [ChartRow; 81] = [
+pub const CHART: [ChartRow; 82] = [
     row("organization", "ORG#<organization>", "META"),
     row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
     row("organization's settings", "ORG#<organization>", "SETTINGS"),
@@ -125,6 +125,7 @@ pub const CHART: [ChartRow; 81] = [
     ),
     row("address's owner", "EMAIL#<address>", "PRIMARY"),
     row("address", "EMAIL#<address>", "USER#<user>"),
+    row("username", "USERNAME#<username>", "USER#<user>"),
     row("token", "TOKEN#<sha-256>", "META"),
     row("project", "PROJECT#<project>", "META"),
     row("project's counters", "PROJECT#<project>", "COUNTER"),
@@ -465,6 +466,17 @@ pub(crate) const EMAIL_USERS: &str = "USER#";
 
 pub(crate) fn email_user(email: &Email, user: UserId) -> Key {
     Key::new(format!("EMAIL#{email}"), format!("{EMAIL_USERS}{user}"))
+}
+
+/// Where those with a username are. Usernames are compared without regard to case.
+pub(crate) fn users_named(username: &str) -> String {
+    format!("USERNAME#{}", username.to_lowercase())
+}
+
+pub(crate) const USERNAME_USERS: &str = "USER#";
+
+pub(crate) fn username(username: &str, user: UserId) -> Key {
+    Key::new(users_named(username), format!("{USERNAME_USERS}{user}"))
 }
 
 pub(crate) fn token(hash: &TokenHash) -> Key {
