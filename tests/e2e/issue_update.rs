@@ -5,13 +5,13 @@ use tests::World;
 
 use crate::api::token;
 
-fn path(world: &World) -> String {
+pub(crate) fn path(world: &World) -> String {
     let group = world.ready.group_id.as_deref().expect("a seeded issue");
     format!("/api/0/issues/{group}/")
 }
 
 /// Puts with the seeded token, which is the first member's, and expects it to be taken.
-async fn put(world: &World, body: Value) -> Value {
+pub(crate) async fn put(world: &World, body: Value) -> Value {
     let answer = world.put(&path(world), body.to_string()).await;
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
     world.stack.dynamodb().catch_up();
@@ -366,119 +366,5 @@ async fn a_removal_on_its_way_does_not_undo_what_a_person_decided_since() {
         Some(ana),
         "the same person, decided anew"
     );
-    world.finish().await;
-}
-
-/// Whether the owner of the token hears of the issue, and why.
-async fn hears(world: &World, token: &str) -> Option<String> {
-    let issue = world.get_as(token, &path(world)).await.json();
-    let reason = issue["subscriptionDetails"]["reason"]
-        .as_str()
-        .map(str::to_owned);
-    assert_eq!(issue["isSubscribed"], reason.is_some(), "{issue}");
-    reason
-}
-
-#[tokio::test]
-async fn whoever_is_assigned_hears_of_the_issue_for_as_long_as_they_are() {
-    let mut world = World::start().await;
-    let all = json!(["event:read", "event:write"]);
-    let ana = token(&world, "ana", ("email", world.ana()), all.clone()).await;
-    let bo = token(&world, "bo", ("email", world.bo()), all).await;
-    let heard = async |world: &World| (hears(world, &ana).await, hears(world, &bo).await);
-    let assigned = || Some("assigned".to_owned());
-    assert_eq!(heard(&world).await, (None, None));
-    world.assign(1, world.ana()).await;
-    world.settle().await;
-    assert_eq!(heard(&world).await, (assigned(), None));
-    world.assign(2, world.bo()).await;
-    world.settle().await;
-    assert_eq!(heard(&world).await, (None, assigned()));
-    world.unassign(3).await;
-    world.settle().await;
-    assert_eq!(heard(&world).await, (None, None));
-
-    // Who resolves it hears as well, and goes on hearing when the assignment ends.
-    put(
-        &world,
-        json!({ "status": "resolved", "assignedTo": world.ana() }),
-    )
-    .await;
-    put(&world, json!({ "assignedTo": "" })).await;
-    assert_eq!(heard(&world).await, (Some("status_change".into()), None));
-    world.finish().await;
-}
-
-#[tokio::test]
-async fn what_somebody_chose_holds_whatever_happens_to_the_issue() {
-    let mut world = World::start().await;
-    let token = world.ready.auth_token.clone().expect("ana's token");
-    let issue = put(&world, json!({ "isSubscribed": false })).await;
-    assert_eq!(issue["isSubscribed"], false);
-    world.assign(1, world.ana()).await;
-    world.settle().await;
-    assert_eq!(
-        hears(&world, &token).await,
-        None,
-        "assigned, and still does not want to hear"
-    );
-    put(&world, json!({ "isSubscribed": true })).await;
-    world.unassign(2).await;
-    world.settle().await;
-    assert_eq!(hears(&world, &token).await.as_deref(), Some("unknown"));
-    world.finish().await;
-}
-
-#[tokio::test]
-async fn a_team_hears_as_one_and_its_members_keep_what_they_have() {
-    let world = World::start().await;
-    let all = json!(["event:read", "event:write", "team:read"]);
-    let bo = token(&world, "bo", ("email", world.bo()), all.clone()).await;
-    let cy = token(&world, "cy", ("email", world.cy()), all).await;
-    let team = world.items().iter().find_map(|item| {
-        item["PK"]["S"]
-            .as_str()?
-            .strip_prefix("TEAM#")
-            .map(str::to_owned)
-    });
-    let team = format!("team:{}", team.expect("the seeded team"));
-    let assigned = Some("assigned".to_owned());
-
-    put(&world, json!({ "assignedTo": world.bo() })).await;
-    let issue = put(&world, json!({ "assignedTo": team })).await;
-    assert_eq!(issue["assignedTo"]["type"], "team");
-    let activities = world.get(&format!("{}activities/", path(&world))).await;
-    let data = activities.json()["activity"][0]["data"].take();
-    let id = team.strip_prefix("team:").expect("a team");
-    assert_eq!(
-        [
-            &data["assignee"],
-            &data["assigneeType"],
-            &data["assigneeEmail"]
-        ],
-        [&json!(id), &json!("team"), &Value::Null]
-    );
-    assert_eq!(hears(&world, &bo).await, assigned, "bo is in the team");
-    assert_eq!(hears(&world, &cy).await, None);
-    put(&world, json!({ "assignedTo": world.ana() })).await;
-    // Bo went on hearing when the team took over, and does so after the team: until it was bo's own once more.
-    assert_eq!(hears(&world, &bo).await, assigned);
-    assert_eq!(
-        hears(&world, world.ready.auth_token.as_deref().expect("a token")).await,
-        assigned
-    );
-    let of_team = |item: &Value| {
-        item["SK"]["S"]
-            .as_str()
-            .is_some_and(|sk| sk.starts_with("SUB#team"))
-    };
-    assert!(
-        !world.items().iter().any(of_team),
-        "the team has no item of its own"
-    );
-    for next in [world.bo(), world.ana()] {
-        put(&world, json!({ "assignedTo": next })).await;
-    }
-    assert_eq!(hears(&world, &bo).await, None);
     world.finish().await;
 }

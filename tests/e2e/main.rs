@@ -41,6 +41,7 @@ mod releases;
 mod resolution;
 mod roles;
 mod snowflakes;
+mod subscriptions;
 mod sync_trail;
 mod table;
 mod teams;

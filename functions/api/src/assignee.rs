@@ -117,11 +117,11 @@ async fn named(
     organization: OrganizationId,
     name: &str,
 ) -> Result<Option<(Member, User)>, Fault> {
-    if let Ok(email) = name.parse::<Email>()
-        && let Some(user) = store.user_by_email(&email).await?
-        && let Some(member) = store.member(organization, user.id).await?
-    {
-        return Ok(Some((member, user)));
+    if let Ok(email) = name.parse::<Email>() {
+        let found = store.member_by_email(organization, &email).await?;
+        if found.is_some() {
+            return Ok(found);
+        }
     }
     let found = store.members_with_username(organization, name).await?;
     Ok(found.into_iter().min_by_key(|(_, user)| !user.active))

@@ -23,7 +23,7 @@ use crate::{
     assignee::{AssigneeWord, eligible},
     auth::{ISSUE_WRITE, Seat},
     body::{self, MAX_BODY},
-    issues::{find, show_group},
+    issues::{find, show_anew},
 };
 
 /// What the body asks for; what it leaves out stays.
@@ -80,14 +80,12 @@ async fn put(
 ) -> Answer {
     let trace = trace_of(&request);
     let (parts, body) = request.into_parts();
-    let mut found = find(context, &parts.headers, organization, issue, &ISSUE_WRITE).await?;
+    let found = find(context, &parts.headers, organization, issue, &ISSUE_WRITE).await?;
     let body = body::bytes(&parts.headers, body, MAX_BODY).await?;
     let update = Update::parse(&fields(&body)?)?;
     let of = (&found.seat, &found.view, &found.project);
     carry_out(context, of, &update, &trace).await?;
-    let view = context.store.group(found.view.group.id).await?;
-    found.view = view.ok_or_else(Fault::not_found)?;
-    show_group(context, &found).await
+    show_anew(context, found).await
 }
 
 fn fields(body: &Bytes) -> Result<Map<String, Value>, Fault> {

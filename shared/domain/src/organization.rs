@@ -5,7 +5,9 @@ use std::{fmt, str::FromStr};
 use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Serialize};
 
-use crate::{AvatarType, MemberId, OrganizationId, Picture, Scope, TeamId, Timestamp, UserId};
+use crate::{
+    AvatarType, MemberId, OrganizationId, Picture, Scope, TeamHearing, TeamId, Timestamp, UserId,
+};
 
 /// Limits on names that people give.
 pub mod names {
@@ -123,6 +125,8 @@ pub enum Feature {
     IntegrationsIssueSync,
     /// May name relays that it trusts.
     Relay,
+    /// A team hears as one of what it works on; else its members do.
+    TeamWorkflowNotifications,
 }
 
 impl Feature {
@@ -132,6 +136,7 @@ impl Feature {
             Self::IntegrationsIssueBasic => "integrations-issue-basic",
             Self::IntegrationsIssueSync => "integrations-issue-sync",
             Self::Relay => "relay",
+            Self::TeamWorkflowNotifications => "team-workflow-notifications",
         }
     }
 }
@@ -303,6 +308,14 @@ impl Organization {
     /// Whether two-way sync is allowed at all.
     pub fn has(&self, feature: Feature) -> bool {
         self.features.contains(&feature)
+    }
+
+    /// How its teams hear of what they work on.
+    pub fn team_hearing(&self) -> TeamHearing {
+        match self.has(Feature::TeamWorkflowNotifications) {
+            true => TeamHearing::AsOne,
+            false => TeamHearing::Members,
+        }
     }
 }
 

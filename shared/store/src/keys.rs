@@ -711,12 +711,28 @@ pub(crate) fn activity(group: GroupId, activity: &Activity) -> Key {
 }
 
 pub(crate) fn subscription(group: GroupId, actor: Actor, reason: SubscriptionReason) -> Key {
-    let sk = format!("SUB#{actor}#{}", reason.as_str());
+    let sk = format!("{SUBSCRIPTIONS}{actor}#{}", reason.as_str());
     Key::new(format!("GROUP#{group}"), sk)
 }
 
+pub(crate) const SUBSCRIPTIONS: &str = "SUB#";
+
+/// Who hears by this item, and why.
+pub(crate) fn subscriber(key: &Key) -> Option<(Actor, SubscriptionReason)> {
+    let (actor, reason) = key.sk.strip_prefix(SUBSCRIPTIONS)?.rsplit_once('#')?;
+    let actor = Actor::try_from(actor.to_owned()).ok()?;
+    Some((actor, reason.parse().ok()?))
+}
+
 pub(crate) fn subscription_choice(group: GroupId, user: UserId) -> Key {
-    Key::new(format!("GROUP#{group}"), format!("CHOICE#{user}"))
+    Key::new(format!("GROUP#{group}"), format!("{CHOICES}{user}"))
+}
+
+pub(crate) const CHOICES: &str = "CHOICE#";
+
+/// Who chose.
+pub(crate) fn chooser(key: &Key) -> Option<UserId> {
+    key.sk.strip_prefix(CHOICES)?.parse().ok()
 }
 
 /// What was done by a release for what referred to the group.

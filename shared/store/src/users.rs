@@ -139,6 +139,19 @@ impl Store {
         Ok(people)
     }
 
+    /// The member of an organization whose primary address this is.
+    pub async fn member_by_email(
+        &self,
+        organization: OrganizationId,
+        email: &Email,
+    ) -> Result<Option<(Member, User)>, StoreError> {
+        let Some(owner) = self.get::<Owner>(&keys::email_owner(email)).await? else {
+            return Ok(None);
+        };
+        let found = self.members_with_ids(organization, &[owner.user]).await?;
+        Ok(found.into_iter().next())
+    }
+
     /// Everybody who has this address, proven or not.
     pub async fn users_with_address(&self, email: &Email) -> Result<Vec<KnownAddress>, StoreError> {
         let pk = keys::email_owner(email).pk;
