@@ -236,6 +236,37 @@ async fn what_cannot_be_done_is_refused_as_a_whole_and_names_the_field() {
     world.finish().await;
 }
 
+#[tokio::test]
+async fn who_gets_what_they_resolve_takes_it_from_nobody() {
+    let mut world = World::start().await;
+    for (email, name) in [(world.ana(), "Ana Ruiz"), (world.cy(), "Cy Moss")] {
+        world
+            .operator(
+                json!({ "command": "create-user", "email": email, "name": name,
+                "self_assign_issue": true }),
+            )
+            .await;
+    }
+    put(&world, json!({ "assignedTo": world.bo() })).await;
+    world.settle().await;
+    let told = crate::outbound::told(&world).len();
+    let issue = put(&world, json!({ "status": "resolved" })).await;
+    assert_eq!(issue["assignedTo"]["email"], world.bo());
+    let commit = json!([{ "id": "c1", "repository": "acme/web", "message": "Fixes WEB-1",
+        "author_email": world.ana(), "author_name": "Ana", "timestamp": "2026-01-01T00:00:00Z" }]);
+    let release = json!({ "version": "1", "projects": ["web"], "commits": commit });
+    let (status, body) = crate::releases::post(&world, crate::releases::RELEASES, release).await;
+    assert_eq!(status, 201, "{body}");
+    world.settle().await;
+    assert_eq!(world.assignee().await.as_deref(), Some(world.bo()));
+    let mut lines = world.activity().await;
+    lines.retain(|line| line.contains("assigned"));
+    assert_eq!(lines, ["assigned bo@acme.example"]);
+    let states = crate::outbound::told(&world).len() - told;
+    assert_eq!(states, 2, "of the status alone");
+    world.finish().await;
+}
+
 /// Whether members come into teams only through others.
 async fn closed(world: &World, closed: bool) {
     let body = json!({ "openMembership": !closed }).to_string();

@@ -29,6 +29,7 @@ mod organizations;
 mod outbound;
 mod outbound_belief;
 mod outbound_delays;
+mod outbound_origins;
 mod outbound_reasons;
 mod owner_caches;
 mod pictures;

@@ -70,7 +70,7 @@ async fn what_somebody_chose_holds_whatever_happens_to_the_issue() {
 }
 
 /// The seeded team, as an assignee.
-fn team(world: &World) -> String {
+pub(crate) fn team(world: &World) -> String {
     let items = world.items();
     let mut keys = items.iter().filter_map(|item| item["PK"]["S"].as_str());
     let id = keys.find_map(|key| key.strip_prefix("TEAM#"));

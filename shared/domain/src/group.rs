@@ -230,7 +230,7 @@ impl GroupState {
 
     /// Whether a person hears of it because of who works on it: they do, or one of their teams does where a team
     /// hears through its members. Where it hears as one, those whose own it was when their team took over go on
-    /// hearing, until it is somebody's who took it from them.
+    /// hearing, until it has been their own once more.
     pub fn hears_as_assigned(&self, user: UserId, teams: &[TeamId], hearing: TeamHearing) -> bool {
         match (self.assignee, hearing) {
             (Some(Actor::User(assignee)), _) if assignee == user => true,
