@@ -294,6 +294,7 @@ async fn an_issue_is_found_by_id_and_short_id_and_has_every_listed_field() {
         "lastSeen",
         "numComments",
         "annotations",
+        "participants",
     ];
     let fields = issue.as_object().unwrap();
     assert_eq!(fields.len(), sample.len());

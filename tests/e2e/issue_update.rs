@@ -6,13 +6,13 @@ use tests::World;
 
 use crate::api::token;
 
-fn path(world: &World) -> String {
+pub(crate) fn path(world: &World) -> String {
     let group = world.ready.group_id.as_deref().expect("a seeded issue");
     format!("/api/0/issues/{group}/")
 }
 
 /// Puts with the seeded token, which is the first member's, and expects it to be taken.
-async fn put(world: &World, body: Value) -> Value {
+pub(crate) async fn put(world: &World, body: Value) -> Value {
     let answer = world.put(&path(world), body.to_string()).await;
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
     world.stack.dynamodb().catch_up();
@@ -33,25 +33,33 @@ async fn an_assignee_can_be_named_in_every_way_clients_do() {
     let world = World::start().await;
     let bo = &world.ready.members[1];
     let (id, email) = (bo.id.clone(), bo.email.clone());
+    let nobodies = [
+        json!(null),
+        json!(""),
+        json!(false),
+        json!(0),
+        json!([]),
+        json!({}),
+        json!(" "),
+    ];
+    let mut nobodies = nobodies.into_iter();
     for name in [
         json!(format!("user:{id}")),
         json!(id),
         json!(id.parse::<u64>().expect("a number")),
         json!(email),
         json!(email.to_uppercase()),
+        json!("bo"),
+        json!("Bo"),
     ] {
         let issue = put(&world, json!({ "assignedTo": name })).await;
         let expected = json!({ "type": "user", "id": id, "name": bo.name, "email": email });
         assert_eq!(issue["assignedTo"], expected, "{name}");
-        let nobody = if name.is_number() {
-            json!("")
-        } else {
-            Value::Null
-        };
+        let nobody = nobodies.next().expect("a way to say nobody");
         let issue = put(&world, json!({ "assignedTo": nobody })).await;
-        assert_eq!(issue["assignedTo"], Value::Null);
+        assert_eq!(issue["assignedTo"], Value::Null, "{nobody}");
     }
-    assert_eq!(world.activity().await.len(), 10);
+    assert_eq!((nobodies.next(), world.activity().await.len()), (None, 14));
     let group = world.ready.group_id.as_deref().expect("a group");
     let activities = world
         .get(&format!("/api/0/issues/{group}/activities/"))
@@ -158,6 +166,7 @@ async fn every_status_word_gives_its_status_and_substatus() {
 async fn what_cannot_be_done_is_refused_as_a_whole_and_names_the_field() {
     let world = World::start().await;
     let cy = world.cy().to_owned();
+    closed(&world, true).await;
     for (body, field) in [
         (json!({ "assignedTo": "user:1" }), "assignedTo"),
         (json!({ "assignedTo": "nobody@acme.example" }), "assignedTo"),
@@ -168,6 +177,8 @@ async fn what_cannot_be_done_is_refused_as_a_whole_and_names_the_field() {
         (json!({ "assignedTo": "team:1" }), "assignedTo"),
         (json!({ "assignedTo": ["a"] }), "assignedTo"),
         (json!({ "assignedTo": true }), "assignedTo"),
+        (json!({ "assignedTo": { "id": 1 } }), "assignedTo"),
+        (json!({ "assignedTo": "x".repeat(2_000) }), "assignedTo"),
         (json!({ "assignedTo": "no such thing" }), "assignedTo"),
         (json!({ "status": "done" }), "status"),
         (json!({ "status": 1 }), "status"),
@@ -184,6 +195,26 @@ async fn what_cannot_be_done_is_refused_as_a_whole_and_names_the_field() {
             json!({ "status": "resolved", "statusDetails": { "inRelease": "1.0" } }),
             "statusDetails",
         ),
+        (
+            json!({ "status": "ignored", "statusDetails": { "ignoreDuration": 5 } }),
+            "statusDetails",
+        ),
+        (
+            json!({ "status": "resolved", "statusDetails": { "inNextRelease": false, "ignoreCount": 5 } }),
+            "statusDetails",
+        ),
+        (
+            json!({ "status": "ignored", "statusDetails": "soon" }),
+            "statusDetails",
+        ),
+        (
+            json!({ "assignedTo": null, "statusDetails": [] }),
+            "statusDetails",
+        ),
+        (
+            json!({ "status": "muted", "snoozeDuration": 30 }),
+            "snoozeDuration",
+        ),
         (json!({ "isSubscribed": "yes" }), "isSubscribed"),
     ] {
         let answer = refused(&world, body.to_string()).await;
@@ -196,10 +227,102 @@ async fn what_cannot_be_done_is_refused_as_a_whole_and_names_the_field() {
         assert!(detail.contains(part), "{body}: {answer}");
     }
     let long = json!({ "status": "x".repeat(70_000) }).to_string();
-    assert_eq!(
-        refused(&world, long).await["detail"],
-        "The request is too large."
-    );
+    let answer = world.put(&path(&world), long).await;
+    let large = json!({ "detail": "The request is too large." });
+    assert_eq!((answer.status.as_u16(), answer.json()), (413, large));
+    // What asks for nothing is no wish.
+    let nothing = json!({ "ignoreDuration": null, "ignoreCount": 0 });
+    let body = json!({ "status": "ignored", "snoozeDuration": null, "statusDetails": nothing });
+    assert_eq!(put(&world, body).await["status"], "ignored");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn who_gets_what_they_resolve_takes_it_from_nobody() {
+    let mut world = World::start().await;
+    for (email, name) in [(world.ana(), "Ana Ruiz"), (world.cy(), "Cy Moss")] {
+        world
+            .operator(
+                json!({ "command": "create-user", "email": email, "name": name,
+                "self_assign_issue": true }),
+            )
+            .await;
+    }
+    put(&world, json!({ "assignedTo": world.bo() })).await;
+    world.settle().await;
+    let told = crate::outbound::told(&world).len();
+    let issue = put(&world, json!({ "status": "resolved" })).await;
+    assert_eq!(issue["assignedTo"]["email"], world.bo());
+    let commit = json!([{ "id": "c1", "repository": "acme/web", "message": "Fixes WEB-1",
+        "author_email": world.ana(), "author_name": "Ana", "timestamp": "2026-01-01T00:00:00Z" }]);
+    let release = json!({ "version": "1", "projects": ["web"], "commits": commit });
+    let (status, body) = crate::releases::post(&world, crate::releases::RELEASES, release).await;
+    assert_eq!(status, 201, "{body}");
+    world.settle().await;
+    assert_eq!(world.assignee().await.as_deref(), Some(world.bo()));
+    let mut lines = world.activity().await;
+    lines.retain(|line| line.contains("assigned"));
+    assert_eq!(lines, ["assigned bo@acme.example"]);
+    let states = crate::outbound::told(&world).len() - told;
+    assert_eq!(states, 2, "of the status alone");
+    world.finish().await;
+}
+
+/// Whether members come into teams only through others.
+async fn closed(world: &World, closed: bool) {
+    let body = json!({ "openMembership": !closed }).to_string();
+    let answer = world.put("/api/0/organizations/acme/", body).await;
+    assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn who_is_in_no_team_of_the_project_is_assigned_where_everybody_may_join_one() {
+    let world = World::start().await;
+    for command in [
+        json!({ "command": "create-team", "organization": "acme", "slug": "ops", "name": "Ops" }),
+        json!({ "command": "create-user", "email": "eve@other.example", "name": "Eve", "username": "eve" }),
+        json!({ "command": "create-user", "email": "dan@acme.example", "name": "Dan", "active": false }),
+        json!({ "command": "add-member", "organization": "acme", "email": "dan@acme.example", "teams": ["web-team"] }),
+        json!({ "command": "create-user", "email": world.bo(), "name": "Bo Li", "username": "bobo" }),
+    ] {
+        world.operator(command).await;
+    }
+    let ops = world.get("/api/0/teams/acme/ops/").await.json()["id"].take();
+    let ops = format!("team:{}", ops.as_str().expect("an id"));
+    let why = async |who: &str| {
+        let answer = refused(&world, json!({ "assignedTo": who }).to_string()).await;
+        answer["assignedTo"][0]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    for open in [true, false] {
+        closed(&world, !open).await;
+        for (who, says, is) in [
+            ("cy", "a user who is in no team of the project", "cy"),
+            (world.cy(), "a user who is in no team of the project", "cy"),
+            (&ops, "a team without access to the project", "ops"),
+        ] {
+            if open {
+                let issue = put(&world, json!({ "assignedTo": who })).await;
+                let name = issue["assignedTo"]["name"].as_str().unwrap_or_default();
+                assert!(name.to_lowercase().starts_with(is), "{who}: {name}");
+            } else {
+                assert!(why(who).await.contains(says), "{who}");
+            }
+        }
+        // Of the organization they have to be in any case, and to take part.
+        for (who, says) in [
+            ("eve", "no such member"),
+            ("eve@other.example", "no such member"),
+            ("bo", "no such member"),
+            ("dan@acme.example", "deactivated"),
+        ] {
+            assert!(why(who).await.contains(says), "{who}");
+        }
+        put(&world, json!({ "assignedTo": "bobo" })).await;
+        assert_eq!(world.assignee().await.as_deref(), Some(world.bo()));
+    }
     world.finish().await;
 }
 
@@ -279,119 +402,5 @@ async fn a_removal_on_its_way_does_not_undo_what_a_person_decided_since() {
     // Azure, where she was taken off, is told that she is on it.
     let item = world.stack.trackers().work_item(31).assignee;
     assert_eq!(item, Some(ana));
-    world.finish().await;
-}
-
-/// Whether the owner of the token hears of the issue, and why.
-async fn hears(world: &World, token: &str) -> Option<String> {
-    let issue = world.get_as(token, &path(world)).await.json();
-    let reason = issue["subscriptionDetails"]["reason"]
-        .as_str()
-        .map(str::to_owned);
-    assert_eq!(issue["isSubscribed"], reason.is_some(), "{issue}");
-    reason
-}
-
-#[tokio::test]
-async fn whoever_is_assigned_hears_of_the_issue_for_as_long_as_they_are() {
-    let mut world = World::start().await;
-    let all = json!(["event:read", "event:write"]);
-    let ana = token(&world, "ana", ("email", world.ana()), all.clone()).await;
-    let bo = token(&world, "bo", ("email", world.bo()), all).await;
-    let heard = async |world: &World| (hears(world, &ana).await, hears(world, &bo).await);
-    let assigned = || Some("assigned".to_owned());
-    assert_eq!(heard(&world).await, (None, None));
-    world.assign(1, world.ana()).await;
-    world.settle().await;
-    assert_eq!(heard(&world).await, (assigned(), None));
-    world.assign(2, world.bo()).await;
-    world.settle().await;
-    assert_eq!(heard(&world).await, (None, assigned()));
-    world.unassign(3).await;
-    world.settle().await;
-    assert_eq!(heard(&world).await, (None, None));
-
-    // Who resolves it hears as well, and goes on hearing when the assignment ends.
-    put(
-        &world,
-        json!({ "status": "resolved", "assignedTo": world.ana() }),
-    )
-    .await;
-    put(&world, json!({ "assignedTo": "" })).await;
-    assert_eq!(heard(&world).await, (Some("status_change".into()), None));
-    world.finish().await;
-}
-
-#[tokio::test]
-async fn what_somebody_chose_holds_whatever_happens_to_the_issue() {
-    let mut world = World::start().await;
-    let token = world.ready.auth_token.clone().expect("ana's token");
-    let issue = put(&world, json!({ "isSubscribed": false })).await;
-    assert_eq!(issue["isSubscribed"], false);
-    world.assign(1, world.ana()).await;
-    world.settle().await;
-    assert_eq!(
-        hears(&world, &token).await,
-        None,
-        "assigned, and still does not want to hear"
-    );
-    put(&world, json!({ "isSubscribed": true })).await;
-    world.unassign(2).await;
-    world.settle().await;
-    assert_eq!(hears(&world, &token).await.as_deref(), Some("unknown"));
-    world.finish().await;
-}
-
-#[tokio::test]
-async fn a_team_hears_as_one_and_its_members_keep_what_they_have() {
-    let world = World::start().await;
-    let all = json!(["event:read", "event:write", "team:read"]);
-    let bo = token(&world, "bo", ("email", world.bo()), all.clone()).await;
-    let cy = token(&world, "cy", ("email", world.cy()), all).await;
-    let team = world.items().iter().find_map(|item| {
-        item["PK"]["S"]
-            .as_str()?
-            .strip_prefix("TEAM#")
-            .map(str::to_owned)
-    });
-    let team = format!("team:{}", team.expect("the seeded team"));
-    let assigned = Some("assigned".to_owned());
-
-    put(&world, json!({ "assignedTo": world.bo() })).await;
-    let issue = put(&world, json!({ "assignedTo": team })).await;
-    assert_eq!(issue["assignedTo"]["type"], "team");
-    let activities = world.get(&format!("{}activities/", path(&world))).await;
-    let data = activities.json()["activity"][0]["data"].take();
-    let id = team.strip_prefix("team:").expect("a team");
-    assert_eq!(
-        [
-            &data["assignee"],
-            &data["assigneeType"],
-            &data["assigneeEmail"]
-        ],
-        [&json!(id), &json!("team"), &Value::Null]
-    );
-    assert_eq!(hears(&world, &bo).await, assigned, "bo is in the team");
-    assert_eq!(hears(&world, &cy).await, None);
-    put(&world, json!({ "assignedTo": world.ana() })).await;
-    // Bo went on hearing when the team took over, and does so after the team: until it was bo's own once more.
-    assert_eq!(hears(&world, &bo).await, assigned);
-    assert_eq!(
-        hears(&world, world.ready.auth_token.as_deref().expect("a token")).await,
-        assigned
-    );
-    let of_team = |item: &Value| {
-        item["SK"]["S"]
-            .as_str()
-            .is_some_and(|sk| sk.starts_with("SUB#team"))
-    };
-    assert!(
-        !world.items().iter().any(of_team),
-        "the team has no item of its own"
-    );
-    for next in [world.bo(), world.ana()] {
-        put(&world, json!({ "assignedTo": next })).await;
-    }
-    assert_eq!(hears(&world, &bo).await, None);
     world.finish().await;
 }

@@ -403,6 +403,43 @@ async fn a_token_that_has_ended_and_cannot_be_renewed_is_refused() {
 }
 
 #[tokio::test]
+async fn another_token_of_an_identity_leaves_whose_it_is() {
+    let world = World::start().await;
+    let (integration, before) = (world.integration(), "picket@acme.example");
+    let set = |acts_as: Option<Value>| {
+        let mut command = json!({
+            "command": "set-identity", "organization": "acme", "integration": integration,
+            "identity": { "vsts": { "access_token": "a", "refresh_token": "r", "expires": 3600 } },
+        });
+        if let Some(acts_as) = acts_as {
+            command["acts_as"] = acts_as;
+        }
+        command
+    };
+    let kept = |world: &World| {
+        let mut items = world.items();
+        items.retain(|item| item["PK"]["S"] == format!("INTEGRATION#{integration}"));
+        let attached = items.iter().find(|item| item["switches"].is_object());
+        attached.expect("the organization")["acts_as"]["S"].clone()
+    };
+    for (acts_as, after) in [
+        (Some(json!(before)), json!(before)),
+        (None, json!(before)),
+        (
+            Some(json!("Other@acme.example")),
+            json!("other@acme.example"),
+        ),
+        (Some(Value::Null), Value::Null),
+        (None, Value::Null),
+    ] {
+        let answer = world.operator(set(acts_as.clone())).await;
+        assert_eq!(answer["acts_as"], after, "{acts_as:?}");
+        assert_eq!(kept(&world), after, "{acts_as:?}");
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_token_is_listed_by_its_name_and_refused_once_it_is_revoked() {
     let world = World::start().await;
     let create = |scopes: &[&str]| json!({ "command": "create-token", "organization": "acme", "name": "ci", "scopes": scopes });

@@ -111,19 +111,23 @@ async fn decisions_in_quick_succession_come_to_the_last_one() {
 #[tokio::test]
 async fn what_fails_for_now_is_put_off_and_nothing_is_lost() {
     let mut world = World::start().await;
-    for (mode, assignee) in [
-        (
-            Mode::RateLimited { retry_after: 900 },
-            world.bo().to_owned(),
-        ),
-        (Mode::Failing, world.ana().to_owned()),
-        (Mode::RefusedToken, world.bo().to_owned()),
-        (Mode::Hang, world.ana().to_owned()),
+    let (ana, bo) = (world.ana().to_owned(), world.bo().to_owned());
+    for (mode, reason, assignee) in [
+        (Mode::RateLimited { retry_after: 900 }, "rate_limited", &bo),
+        (Mode::Failing, "tracker_unavailable", &ana),
+        (Mode::RefusedToken, "invalid_identity", &bo),
+        (Mode::Hang, "tracker_unavailable", &ana),
     ] {
         for provider in [Provider::Vsts, Provider::JiraServer] {
             world.stack.trackers().set_mode_for(provider, mode, 2);
         }
         here(&world, assignee.clone().into()).await;
+        world.settle_now().await;
+        let mut deferred = ends(&world).await;
+        deferred.retain(|end| !end.ends_with("applied -"));
+        deferred.sort();
+        let waits = ["jira_server", "vsts"].map(|it| format!("{it} deferred {reason}"));
+        assert_eq!(deferred, waits, "{mode:?}");
         world.settle().await;
         let item = world.stack.trackers().work_item(31).assignee;
         assert_eq!(
@@ -244,13 +248,20 @@ async fn each_reason_not_to_tell_a_tracker_is_recorded() {
     );
     let before = told(&world);
     world.operator(feature(false)).await;
-    here(&world, Value::Null).await;
-    world.settle().await;
-    assert_eq!(world.assignee().await, None, "it holds here all the same");
-    assert_eq!(told(&world), before);
-    let found = ends(&world).await;
-    let off = found.iter().filter(|end| end.ends_with("feature_off"));
-    assert_eq!(off.count(), 2, "{found:?}");
+    let ana = world.ana().to_owned();
+    for (assignee, count) in [(Some(ana), 2), (None, 4)] {
+        here(&world, json!(assignee)).await;
+        world.settle().await;
+        assert_eq!(
+            world.assignee().await,
+            assignee,
+            "it holds here all the same"
+        );
+        assert_eq!(told(&world), before);
+        let found = ends(&world).await;
+        let off = found.iter().filter(|end| end.ends_with("feature_off"));
+        assert_eq!(off.count(), count, "{found:?}");
+    }
     world.operator(feature(true)).await;
     world.operator(switch(true)).await;
     world.without_replay();
@@ -325,104 +336,5 @@ async fn tokens_that_have_ended_are_exchanged_first_and_the_new_ones_are_kept() 
         world.settle().await;
         assert_eq!(exchanges(&world), exchanged, "they are used until they end");
     }
-    world.finish().await;
-}
-
-/// Where a change comes from. The match in [`carry_out`] is exhaustive, as the one in `domain::Origin` is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum From {
-    Azure,
-    Api,
-}
-
-/// What is to be so.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Change {
-    Ana,
-    Bo,
-    Nobody,
-    Team,
-}
-
-async fn carry_out(world: &mut World, from: From, change: Change) {
-    let (ana, bo) = (world.ana().to_owned(), world.bo().to_owned());
-    match (from, change) {
-        (From::Azure, Change::Ana) => at_azure(world, Some(&ana)).await,
-        (From::Azure, Change::Bo) => at_azure(world, Some(&bo)).await,
-        (From::Azure, Change::Nobody | Change::Team) => at_azure(world, None).await,
-        (From::Api, Change::Ana) => here(world, ana.into()).await,
-        (From::Api, Change::Bo) => here(world, bo.into()).await,
-        (From::Api, Change::Nobody) => here(world, Value::Null).await,
-        (From::Api, Change::Team) => {
-            let items = world.items();
-            let mut keys = items.iter().filter_map(|item| item["PK"]["S"].as_str());
-            let id = keys.find_map(|key| key.strip_prefix("TEAM#"));
-            let id = id.expect("a seeded team").to_owned();
-            here(world, format!("team:{id}").into()).await;
-        }
-    }
-    world.settle().await;
-}
-
-/// Whom the trackers have, by name.
-fn at_trackers(world: &World) -> [Option<String>; 2] {
-    let trackers = world.stack.trackers();
-    let azure = trackers.work_item(31).assignee;
-    let name = |address: String| address.split('@').next().map(str::to_lowercase);
-    [azure.and_then(name), trackers.jira_issue("WEB-7")]
-}
-
-#[tokio::test]
-async fn whatever_changes_from_wherever_exactly_those_are_told_who_do_not_know() {
-    use Change::{Ana, Bo, Nobody, Team};
-    let changes = [
-        Ana, Bo, Bo, Nobody, Nobody, Team, Ana, Team, Bo, Team, Nobody, Ana,
-    ];
-    let mut world = World::start().await;
-    // The same change of both origins, in all orders of two.
-    for first in [From::Azure, From::Api] {
-        for second in [From::Azure, From::Api] {
-            for (index, change) in changes.into_iter().enumerate() {
-                let from = if index % 2 == 0 { first } else { second };
-                world.stack.trackers().forget_requests();
-                let before = at_trackers(&world);
-                let activity = world.activity().await.len();
-                let was = world.assignee().await;
-                carry_out(&mut world, from, change).await;
-                let wanted = match change {
-                    Ana => Some("ana".to_owned()),
-                    Bo => Some("bo".to_owned()),
-                    Nobody => None,
-                    // Trackers know people only, and Azure has no teams.
-                    Team if from == From::Api => {
-                        assert_eq!(told(&world), [""; 0], "{from:?} {change:?}");
-                        continue;
-                    }
-                    Team => None,
-                };
-                let knows = |has: &Option<String>| *has == wanted;
-                let expected = match from {
-                    From::Azure => usize::from(!knows(&before[1])),
-                    From::Api => before.iter().filter(|has| !knows(has)).count(),
-                };
-                let told = told(&world);
-                let case = format!("{first:?} {second:?} {index}: {change:?}: {told:?}");
-                assert_eq!(told.len(), expected, "{case}");
-                assert_eq!(
-                    at_trackers(&world),
-                    [wanted.clone(), wanted.clone()],
-                    "{case}"
-                );
-                let now = world.assignee().await;
-                let is = wanted.map(|name| format!("{name}@acme.example"));
-                assert_eq!(now, is, "{case}");
-                if was.is_some() {
-                    let changed = usize::from(was != is);
-                    assert_eq!(world.activity().await.len() - activity, changed, "{case}");
-                }
-            }
-        }
-    }
-    world.without_replay();
     world.finish().await;
 }

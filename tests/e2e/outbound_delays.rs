@@ -69,6 +69,31 @@ async fn a_tracker_that_takes_too_long_is_told_later() {
     world.finish().await;
 }
 
+#[tokio::test]
+async fn an_answer_that_only_drips_is_not_waited_for_and_asked_for_again() {
+    let mut world = World::deployed_with(&[("TrackerTimeoutSeconds", "1")]).await;
+    let trackers = world.stack.trackers().clone();
+    trackers.set_mode_for(Provider::Vsts, Mode::SlowDrip, 1);
+    here(&world, world.bo().to_owned().into()).await;
+    world.settle_now().await;
+    let mut found = ends(&world).await;
+    found.sort();
+    let deferred = ["jira_server applied -", "vsts deferred tracker_unavailable"];
+    assert_eq!(
+        (found, told(&world)),
+        (
+            deferred.map(str::to_owned).into(),
+            vec!["jira bo".to_owned()]
+        )
+    );
+    world.settle().await;
+    let mut found = ends(&world).await;
+    found.sort();
+    assert_eq!(found, ["jira_server applied -", "vsts applied -"]);
+    assert_eq!(told(&world), ["jira bo", "vsts Bo@Acme.example"]);
+    world.finish().await;
+}
+
 /// The pushes in the outbox, and when the first of them is due.
 fn waiting(world: &World) -> (usize, i64) {
     let pushes = world.items().into_iter().filter(|item| {

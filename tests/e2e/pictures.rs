@@ -257,7 +257,7 @@ async fn what_is_no_picture_of_an_organization_is_refused_and_nothing_is_kept() 
     assert_eq!(status, 413);
     let body = json!({ "avatar": picture, "name": "n".repeat(70_000) });
     let large = json!({ "detail": "The request is too large." });
-    assert_eq!(put(&world, &body).await, (400, large));
+    assert_eq!(put(&world, &body).await, (413, large));
     // Nobody uploads one who may not change the organization.
     let reads = token(
         &world,

@@ -91,7 +91,7 @@ fn there(seat: Seat) -> Result<Seat, Fault> {
 }
 
 /// Reads `Authorization: Bearer <token>`.
-pub(crate) async fn caller(context: &Context, headers: &HeaderMap) -> Result<Caller, Fault> {
+async fn token(context: &Context, headers: &HeaderMap) -> Result<Token, Fault> {
     let header = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok());
@@ -102,20 +102,28 @@ pub(crate) async fn caller(context: &Context, headers: &HeaderMap) -> Result<Cal
         return Err(Fault::Client(ClientFault::Unauthenticated));
     }
     let found = context.store.token(&TokenHash::of(token.trim())).await?;
-    let token = found.ok_or(Fault::Client(ClientFault::InvalidToken))?;
-    let user = match token.owner {
-        TokenOwner::Organization(_) => None,
-        TokenOwner::User(id) => {
-            let active = context.store.user(id).await?.filter(|user| user.active);
-            Some(active.ok_or(Fault::Client(ClientFault::InvalidToken))?)
-        }
+    found.ok_or(Fault::Client(ClientFault::InvalidToken))
+}
+
+/// The person who owns a token, if one does. A token of somebody who takes no part any more is none.
+async fn owner(context: &Context, token: &Token) -> Result<Option<User>, Fault> {
+    let TokenOwner::User(id) = token.owner else {
+        return Ok(None);
     };
-    let required = Vec::new();
+    let active = context.store.user(id).await?.filter(|user| user.active);
+    let user = active.ok_or(Fault::Client(ClientFault::InvalidToken))?;
+    Ok(Some(user))
+}
+
+/// Who has the token of a request.
+pub(crate) async fn caller(context: &Context, headers: &HeaderMap) -> Result<Caller, Fault> {
+    let token = token(context, headers).await?;
+    let user = owner(context, &token).await?;
     Ok(Caller {
         token,
         user,
         address: client_address(headers),
-        required,
+        required: Vec::new(),
     })
 }
 
@@ -126,12 +134,34 @@ pub(crate) async fn caller_with(
     headers: &HeaderMap,
     scopes: &[Scope],
 ) -> Result<Caller, Fault> {
-    let mut caller = caller(context, headers).await?;
-    caller.required = scopes.to_vec();
-    match caller.has_one_of(&caller.token.scopes) {
-        true => Ok(caller),
-        false => Err(caller.forbidden(None)),
-    }
+    let (caller, ()) = caller_while(context, headers, scopes, async { Ok(()) }).await?;
+    Ok(caller)
+}
+
+/// The same, with something that is read as soon as the token is known to do. It is not told before all is known of the
+/// caller.
+pub(crate) async fn caller_while<T>(
+    context: &Context,
+    headers: &HeaderMap,
+    scopes: &[Scope],
+    read: impl Future<Output = Result<T, Fault>>,
+) -> Result<(Caller, T), Fault> {
+    let token = token(context, headers).await?;
+    let mut caller = Caller {
+        token,
+        user: None,
+        address: client_address(headers),
+        required: scopes.to_vec(),
+    };
+    let read = async {
+        match caller.has_one_of(&caller.token.scopes) {
+            true => read.await,
+            false => Err(caller.forbidden(None)),
+        }
+    };
+    let (user, read) = tokio::join!(owner(context, &caller.token), read);
+    caller.user = user?;
+    Ok((caller, read?))
 }
 
 impl Caller {
@@ -231,30 +261,44 @@ impl Caller {
         context: &Context,
         id: OrganizationId,
     ) -> Result<Seat, Fault> {
-        let found = context.store.organization(id).await?;
-        let seat = self.seat(context, found.ok_or_else(Fault::not_found)?);
-        let seat = there(seat.await?)?;
+        let organization = async { Ok(context.store.organization(id).await?) };
+        let (found, member) = tokio::try_join!(organization, self.member_of(context, id))?;
+        let seat = self.seated(found.ok_or_else(Fault::not_found)?, member);
+        let seat = there(seat)?;
         self.demand(&seat)?;
         Ok(seat)
     }
 
     async fn seat(&self, context: &Context, organization: Organization) -> Result<Seat, Fault> {
-        let member = match self.token.owner {
-            TokenOwner::Organization(own) if own == organization.id => None,
-            TokenOwner::Organization(_) => return Err(Fault::not_found()),
+        let member = self.member_of(context, organization.id).await?;
+        Ok(self.seated(organization, member))
+    }
+
+    /// The caller's membership; none of an organization's own token.
+    async fn member_of(
+        &self,
+        context: &Context,
+        organization: OrganizationId,
+    ) -> Result<Option<Member>, Fault> {
+        match self.token.owner {
+            TokenOwner::Organization(own) if own == organization => Ok(None),
+            TokenOwner::Organization(_) => Err(Fault::not_found()),
             TokenOwner::User(user) => {
-                let member = context.store.member(organization.id, user).await?;
-                Some(member.ok_or_else(Fault::not_found)?)
+                let member = context.store.member(organization, user).await?;
+                Ok(Some(member.ok_or_else(Fault::not_found)?))
             }
-        };
+        }
+    }
+
+    fn seated(&self, organization: Organization, member: Option<Member>) -> Seat {
         let mut scopes = self.token.scopes.clone();
         if let Some(member) = &member {
             scopes.retain(|scope| member.role.scopes().contains(scope));
         }
-        Ok(Seat {
+        Seat {
             organization,
             member,
             scopes,
-        })
+        }
     }
 }

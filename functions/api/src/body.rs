@@ -18,7 +18,6 @@ pub(crate) const MAX_BODY: usize = 64 * 1024;
 const MAX_SLUG: usize = 50;
 const MAX_URL: usize = 2048;
 
-const TOO_LARGE: &str = "The request is too large.";
 const REQUIRED: &str = "This field is required.";
 const NULL: &str = "This field may not be null.";
 const BLANK: &str = "This field may not be blank.";
@@ -36,7 +35,7 @@ pub(crate) async fn bytes(headers: &HeaderMap, body: Body, most: usize) -> Resul
         }
     }
     let bytes = axum::body::to_bytes(body, most).await;
-    bytes.map_err(|_| Fault::detail(TOO_LARGE))
+    bytes.map_err(|_| Fault::Client(ClientFault::TooLarge))
 }
 
 /// Reads JSON, whatever it is.
@@ -83,7 +82,7 @@ impl Fields {
             .and_then(Value::as_str)
             .map_or(0, str::len);
         match bytes.len() - length.min(bytes.len()) {
-            others if others > MAX_BODY => Err(Fault::detail(TOO_LARGE)),
+            others if others > MAX_BODY => Err(Fault::Client(ClientFault::TooLarge)),
             _ => Ok(fields),
         }
     }

@@ -12,7 +12,7 @@ use axum::{
 use domain::{
     Actor, ApiOrigin, Assignment, Decision, Existing, Facet, Fault, GroupState, GroupStatus,
     Member, MessageId, Origin, Project, Release, ReleaseStatus, Resolution, StatusWish, Substatus,
-    TraceId, UserId, Version,
+    TraceId, Version,
 };
 use runtime::{Answer, record_outcome, trace_of};
 use serde_json::{Map, Value};
@@ -20,9 +20,10 @@ use store::{Cause, GroupView};
 
 use crate::{
     Context,
+    assignee::{AssigneeWord, eligible},
     auth::{ISSUE_WRITE, Seat},
     body::{self, MAX_BODY},
-    issues::{find, show_group},
+    issues::{find, show_anew},
 };
 
 /// What the body asks for; what it leaves out stays.
@@ -53,13 +54,6 @@ enum ReleaseWord {
     Version(Version),
 }
 
-/// The ways to name an assignee.
-#[derive(Debug)]
-enum AssigneeWord {
-    Actor(Actor),
-    Email(domain::Email),
-}
-
 /// `PUT /issues/{issue}/`
 pub(crate) async fn update(
     State(context): State<Arc<Context>>,
@@ -86,14 +80,12 @@ async fn put(
 ) -> Answer {
     let trace = trace_of(&request);
     let (parts, body) = request.into_parts();
-    let mut found = find(context, &parts.headers, organization, issue, &ISSUE_WRITE).await?;
+    let found = find(context, &parts.headers, organization, issue, &ISSUE_WRITE).await?;
     let body = body::bytes(&parts.headers, body, MAX_BODY).await?;
     let update = Update::parse(&fields(&body)?)?;
     let of = (&found.seat, &found.view, &found.project);
     carry_out(context, of, &update, &trace).await?;
-    let view = context.store.group(found.view.group.id).await?;
-    found.view = view.ok_or_else(Fault::not_found)?;
-    show_group(context, &found).await
+    show_anew(context, found).await
 }
 
 fn fields(body: &Bytes) -> Result<Map<String, Value>, Fault> {
@@ -219,8 +211,11 @@ impl Change {
 impl Update {
     fn parse(fields: &Map<String, Value>) -> Result<Self, Fault> {
         Ok(Self {
-            status: status(fields)?,
-            assignee: fields.get("assignedTo").map(assignee).transpose()?,
+            status: status(fields, details(fields)?)?,
+            assignee: fields
+                .get("assignedTo")
+                .map(AssigneeWord::parse)
+                .transpose()?,
             subscribed: match fields.get("isSubscribed") {
                 None | Some(Value::Null) => None,
                 Some(Value::Bool(subscribed)) => Some(*subscribed),
@@ -230,7 +225,47 @@ impl Update {
     }
 }
 
-fn status(fields: &Map<String, Value>) -> Result<Option<StatusWord>, Fault> {
+/// What would put an issue away for a while or until something happens, which nobody watches here.
+const SNOOZES: [&str; 6] = [
+    "ignoreDuration",
+    "ignoreCount",
+    "ignoreWindow",
+    "ignoreUserCount",
+    "ignoreUserWindow",
+    "snoozeDuration",
+];
+
+/// What the body says about the status besides its name. What cannot be done is refused, and not left out.
+fn details(fields: &Map<String, Value>) -> Result<Option<&Map<String, Value>>, Fault> {
+    let asked = |it: &Map<String, Value>| {
+        let wanted = |name: &&str| match it.get(*name) {
+            None | Some(Value::Null) => false,
+            Some(value) => value.as_f64() != Some(0.0),
+        };
+        SNOOZES.into_iter().find(wanted)
+    };
+    let text =
+        "An issue cannot be ignored for a while or until something happens here. Leave it out.";
+    if let Some(name) = asked(fields) {
+        return Err(Fault::field(name, text));
+    }
+    match fields.get("statusDetails") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(details)) => match asked(details) {
+            Some(name) => Err(Fault::field("statusDetails", format!("{name}: {text}"))),
+            None => Ok(Some(details)),
+        },
+        Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+            let text = "Invalid data. Expected a dictionary.";
+            Err(Fault::field("statusDetails", text))
+        }
+    }
+}
+
+fn status(
+    fields: &Map<String, Value>,
+    details: Option<&Map<String, Value>>,
+) -> Result<Option<StatusWord>, Fault> {
     let text = |name: &str| match fields.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.as_str())),
@@ -250,7 +285,7 @@ fn status(fields: &Map<String, Value>) -> Result<Option<StatusWord>, Fault> {
     let mut release = None;
     let status = match text("status")? {
         Some("resolved") => {
-            release = release_word(fields)?;
+            release = release_word(details)?;
             GroupStatus::Resolved
         }
         Some("resolvedInNextRelease") => {
@@ -291,9 +326,8 @@ fn status(fields: &Map<String, Value>) -> Result<Option<StatusWord>, Fault> {
     }
 }
 
-/// The release that `statusDetails` names, if it names one. What cannot be done is refused, and not left out.
-fn release_word(fields: &Map<String, Value>) -> Result<Option<ReleaseWord>, Fault> {
-    let details = fields.get("statusDetails").and_then(Value::as_object);
+/// The release that `statusDetails` names, if it names one.
+fn release_word(details: Option<&Map<String, Value>>) -> Result<Option<ReleaseWord>, Fault> {
     let Some((name, value)) = details.and_then(|details| details.iter().next()) else {
         return Ok(None);
     };
@@ -351,78 +385,6 @@ async fn resolution(
     })
 }
 
-/// `user:71`, `71`, `team:5`, an address; nobody for null and the empty text.
-fn assignee(value: &Value) -> Result<Option<AssigneeWord>, Fault> {
-    let text = match value {
-        Value::Null => return Ok(None),
-        Value::String(text) => text.trim().to_owned(),
-        Value::Number(number) => number.to_string(),
-        Value::Bool(_) | Value::Array(_) | Value::Object(_) => return Err(unknown_actor()),
-    };
-    if text.is_empty() {
-        return Ok(None);
-    }
-    if let Ok(user) = text.parse::<UserId>() {
-        return Ok(Some(AssigneeWord::Actor(Actor::User(user))));
-    }
-    if let Ok(actor) = Actor::try_from(text.clone()) {
-        return Ok(Some(AssigneeWord::Actor(actor)));
-    }
-    let email = text.parse().map_err(|_| unknown_actor())?;
-    Ok(Some(AssigneeWord::Email(email)))
-}
-
-fn unknown_actor() -> Fault {
-    let text = "Unknown actor input. Use user:<id>, team:<id>, a user's id or a primary address.";
-    Fault::field("assignedTo", text)
-}
-
-/// The assignment, if whoever it names has access to the group's project.
-async fn eligible(
-    context: &Context,
-    seat: &Seat,
-    view: &GroupView,
-    project: &Project,
-    word: &AssigneeWord,
-) -> Result<Assignment, Fault> {
-    let store = &context.store;
-    let organization = view.state.organization;
-    let user = match word {
-        AssigneeWord::Email(email) => store.user_by_email(email).await?,
-        AssigneeWord::Actor(Actor::User(id)) => store.user(*id).await?,
-        AssigneeWord::Actor(Actor::Team(id)) => {
-            let teams = store.teams(organization, &[*id]).await?;
-            if teams.is_empty() {
-                return Err(unknown_actor());
-            }
-            if !project.teams.contains(id) {
-                let text = "Cannot assign to a team without access to the project.";
-                return Err(Fault::field("assignedTo", text));
-            }
-            return Ok(Assignment {
-                actor: Actor::Team(*id),
-                email: None,
-                acting_user: seat.user(),
-                existing: Existing::Replace,
-                leaves: leaves(context, view, |member| member.teams.contains(id)).await?,
-            });
-        }
-    };
-    let user = user.filter(|user| user.active).ok_or_else(unknown_actor)?;
-    let member = store.member(organization, user.id).await?;
-    if !member.is_some_and(|member| project.admits(&member)) {
-        let text = "Cannot assign to a user who is in no team of the project.";
-        return Err(Fault::field("assignedTo", text));
-    }
-    Ok(Assignment {
-        actor: Actor::User(user.id),
-        email: Some(user.email),
-        acting_user: seat.user(),
-        existing: Existing::Replace,
-        leaves: None,
-    })
-}
-
 /// The assignment of an issue that nobody has to whoever resolves it, if that is what they want.
 async fn own(
     context: &Context,
@@ -446,17 +408,4 @@ async fn own(
         existing: Existing::Keep,
         leaves: None,
     }))
-}
-
-/// The present assignee, if it is a person of whom `stays` does not hold.
-async fn leaves(
-    context: &Context,
-    view: &GroupView,
-    stays: impl Fn(&Member) -> bool,
-) -> Result<Option<UserId>, Fault> {
-    let Some(Actor::User(user)) = view.state.assignee else {
-        return Ok(None);
-    };
-    let member = context.store.member(view.state.organization, user).await?;
-    Ok((!member.is_some_and(|member| stays(&member))).then_some(user))
 }

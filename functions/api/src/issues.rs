@@ -8,20 +8,23 @@ use axum::{
     response::Response,
 };
 use domain::{
-    Activity, ActivityKind, Actor, CodeChange, CodeOrigin, CommitRef, Fault, GroupId, GroupState,
-    Origin, Project, PullRequestRef, Resolution, Scope, SubscriptionReason, Substatus, User,
-    UserId,
+    Activity, ActivityKind, Actor, CodeChange, CodeOrigin, CommitRef, Fault, GroupId, Origin,
+    Project, PullRequestRef, Resolution, Scope, Subscribers, Subscription, SubscriptionReason,
+    Substatus, TeamHearing, User, UserId,
 };
 use runtime::{Answer, HttpFault, json};
 use serde_json::{Value, json};
-use store::{GroupView, Subscription};
+use store::GroupView;
 
 use crate::{
     Context,
-    auth::{ISSUE_READ, Seat, caller_with},
+    auth::{ISSUE_READ, Seat, caller_while, caller_with},
     cursor::Paging,
     is_id, no_such,
 };
+
+/// How many of those who hear of an issue are shown.
+const MOST_PARTICIPANTS: usize = 1_000;
 
 /// `GET /issues/{issue}/`
 pub(crate) async fn show(
@@ -30,7 +33,7 @@ pub(crate) async fn show(
     headers: HeaderMap,
 ) -> Answer {
     let found = find(&context, &headers, None, &issue, &ISSUE_READ).await?;
-    show_group(&context, &found).await
+    show_all(&context, &found).await
 }
 
 /// `GET /organizations/{organization}/issues/{issue}/`, which takes short ids too.
@@ -40,7 +43,7 @@ pub(crate) async fn show_in(
     headers: HeaderMap,
 ) -> Answer {
     let found = find(&context, &headers, Some(&organization), &issue, &ISSUE_READ).await?;
-    show_group(&context, &found).await
+    show_all(&context, &found).await
 }
 
 /// `GET /issues/{issue}/activities/`
@@ -81,16 +84,17 @@ pub(crate) async fn find(
     issue: &str,
     scopes: &[Scope],
 ) -> Result<Found, Fault> {
-    let caller = caller_with(context, headers, scopes).await?;
     let (seat, view, project) = match organization {
         None => {
-            let view = by_id(context, issue).await?;
+            let view = by_id(context, issue);
+            let (caller, view) = caller_while(context, headers, scopes, view).await?;
             let project = async { Ok(context.store.project(view.state.project).await?) };
             let seat = caller.seat_in(context, view.state.organization);
             let (seat, project) = tokio::try_join!(seat, project)?;
             (seat, view, project)
         }
         Some(segment) => {
+            let caller = caller_with(context, headers, scopes).await?;
             let seat = caller.seat_at(context, segment).await?;
             let view = match is_id(issue) {
                 true => by_id(context, issue).await?,
@@ -129,17 +133,71 @@ async fn by_short_id(context: &Context, seat: &Seat, id: &str) -> Result<GroupVi
     found.ok_or_else(Fault::not_found)
 }
 
-pub(crate) async fn show_group(context: &Context, found: &Found) -> Answer {
+/// An issue with all who hear of it.
+async fn show_all(context: &Context, found: &Found) -> Answer {
+    let Found { seat, view, .. } = found;
+    let (store, state) = (&context.store, &view.state);
+    let (organization, hearing) = (seat.organization.id, seat.organization.team_hearing());
+    let members = async {
+        match (state.assignee, hearing) {
+            (Some(Actor::Team(team)), TeamHearing::Members) => {
+                let mut members = store.all_members(organization).await?;
+                members.retain(|member| member.teams.contains(&team));
+                Ok(members.iter().map(|member| member.user).collect())
+            }
+            (Some(_) | None, _) => Ok(Vec::new()),
+        }
+    };
+    let (assignee, subscribers, members) = tokio::try_join!(
+        assignee(context, seat, state.assignee),
+        async { Ok::<_, Fault>(store.subscribers(state.group).await?) },
+        members,
+    )?;
+    let people = subscribers.people(state, &members, hearing).into_iter();
+    let people: Vec<_> = people.take(MOST_PARTICIPANTS).collect();
+    let people = store.members_with_ids(organization, &people).await?;
+    let people = people.iter().filter(|(_, user)| user.active);
+    let mut participants: Vec<_> = people.map(|(_, user)| typed_person(user)).collect();
+    if matches!(
+        (state.assignee, hearing),
+        (Some(Actor::Team(_)), TeamHearing::AsOne)
+    ) {
+        participants.push(assignee.clone());
+    }
+    let mut body = show_to(context, found, assignee, &subscribers);
+    body["participants"] = participants.into();
+    Ok(json(StatusCode::OK, &body))
+}
+
+/// An issue as it is now, and whether the caller hears of it.
+pub(crate) async fn show_anew(context: &Context, found: Found) -> Answer {
+    let (store, group) = (&context.store, found.view.group.id);
+    let subscription = async {
+        match found.seat.user() {
+            Some(user) => store.subscription(group, user).await,
+            None => Ok(Subscribers::default()),
+        }
+    };
+    let (view, subscription) = tokio::try_join!(store.group(group), subscription)?;
+    let view = view.ok_or_else(Fault::not_found)?;
+    let found = Found { view, ..found };
+    let assignee = assignee(context, &found.seat, found.view.state.assignee).await?;
+    let body = show_to(context, &found, assignee, &subscription);
+    Ok(json(StatusCode::OK, &body))
+}
+
+fn show_to(context: &Context, found: &Found, assignee: Value, subscribers: &Subscribers) -> Value {
     let Found {
         seat,
         view,
         project,
     } = found;
-    let (assignee, subscription) = tokio::try_join!(
-        assignee(context, seat, view.state.assignee),
-        subscription(context, seat, &view.state),
-    )?;
     let mut body = issue(context, seat, view, project, assignee);
+    let hearing = seat.organization.team_hearing();
+    let subscription = seat
+        .member
+        .as_ref()
+        .and_then(|member| subscribers.of(&view.state, member.user, &member.teams, hearing));
     // What somebody chose themselves has no reason that clients know.
     let reason = |it: &Subscription| it.reason.map_or("unknown", SubscriptionReason::as_str);
     let active = subscription.filter(|subscription| subscription.active);
@@ -148,7 +206,7 @@ pub(crate) async fn show_group(context: &Context, found: &Found) -> Answer {
         Some(subscription) => json!({ "reason": reason(subscription) }),
         None => Value::Null,
     };
-    Ok(json(StatusCode::OK, &body))
+    body
 }
 
 /// An issue as lists show it: without who hears of it.
@@ -160,20 +218,6 @@ pub(crate) async fn in_list(
 ) -> Result<Value, Fault> {
     let assignee = assignee(context, seat, view.state.assignee).await?;
     Ok(issue(context, seat, view, project, assignee))
-}
-
-async fn subscription(
-    context: &Context,
-    seat: &Seat,
-    state: &GroupState,
-) -> Result<Option<Subscription>, Fault> {
-    let Some(member) = &seat.member else {
-        return Ok(None);
-    };
-    let store = &context.store;
-    Ok(store
-        .subscription(state, member.user, &member.teams)
-        .await?)
 }
 
 async fn assignee(context: &Context, seat: &Seat, actor: Option<Actor>) -> Result<Value, Fault> {
@@ -324,6 +368,13 @@ pub(crate) fn code_cause(origin: &CodeOrigin) -> Value {
     let mut cause = json!({ "release": origin.release });
     cause[name] = id.as_str().into();
     cause
+}
+
+/// A person where a team may stand as well.
+fn typed_person(user: &User) -> Value {
+    let mut body = person(user);
+    body["type"] = "user".into();
+    body
 }
 
 /// A person as other objects name them.

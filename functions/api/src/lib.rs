@@ -4,6 +4,7 @@
 //! which have a route of their own beside it.
 
 mod alert_rules;
+mod assignee;
 mod audit_log;
 mod auth;
 mod body;

@@ -4,7 +4,7 @@ use domain::{
     Email, Fault, GithubIdentity, Identity, IntegrationId, JiraServerIdentity, Secret, Timestamp,
     VstsIdentity,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use crate::{
@@ -21,7 +21,18 @@ pub(crate) struct SetIdentity {
     organization: String,
     integration: IntegrationId,
     identity: Identity,
-    acts_as: Option<Email>,
+    /// `None`: nobody says. `Some(None)`: nobody any more.
+    #[serde(default, deserialize_with = "said")]
+    acts_as: Option<Option<Email>>,
+}
+
+/// Tells null from what is left out.
+fn said<'de, D, T>(given: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(given).map(Some)
 }
 
 pub(crate) async fn set_identity(context: &Context, set: SetIdentity) -> Result<Value, Fault> {
@@ -39,15 +50,25 @@ pub(crate) async fn set_identity(context: &Context, set: SetIdentity) -> Result<
     store
         .replace_identity(ring, integration.id, organization.id, &set.identity)
         .await?;
-    store
-        .set_author(integration.id, organization.id, set.acts_as.as_ref())
-        .await?;
+    let acts_as = match set.acts_as {
+        Some(author) => {
+            store
+                .set_author(integration.id, organization.id, author.as_ref())
+                .await?;
+            author
+        }
+        // Whose the writes are does not change with the token that they are made with.
+        None => {
+            let attached = store.attached_organization(integration.id, organization.id);
+            attached.await?.and_then(|attached| attached.acts_as)
+        }
+    };
     // Never what it holds: an identity goes in and does not come out.
     Ok(json!({
         "created": before.is_none(),
         "integration": integration.id,
         "organization": organization.slug,
-        "acts_as": set.acts_as,
+        "acts_as": acts_as,
     }))
 }
 

@@ -109,6 +109,7 @@ fn answer(result: Result<Value, Fault>) -> Result<Value, Fault> {
         | ClientFault::Forbidden { .. }
         | ClientFault::Moved { .. }
         | ClientFault::UnsupportedMediaType(_)
+        | ClientFault::TooLarge
         | ClientFault::NotFound => json!({ "error": { "detail": format!("{fault:?}") } }),
     })
 }

@@ -3,7 +3,7 @@
 use domain::{
     AuditActor, AuditEvent, Fault, Member, MemberFacts, Organization, OrganizationFlag,
     OrganizationId, OrganizationSettings, OrganizationUpdate, ResolveCommitsOn, Role, Slug, Team,
-    TeamFacts, TeamId, organization_slug,
+    TeamFacts, TeamId, names, organization_slug,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -59,7 +59,7 @@ pub(crate) async fn create_user(context: &Context, new: CreateUser) -> Result<Va
         name: name("name", &new.name)?,
         username: new
             .username
-            .map(|text| bounded("username", &text, 128))
+            .map(|text| bounded("username", &text, names::MAX_USERNAME))
             .transpose()?,
         email,
         verified: new.verified,

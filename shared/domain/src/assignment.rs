@@ -334,7 +334,7 @@ mod tests {
     use super::*;
     use crate::{
         GroupId, GroupStatus, IntegrationId, MessageId, OrganizationId, ProjectId, Provider,
-        Substatus, Timestamp, TrackerOrigin,
+        Substatus, TeamHearing, Timestamp, TrackerOrigin,
     };
 
     const ANA: u64 = 71;
@@ -530,43 +530,49 @@ mod tests {
                 ..state.clone()
             }
         };
-        // Ana is in the team, and Bo in no other.
+        // Ana is in the team, and Bo in another one. Where a team hears as one, and where its members do.
         let hear = |state: &GroupState| {
-            [
-                state.hears_as_assigned(ann, &[theirs]),
-                state.hears_as_assigned(bo, &[other]),
-            ]
+            [TeamHearing::AsOne, TeamHearing::Members].map(|hearing| {
+                [
+                    state.hears_as_assigned(ann, &[theirs], hearing),
+                    state.hears_as_assigned(bo, &[other], hearing),
+                ]
+            })
         };
+        let both = |hears: [bool; 2]| [hears, hears];
         let team = Actor::Team(theirs);
         let (to_ana, to_bo) = (Actor::User(ann), Actor::User(bo));
         let nobody = state(None, 3, None);
-        assert_eq!(hear(&nobody), [false, false]);
+        assert_eq!(hear(&nobody), both([false, false]));
         let anas = after(&nobody, to_ana, None);
-        assert_eq!(hear(&anas), [true, false]);
+        assert_eq!(hear(&anas), both([true, false]));
         assert_eq!(
             hear(&after(&anas, to_ana, None)),
-            [true, false],
+            both([true, false]),
             "once more"
         );
         let bos = after(&anas, to_bo, None);
-        assert_eq!(hear(&bos), [false, true]);
-        assert_eq!(hear(&after(&nobody, team, None)), [true, false]);
+        assert_eq!(hear(&bos), both([false, true]));
+        let teams = [[false, false], [true, false]];
+        assert_eq!(hear(&after(&nobody, team, None)), teams);
         // Whoever is in the team that takes over goes on hearing, also of whom nobody knows.
         let taken_over = after(&bos, team, None);
-        assert_eq!(hear(&taken_over), [true, true]);
-        assert_eq!(hear(&after(&bos, team, Some(ann))), [true, true]);
-        assert_eq!(hear(&after(&bos, team, Some(bo))), [true, false]);
+        let stays = [[false, true], [true, false]];
+        assert_eq!(hear(&taken_over), stays);
+        assert_eq!(hear(&after(&bos, team, Some(ann))), stays);
+        assert_eq!(hear(&after(&bos, team, Some(bo))), teams);
         // That stays when the team makes room in turn, and the team's own hearing does not.
-        assert_eq!(hear(&after(&taken_over, to_ana, None)), [true, true]);
+        let anas_again = [[true, true], [true, false]];
+        assert_eq!(hear(&after(&taken_over, to_ana, None)), anas_again);
         let other_team = after(
             &taken_over,
             Actor::Team(crate::TeamId::new(7).unwrap()),
             None,
         );
-        assert_eq!(hear(&other_team), [false, true]);
+        assert_eq!(hear(&other_team), [[false, true], [false, false]]);
         // It ends with an assignment of their own.
         let again = after(&after(&taken_over, to_bo, None), to_ana, None);
-        assert_eq!(hear(&again), [true, false]);
+        assert_eq!(hear(&again), both([true, false]));
     }
 
     #[test]
@@ -581,7 +587,9 @@ mod tests {
             assignee: None,
             ..kept
         };
-        assert!(!after.hears_as_assigned(user(ANA), &[]));
-        assert!(after.hears_as_assigned(user(BO), &[]));
+        let hears = |n, hearing| after.hears_as_assigned(user(n), &[], hearing);
+        let [one, each] = [TeamHearing::AsOne, TeamHearing::Members];
+        assert_eq!([hears(ANA, one), hears(ANA, each)], [false, false]);
+        assert_eq!([hears(BO, one), hears(BO, each)], [true, false]);
     }
 }

@@ -66,6 +66,8 @@ pub enum ClientFault {
         /// Its name.
         slug: Slug,
     },
+    /// 413: a body of this size is not read.
+    TooLarge,
     /// 415: a body of this kind is not read.
     UnsupportedMediaType(String),
     /// 404: absent, or not visible to the caller.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ExternalKey, Facet, GroupId, IntegrationId, Link, LinkState, OrganizationId, ProjectId,
-    ReleaseId, Resolution, Slug, TeamId, Timestamp, UserId,
+    ReleaseId, Resolution, Slug, TeamHearing, TeamId, Timestamp, UserId,
 };
 
 /// Whom a group can be assigned to: `user:71` or `team:5`.
@@ -190,7 +190,7 @@ pub struct GroupState {
     pub substatus: Option<Substatus>,
     /// Who works on it.
     pub assignee: Option<Actor>,
-    /// Who goes on hearing of it as if it were theirs: whose team took over.
+    /// Who goes on hearing of it as if it were theirs, where a team hears as one: whose team took over.
     #[serde(default)]
     pub keep: BTreeSet<UserId>,
     /// When it was last assigned.
@@ -228,15 +228,16 @@ impl GroupState {
         }
     }
 
-    /// Whether a person hears of it because of who works on it: they do, one of their teams does, or did when it
-    /// took over from them.
-    pub fn hears_as_assigned(&self, user: UserId, teams: &[TeamId]) -> bool {
-        let theirs = match self.assignee {
-            Some(Actor::User(assignee)) => assignee == user,
-            Some(Actor::Team(team)) => teams.contains(&team),
-            None => false,
-        };
-        theirs || self.keep.contains(&user)
+    /// Whether a person hears of it because of who works on it: they do, or one of their teams does where a team
+    /// hears through its members. Where it hears as one, those whose own it was when their team took over go on
+    /// hearing, until it has been their own once more.
+    pub fn hears_as_assigned(&self, user: UserId, teams: &[TeamId], hearing: TeamHearing) -> bool {
+        match (self.assignee, hearing) {
+            (Some(Actor::User(assignee)), _) if assignee == user => true,
+            (Some(Actor::Team(team)), TeamHearing::Members) => teams.contains(&team),
+            (Some(Actor::User(_)) | None, TeamHearing::Members) => false,
+            (Some(_) | None, TeamHearing::AsOne) => self.keep.contains(&user),
+        }
     }
 }
 

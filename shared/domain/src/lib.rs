@@ -102,7 +102,9 @@ pub use settings::{
 pub use slugs::{RESERVED_PROJECT_SLUGS, SlugRandom, slug_candidates};
 pub use snowflake::{Region, Snowflake, SnowflakeError, SnowflakeId, SnowflakeModel};
 pub use status::{Resolution, StatusWish, StatusWrite, set_status};
-pub use subscription::{SubscriptionReason, SubscriptionWrite};
+pub use subscription::{
+    Subscribers, Subscription, SubscriptionReason, SubscriptionWrite, TeamHearing,
+};
 pub use time::Timestamp;
 pub use token::{Scope, Token, TokenOwner};
 pub use tracker::{

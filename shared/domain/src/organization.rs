@@ -5,12 +5,16 @@ use std::{fmt, str::FromStr};
 use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Serialize};
 
-use crate::{AvatarType, MemberId, OrganizationId, Picture, Scope, TeamId, Timestamp, UserId};
+use crate::{
+    AvatarType, MemberId, OrganizationId, Picture, Scope, TeamHearing, TeamId, Timestamp, UserId,
+};
 
 /// Limits on names that people give.
 pub mod names {
     /// Longest name of an organization, a user or a team, in characters.
     pub const MAX_NAME: usize = 64;
+    /// Longest username, in characters.
+    pub const MAX_USERNAME: usize = 128;
     /// Longest name of a project through an API, in characters.
     pub const MAX_PROJECT_NAME: usize = 50;
 }
@@ -121,6 +125,8 @@ pub enum Feature {
     IntegrationsIssueSync,
     /// May name relays that it trusts.
     Relay,
+    /// A team hears as one of what it works on; else its members do.
+    TeamWorkflowNotifications,
 }
 
 impl Feature {
@@ -130,6 +136,7 @@ impl Feature {
             Self::IntegrationsIssueBasic => "integrations-issue-basic",
             Self::IntegrationsIssueSync => "integrations-issue-sync",
             Self::Relay => "relay",
+            Self::TeamWorkflowNotifications => "team-workflow-notifications",
         }
     }
 }
@@ -301,6 +308,14 @@ impl Organization {
     /// Whether two-way sync is allowed at all.
     pub fn has(&self, feature: Feature) -> bool {
         self.features.contains(&feature)
+    }
+
+    /// How its teams hear of what they work on.
+    pub fn team_hearing(&self) -> TeamHearing {
+        match self.has(Feature::TeamWorkflowNotifications) {
+            true => TeamHearing::AsOne,
+            false => TeamHearing::Members,
+        }
     }
 }
 

@@ -186,6 +186,7 @@ fn refused(fault: ClientFault) -> Response {
         }
         ClientFault::Denied(text) => detail(StatusCode::FORBIDDEN, text),
         ClientFault::Moved { url, slug } => moved(&url, &slug),
+        ClientFault::TooLarge => detail(StatusCode::PAYLOAD_TOO_LARGE, "The request is too large."),
         ClientFault::UnsupportedMediaType(kind) => detail(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             format!("Unsupported media type \"{kind}\" in request."),

@@ -185,6 +185,7 @@ fn report(fault: &Fault) {
                 | ClientFault::Forbidden { .. }
                 | ClientFault::Moved { .. }
                 | ClientFault::UnsupportedMediaType(_)
+                | ClientFault::TooLarge
                 | ClientFault::NotFound => format!("{client:?}"),
             };
             tracing::error!(fault = "poison", reason, "the message can never be handled");

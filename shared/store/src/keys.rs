@@ -60,7 +60,7 @@ const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow
 }
 
 /// Every kind of item in the table.
-pub const CHART: [ChartRow; 83] = [
+pub const CHART: [ChartRow; 84] = [
     row("organization", "ORG#<organization>", "META"),
     row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
     row("organization's settings", "ORG#<organization>", "SETTINGS"),
@@ -125,6 +125,7 @@ pub const CHART: [ChartRow; 83] = [
     ),
     row("address's owner", "EMAIL#<address>", "PRIMARY"),
     row("address", "EMAIL#<address>", "USER#<user>"),
+    row("username", "USERNAME#<username>", "USER#<user>"),
     row("token", "TOKEN#<sha-256>", "META"),
     row("project", "PROJECT#<project>", "META"),
     row("project's counters", "PROJECT#<project>", "COUNTER"),
@@ -477,6 +478,17 @@ pub(crate) fn email_user(email: &Email, user: UserId) -> Key {
     Key::new(format!("EMAIL#{email}"), format!("{EMAIL_USERS}{user}"))
 }
 
+/// Where those with a username are. Usernames are compared without regard to case.
+pub(crate) fn users_named(username: &str) -> String {
+    format!("USERNAME#{}", username.to_lowercase())
+}
+
+pub(crate) const USERNAME_USERS: &str = "USER#";
+
+pub(crate) fn username(username: &str, user: UserId) -> Key {
+    Key::new(users_named(username), format!("{USERNAME_USERS}{user}"))
+}
+
 pub(crate) fn token(hash: &TokenHash) -> Key {
     Key::new(format!("TOKEN#{}", hash.as_str()), "META")
 }
@@ -719,12 +731,28 @@ pub(crate) fn activity(group: GroupId, activity: &Activity) -> Key {
 }
 
 pub(crate) fn subscription(group: GroupId, actor: Actor, reason: SubscriptionReason) -> Key {
-    let sk = format!("SUB#{actor}#{}", reason.as_str());
+    let sk = format!("{SUBSCRIPTIONS}{actor}#{}", reason.as_str());
     Key::new(format!("GROUP#{group}"), sk)
 }
 
+pub(crate) const SUBSCRIPTIONS: &str = "SUB#";
+
+/// Who hears by this item, and why.
+pub(crate) fn subscriber(key: &Key) -> Option<(Actor, SubscriptionReason)> {
+    let (actor, reason) = key.sk.strip_prefix(SUBSCRIPTIONS)?.rsplit_once('#')?;
+    let actor = Actor::try_from(actor.to_owned()).ok()?;
+    Some((actor, reason.parse().ok()?))
+}
+
 pub(crate) fn subscription_choice(group: GroupId, user: UserId) -> Key {
-    Key::new(format!("GROUP#{group}"), format!("CHOICE#{user}"))
+    Key::new(format!("GROUP#{group}"), format!("{CHOICES}{user}"))
+}
+
+pub(crate) const CHOICES: &str = "CHOICE#";
+
+/// Who chose.
+pub(crate) fn chooser(key: &Key) -> Option<UserId> {
+    key.sk.strip_prefix(CHOICES)?.parse().ok()
 }
 
 /// What was done by a release for what referred to the group.

@@ -76,7 +76,6 @@ pub use releases::{Order, ReleaseDetails, ReleaseFilter};
 pub use secrets::{KeyRing, KeyRingError};
 #[cfg(feature = "redis")]
 pub use sequences::{SequenceError, Sequences};
-pub use subscriptions::Subscription;
 pub use sync_trail::{Cause, LinkedIssue};
 pub use table::{Created, Insert, Page, Store};
 pub use updates::WaitingShard;

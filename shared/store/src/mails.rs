@@ -97,22 +97,9 @@ impl Store {
         organization: OrganizationId,
         ids: &[UserId],
     ) -> Result<Vec<(User, Member)>, StoreError> {
-        let keys = ids
-            .iter()
-            .flat_map(|id| [keys::user(*id), keys::member(organization, *id)]);
-        let mut found = Found(self.get_all(keys.collect()).await?);
-        let (mut users, mut members) = (HashMap::new(), HashMap::new());
-        for id in ids {
-            found.take::<_, User>(&keys::user(*id), *id, &mut users)?;
-            found.take::<_, Member>(&keys::member(organization, *id), *id, &mut members)?;
-        }
-        let users = users.into_values().filter(|user| user.active);
-        Ok(users
-            .filter_map(|user| {
-                let member = members.remove(&user.id)?;
-                Some((user, member))
-            })
-            .collect())
+        let members = self.members_with_ids(organization, ids).await?;
+        let active = members.into_iter().filter(|(_, user)| user.active);
+        Ok(active.map(|(member, user)| (user, member)).collect())
     }
 
     /// How far a mail has come to each of these people.

@@ -153,18 +153,7 @@ impl Store {
         let known = self.users_with_address(address).await?;
         let known = known.iter().filter(|known| known.verified && known.active);
         let users: Vec<_> = known.map(|known| known.user).collect();
-        let user_keys = users.iter().map(|user| keys::user(*user));
-        let member_keys = users.iter().map(|user| keys::member(organization, *user));
-        let mut found = self.get_all(user_keys.chain(member_keys).collect()).await?;
-        let mut people = Vec::new();
-        for id in users {
-            let (user, member) = (keys::user(id), keys::member(organization, id));
-            if let (Some(known), Some(joined)) = (found.remove(&user), found.remove(&member)) {
-                people.push((read(&member, joined)?, read(&user, known)?));
-            }
-        }
-        people.sort_by_key(|(member, _): &(Member, User)| member.user);
-        Ok(people)
+        self.members_with_ids(organization, &users).await
     }
 
     /// Lets a group know of a commit or pull request, or that it is not referred to any more, together with

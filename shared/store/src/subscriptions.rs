@@ -1,25 +1,16 @@
 //! Who hears of a group, see [`domain::SubscriptionWrite`].
 
 use domain::{
-    Actor, GroupId, GroupState, SubscriptionReason, SubscriptionWrite, TeamId, Timestamp, UserId,
+    Actor, GroupId, Subscribers, SubscriptionReason, SubscriptionWrite, Timestamp, UserId,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::StoreError,
-    keys,
-    table::{Store, read},
-    transaction::{Commit, Transaction},
+    keys::{self, Key},
+    table::{Query, Store, take, value},
+    transaction::{Change, Commit, Transaction},
 };
-
-/// Whether and why somebody hears of a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Subscription {
-    /// Whether they hear.
-    pub active: bool,
-    /// Why; `None` where they said so themselves.
-    pub reason: Option<SubscriptionReason>,
-}
 
 #[derive(Serialize, Deserialize)]
 struct Choice {
@@ -27,9 +18,28 @@ struct Choice {
     at: Timestamp,
 }
 
-#[derive(Serialize)]
+/// When the reason came up first.
+#[derive(Deserialize)]
 struct Reason {
     at: Timestamp,
+}
+
+/// A row of whose person only its key knows.
+#[derive(Deserialize)]
+struct Placed<T> {
+    #[serde(rename = "PK")]
+    pk: String,
+    #[serde(rename = "SK")]
+    sk: String,
+    #[serde(flatten)]
+    row: T,
+}
+
+impl<T> Placed<T> {
+    fn key(&self) -> Key {
+        let (pk, sk) = (self.pk.clone(), self.sk.clone());
+        Key { pk, sk }
+    }
 }
 
 impl Transaction<'_> {
@@ -41,10 +51,15 @@ impl Transaction<'_> {
         now: Timestamp,
     ) -> Result<Self, StoreError> {
         match write {
-            SubscriptionWrite::Add(actor, reason) => self.put(
-                &keys::subscription(group, actor, reason),
-                &Reason { at: now },
-            ),
+            SubscriptionWrite::Add(actor, reason) => {
+                let first = Change {
+                    expression: "SET #at = if_not_exists(#at, :now)".into(),
+                    names: vec![("#at".into(), "at".into())],
+                    values: [(":now".into(), value(&now)?)].into(),
+                    ..Change::default()
+                };
+                self.update(&keys::subscription(group, actor, reason), first)
+            }
             SubscriptionWrite::Choose(user, active) => {
                 let choice = Choice { active, at: now };
                 self.put(&keys::subscription_choice(group, user), &choice)
@@ -54,33 +69,47 @@ impl Transaction<'_> {
 }
 
 impl Store {
-    /// Whether a person hears of a group that is in `state`, as themselves or through one of `teams`. What they
-    /// chose counts; else any reason does.
+    /// What one person said and did about a group.
     pub async fn subscription(
         &self,
-        state: &GroupState,
+        group: GroupId,
         user: UserId,
-        teams: &[TeamId],
-    ) -> Result<Option<Subscription>, StoreError> {
-        let chosen = keys::subscription_choice(state.group, user);
+    ) -> Result<Subscribers, StoreError> {
+        let choice = keys::subscription_choice(group, user);
         let changed = SubscriptionReason::StatusChange;
-        let changed_it = keys::subscription(state.group, Actor::User(user), changed);
-        let mut found = self
-            .get_all(vec![chosen.clone(), changed_it.clone()])
-            .await?;
-        if let Some(item) = found.remove(&chosen) {
-            let Choice { active, .. } = read(&chosen, item)?;
-            let reason = None;
-            return Ok(Some(Subscription { active, reason }));
-        }
-        let reason = match state.hears_as_assigned(user, teams) {
-            true => Some(SubscriptionReason::Assigned),
-            false => found.contains_key(&changed_it).then_some(changed),
-        };
-        Ok(reason.map(|reason| Subscription {
-            active: true,
-            reason: Some(reason),
-        }))
+        let changed = keys::subscription(group, Actor::User(user), changed);
+        let mut found = self.get_all(vec![choice.clone(), changed.clone()]).await?;
+        let choice: Option<Choice> = take(&mut found, &choice)?;
+        let changed: Option<Reason> = take(&mut found, &changed)?;
+        Ok(Subscribers {
+            choices: choice.map(|it| (user, it.active)).into_iter().collect(),
+            status_changes: changed.map(|it| (user, it.at)).into_iter().collect(),
+        })
+    }
+
+    /// What all people said and did about a group.
+    pub async fn subscribers(&self, group: GroupId) -> Result<Subscribers, StoreError> {
+        let pk = keys::group_meta(group).pk;
+        let (choices, reasons) = tokio::try_join!(
+            self.query_all::<Placed<Choice>>(Query::prefix(&pk, keys::CHOICES)),
+            self.query_all::<Placed<Reason>>(Query::prefix(&pk, keys::SUBSCRIPTIONS)),
+        )?;
+        let choices = choices.iter().filter_map(|placed| {
+            let user = keys::chooser(&placed.key())?;
+            Some((user, placed.row.active))
+        });
+        let changes = reasons
+            .iter()
+            .filter_map(|placed| match keys::subscriber(&placed.key())? {
+                (Actor::User(user), SubscriptionReason::StatusChange) => {
+                    Some((user, placed.row.at))
+                }
+                (Actor::User(_) | Actor::Team(_), _) => None,
+            });
+        Ok(Subscribers {
+            choices: choices.collect(),
+            status_changes: changes.collect(),
+        })
     }
 
     /// Writes down that a person wants to hear of a group, or does not.

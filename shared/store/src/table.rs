@@ -542,12 +542,10 @@ pub(crate) fn key_of(item: &Item) -> Key {
 }
 
 pub(crate) fn read<T: DeserializeOwned>(key: &Key, item: Item) -> Result<T, StoreError> {
-    // An address is personal, and errors are logged.
-    let pk = if key.pk.starts_with("EMAIL#") {
-        "EMAIL#"
-    } else {
-        &key.pk
-    };
+    // An address is personal, a username may be one, and errors are logged.
+    let personal = ["EMAIL#", "USERNAME#"];
+    let personal = personal.into_iter().find(|it| key.pk.starts_with(it));
+    let pk = personal.unwrap_or(&key.pk);
     serde_dynamo::from_item(item).map_err(|e| StoreError::Unreadable {
         key: format!("{pk} {}", key.sk),
         cause: e.to_string(),

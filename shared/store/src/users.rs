@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use domain::{
     AuditActor, AuditEntry, AuditEvent, Email, Member, MemberFacts, MemberId, Organization,
-    OrganizationId, Role, TeamId, Timestamp, User, UserId,
+    OrganizationId, Role, TeamId, Timestamp, User, UserId, names,
 };
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::{
     change::{Changed, Swap},
     error::StoreError,
     keys,
-    table::{ATTEMPTS, Created, Filter, Page, Query, Store, step_aside, value},
+    table::{ATTEMPTS, Created, Filter, Page, Query, Store, step_aside, take, value},
     transaction::Commit,
 };
 
@@ -105,6 +105,53 @@ impl Store {
         }
     }
 
+    /// The members of an organization with this username, in the order of their ids.
+    pub async fn members_with_username(
+        &self,
+        organization: OrganizationId,
+        username: &str,
+    ) -> Result<Vec<(Member, User)>, StoreError> {
+        if username.chars().count() > names::MAX_USERNAME {
+            return Ok(Vec::new());
+        }
+        let pk = keys::users_named(username);
+        let query = Query::prefix(&pk, keys::USERNAME_USERS);
+        let found: Vec<Owner> = self.query_all(query).await?;
+        let ids: Vec<_> = found.iter().map(|owner| owner.user).collect();
+        self.members_with_ids(organization, &ids).await
+    }
+
+    /// Those of these people who are members of an organization, in the order of their ids.
+    pub async fn members_with_ids(
+        &self,
+        organization: OrganizationId,
+        ids: &[UserId],
+    ) -> Result<Vec<(Member, User)>, StoreError> {
+        let both = |id: &UserId| [keys::user(*id), keys::member(organization, *id)];
+        let mut found = self.get_all(ids.iter().flat_map(both).collect()).await?;
+        let mut people: Vec<(Member, User)> = Vec::new();
+        for id in ids {
+            let user = take(&mut found, &keys::user(*id))?;
+            let member = take(&mut found, &keys::member(organization, *id))?;
+            people.extend(member.zip(user));
+        }
+        people.sort_by_key(|(member, _)| member.user);
+        Ok(people)
+    }
+
+    /// The member of an organization whose primary address this is.
+    pub async fn member_by_email(
+        &self,
+        organization: OrganizationId,
+        email: &Email,
+    ) -> Result<Option<(Member, User)>, StoreError> {
+        let Some(owner) = self.get::<Owner>(&keys::email_owner(email)).await? else {
+            return Ok(None);
+        };
+        let found = self.members_with_ids(organization, &[owner.user]).await?;
+        Ok(found.into_iter().next())
+    }
+
     /// Everybody who has this address, proven or not.
     pub async fn users_with_address(&self, email: &Email) -> Result<Vec<KnownAddress>, StoreError> {
         let pk = keys::email_owner(email).pk;
@@ -178,14 +225,22 @@ impl Store {
             active: user.active,
         };
         let key = keys::user(user.id);
+        let owner = Owner { user: user.id };
+        let name = keys::username(&user.username, user.id);
         let transaction = self
             .transaction()
-            .put(&keys::email_user(&user.email, user.id), &address)?;
+            .put(&keys::email_user(&user.email, user.id), &address)?
+            .put(&name, &owner)?;
         let transaction = match seen {
             None => transaction
                 .put_new(&key, user)?
-                .put_new(&keys::email_owner(&user.email), &Owner { user: user.id })?,
+                .put_new(&keys::email_owner(&user.email), &owner)?,
             Some(seen) => {
+                let former = keys::username(&seen.username, seen.id);
+                let transaction = match former == name {
+                    true => transaction,
+                    false => transaction.delete(&former)?,
+                };
                 let (before, after) = (seen.self_assign_issue, user.self_assign_issue);
                 let swaps = [
                     Swap::of("name", &seen.name, &user.name)?,
