@@ -197,6 +197,7 @@ impl Change {
             origin: &self.origin,
             facet,
             rule: None,
+            handed_over: false,
             trace: &self.trace,
             now: context.clock.now(),
         };
