@@ -8,7 +8,6 @@ use std::{
     process::{self, Output},
 };
 
-use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tests::World;
 use tokio::process::Command;
@@ -23,10 +22,10 @@ const PACKAGE: &str = include_str!("../clients/package.json");
 const LOCK: &str = include_str!("../clients/package-lock.json");
 
 /// The versions, as tests/clients names them.
-const VERSIONS: [&str; 2] = ["2", "3"];
+pub(crate) const VERSIONS: [&str; 2] = ["2", "3"];
 
 /// The directory that holds the programs, which are installed if they are not there.
-async fn install() -> PathBuf {
+pub(crate) async fn install() -> PathBuf {
     let mut hasher = DefaultHasher::new();
     LOCK.hash(&mut hasher);
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
@@ -57,15 +56,35 @@ async fn install() -> PathBuf {
 }
 
 /// sentry-cli in a repository, as a step of CI calls it.
-struct Cli<'a> {
+pub(crate) struct Cli<'a> {
     program: PathBuf,
     base_url: &'a str,
     token: &'a str,
     directory: &'a Path,
+    /// The remote whose name its lists of commits give to the repository.
+    pub(crate) remote: &'a str,
 }
 
-impl Cli<'_> {
-    async fn output(&self, line: &str) -> Output {
+impl<'a> Cli<'a> {
+    /// One of the installed programs, with what a step of CI knows.
+    pub(crate) fn new(
+        programs: &Path,
+        version: &str,
+        world: &'a World,
+        token: &'a str,
+        directory: &'a Path,
+    ) -> Self {
+        let program = format!("node_modules/sentry-cli-{version}/bin/sentry-cli");
+        Self {
+            program: programs.join(program),
+            base_url: &world.ready.base_url,
+            token,
+            directory,
+            remote: "origin",
+        }
+    }
+
+    pub(crate) async fn output(&self, line: &str) -> Output {
         Command::new(&self.program)
             .args(line.split(' ').map(|it| it.replace('␣', " ")))
             .current_dir(self.directory)
@@ -75,6 +94,7 @@ impl Cli<'_> {
             .env("SENTRY_URL", self.base_url)
             .env("SENTRY_AUTH_TOKEN", self.token)
             .envs([("SENTRY_ORG", "acme"), ("SENTRY_PROJECT", "web")])
+            .env("SENTRY_VCS_REMOTE", self.remote)
             .env("NO_COLOR", "1")
             .output()
             .await
@@ -124,13 +144,8 @@ impl Setting {
     }
 
     fn cli(&self, version: &str) -> Cli<'_> {
-        let program = format!("node_modules/sentry-cli-{version}/bin/sentry-cli");
-        Cli {
-            program: self.programs.join(program),
-            base_url: &self.world.ready.base_url,
-            token: &self.token,
-            directory: self.repository.path(),
-        }
+        let directory = self.repository.path();
+        Cli::new(&self.programs, version, &self.world, &self.token, directory)
     }
 }
 
@@ -321,26 +336,6 @@ async fn a_token_of_ci_is_enough_for_what_ci_does() {
                 .await;
         }
     }
-    setting.world.finish().await;
-}
-
-/// Several jobs of one pipeline tell of one release.
-#[tokio::test]
-async fn clients_that_write_one_release_at_once_all_succeed() {
-    let setting = Setting::new("at-once").await;
-    let jobs = (0..16).map(|n| {
-        let cli = setting.cli(VERSIONS[n % 2]);
-        async move { cli.output("releases set-commits web@2.0 --local").await }
-    });
-    let jobs: Vec<_> = join_all(jobs).await;
-    for job in jobs {
-        assert!(job.status.success(), "{job:?}");
-    }
-    assert_eq!(
-        shas(&setting.world, "web@2.0").await,
-        setting.repository.shas
-    );
-    assert!(!setting.world.log_text().contains("answered 503"));
     setting.world.finish().await;
 }
 

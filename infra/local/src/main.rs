@@ -42,7 +42,7 @@ struct Arguments {
     /// Start empty
     #[arg(long, conflicts_with = "demo")]
     no_seed: bool,
-    /// Let this share (0 to 0.9) of reads be stale, transactions conflict and SQS calls fail
+    /// Let this share (0 to 0.9) of reads be stale, transactions conflict, requests be throttled and SQS calls fail
     #[arg(long, value_name = "RATE", default_value_t = 0.0, value_parser = rate)]
     faults: f64,
     /// Which faults: the same seed fails the same requests; new ids make new requests
@@ -136,6 +136,7 @@ async fn stack(arguments: &Arguments) -> anyhow::Result<()> {
     let faults = Faults {
         stale_reads: arguments.faults,
         conflicts: arguments.faults,
+        throttled: arguments.faults,
         seed: arguments.seed,
     };
     let options = Options {
