@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use hyper::Method;
 use local::dynamodb::Faults;
 use serde_json::{Value, json};
 use tests::World;
@@ -14,7 +15,7 @@ use tests::World;
 use crate::{
     clients::{Cli, VERSIONS, install},
     git::Repository,
-    releases::path_of,
+    releases::{RELEASES, path_of, post},
 };
 
 const JOBS: usize = 50;
@@ -93,4 +94,52 @@ async fn fifty_jobs_at_once_meet_no_fault_and_leave_what_one_after_the_other_wou
     assert_eq!(left, expected);
     world.finish().await;
     serial.finish().await;
+}
+
+/// Nobody sends the list again, so nobody makes good what was left out.
+#[tokio::test]
+async fn what_the_table_leaves_out_of_a_batch_is_asked_for_again() {
+    let world = World::troubled(Faults {
+        throttled: 0.2,
+        seed: 1,
+        ..Faults::default()
+    });
+    let world = world.await;
+    let new = json!({ "version": "1", "projects": ["web"] });
+    assert_eq!(post(&world, RELEASES, new).await.0, 201);
+    let commit = |n: usize| {
+        json!({
+            "id": format!("{n:040}"), "repository": "acme/web", "message": format!("commit {n}"),
+            "author_name": "Ann", "author_email": format!("ann-{n}@example.com"),
+        })
+    };
+    let body = json!({ "commits": (0..40).map(commit).collect::<Vec<_>>() });
+    let token = world.ready.auth_token.as_deref().expect("a token");
+    let path = path_of("1");
+    let answer = world.request_as(token, Method::PUT, &path, Some(&body));
+    let answer = answer.await;
+    assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
+    let expected: Vec<_> = (0..40)
+        .map(|n| {
+            let text = |text: String| Value::String(text);
+            let author = text(format!("ann-{n}@example.com"));
+            [
+                text(format!("{n:040}")),
+                text(format!("commit {n}")),
+                author,
+            ]
+        })
+        .collect();
+    for quiet in [false, true] {
+        world.stack.dynamodb().set_quiet(quiet);
+        let list = world.get(&format!("{}commits/", path_of("1"))).await.json();
+        let rows = list.as_array().expect("commits").iter();
+        let found = rows.map(|row| {
+            let row = [&row["id"], &row["message"], &row["author"]["email"]];
+            row.map(Value::clone)
+        });
+        let found: Vec<_> = found.collect();
+        assert_eq!(found, expected, "quiet: {quiet}");
+    }
+    world.finish().await;
 }
