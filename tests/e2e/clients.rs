@@ -23,6 +23,8 @@ const LOCK: &str = include_str!("../clients/package-lock.json");
 
 /// The versions, as tests/clients names them.
 pub(crate) const VERSIONS: [&str; 2] = ["2", "3"];
+/// Their successor, `sentry`, which Node.js runs.
+const NODE: &str = "node";
 
 /// The directory that holds the programs, which are installed if they are not there.
 pub(crate) async fn install() -> PathBuf {
@@ -74,7 +76,10 @@ impl<'a> Cli<'a> {
         token: &'a str,
         directory: &'a Path,
     ) -> Self {
-        let program = format!("node_modules/sentry-cli-{version}/bin/sentry-cli");
+        let program = match version {
+            NODE => "node_modules/sentry/dist/bin.cjs".to_owned(),
+            version => format!("node_modules/sentry-cli-{version}/bin/sentry-cli"),
+        };
         Self {
             program: programs.join(program),
             base_url: &world.ready.base_url,
@@ -95,7 +100,7 @@ impl<'a> Cli<'a> {
             .env("SENTRY_AUTH_TOKEN", self.token)
             .envs([("SENTRY_ORG", "acme"), ("SENTRY_PROJECT", "web")])
             .env("SENTRY_VCS_REMOTE", self.remote)
-            .env("NO_COLOR", "1")
+            .envs(["NO_COLOR", "SENTRY_CLI_NO_TELEMETRY"].map(|name| (name, "1")))
             .output()
             .await
             .expect("sentry-cli runs")
@@ -353,5 +358,26 @@ async fn what_both_versions_of_sentry_cli_name_alone_is_fetched_from_the_reposit
         .await;
     setting.world.settle_now().await;
     assert_eq!(shas(&setting.world, "web@2").await, all[..2]);
+    setting.world.finish().await;
+}
+
+/// Each run costs Node.js a second or two, so its other commands are left to those who try them: they send what
+/// others send, too.
+#[tokio::test]
+async fn the_client_for_node_knows_who_asks_and_finds_and_resolves_issues() {
+    let setting = Setting::new("node").await;
+    let world = &setting.world;
+    let cli = setting.cli(NODE);
+    world.stack.dynamodb().catch_up();
+    let info = cli.run("info").await;
+    let seen = info.contains("Verified: yes") && info.contains("User: ana@acme.example");
+    assert!(seen, "{info}");
+    let listed = cli.run("issue list acme/web").await;
+    let seen = listed.contains("WEB-1") && listed.contains("KeyError: 'user'");
+    assert!(seen, "{listed}");
+    cli.run("issue resolve WEB-1").await;
+    let id = world.ready.group_id.clone().expect("an issue");
+    let issue = world.get(&format!("/api/0/issues/{id}/")).await.json();
+    assert_eq!(issue["status"], "resolved");
     setting.world.finish().await;
 }

@@ -21,6 +21,7 @@ use crate::{
     auth::{ISSUE_READ, Seat, caller_with},
     cursor::Paging,
     is_id, no_such,
+    releases::patiently,
 };
 
 /// `GET /issues/{issue}/`
@@ -41,6 +42,30 @@ pub(crate) async fn show_in(
 ) -> Answer {
     let found = find(&context, &headers, Some(&organization), &issue, &ISSUE_READ).await?;
     show_group(&context, &found).await
+}
+
+/// `GET /organizations/{organization}/shortids/{short id}/`: the issue, and of which project it is.
+pub(crate) async fn show_by_short_id(
+    State(context): State<Arc<Context>>,
+    Path((organization, issue)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Answer {
+    patiently(|| async {
+        if is_id(&issue) {
+            return Err(Fault::not_found().into());
+        }
+        let named = Some(organization.as_str());
+        let found = find(&context, &headers, named, &issue, &ISSUE_READ).await?;
+        let body = json!({
+            "organizationSlug": found.seat.organization.slug,
+            "projectSlug": found.project.slug,
+            "groupId": found.view.group.id,
+            "shortId": found.view.group.short_id(&found.project.slug),
+            "group": whole(&context, &found).await?,
+        });
+        Ok(json(StatusCode::OK, &body))
+    })
+    .await
 }
 
 /// `GET /issues/{issue}/activities/`
@@ -130,6 +155,11 @@ async fn by_short_id(context: &Context, seat: &Seat, id: &str) -> Result<GroupVi
 }
 
 pub(crate) async fn show_group(context: &Context, found: &Found) -> Answer {
+    Ok(json(StatusCode::OK, &whole(context, found).await?))
+}
+
+/// An issue, and whether the caller hears of it.
+async fn whole(context: &Context, found: &Found) -> Result<Value, Fault> {
     let Found {
         seat,
         view,
@@ -148,7 +178,7 @@ pub(crate) async fn show_group(context: &Context, found: &Found) -> Answer {
         Some(subscription) => json!({ "reason": reason(subscription) }),
         None => Value::Null,
     };
-    Ok(json(StatusCode::OK, &body))
+    Ok(body)
 }
 
 /// An issue as lists show it: without who hears of it.
