@@ -71,13 +71,31 @@ async fn when_the_faults_end_the_trackers_and_the_issue_agree() {
             }
         }
     }
+    // Whatever a person did at Azure so far is known here; then somebody decides once more.
+    world.stack.sqs().set_failure_rate(0.0, seed);
+    while !trackers.hooks().is_empty() {
+        trackers.deliver_hooks().await;
+    }
+    for queue in ["issue-sync", "deassign"] {
+        world.drain(queue).await;
+        world.relay().await;
+    }
+    let last = people.choose(&mut random).copied().flatten();
+    let last = last.map(|who| format!("{who}@acme.example"));
+    let body = json!({ "assignedTo": last }).to_string();
+    assert_eq!(world.put(&path, body).await.status.as_u16(), 200);
+    for _ in 0..4 {
+        world.relay().await;
+        world.step("outbound-sync").await;
+        world.stack.clock().advance(15_000);
+    }
     trackers.set_mode(Provider::Vsts, Mode::Ok);
     trackers.set_mode(Provider::JiraServer, Mode::Ok);
-    world.stack.sqs().set_failure_rate(0.0, seed);
     // Most of what is left are pushes, which are handled one at a time.
     world.settle_within(300 + 5 * changes).await;
 
     let here = world.assignee().await;
+    assert_eq!(here, last, "what was decided last");
     let at_azure = trackers.work_item(31).assignee.map(|it| it.to_lowercase());
     let at_jira = trackers.jira_issue("WEB-7");
     let name = |email: &String| email.split('@').next().map(str::to_owned);
@@ -183,6 +201,16 @@ async fn when_the_faults_end_the_trackers_and_the_issue_agree() {
     };
     let besides = told.iter().filter(|key| !expected.contains(**key));
     let besides: Vec<_> = besides.filter(|key| !echo(key)).collect();
-    assert!(besides.is_empty(), "told without a change: {besides:?}");
+    // And from confirming what a removal on its way would have undone: its tracker is told that it did not.
+    let undone = ends
+        .iter()
+        .filter(|end| end["outcome"]["S"] == "superseded");
+    let undone = undone
+        .filter(|end| end["direction"]["S"] == "inbound")
+        .count();
+    assert!(
+        besides.len() <= undone,
+        "told without a change: {besides:?}"
+    );
     world.finish().await;
 }

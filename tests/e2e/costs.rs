@@ -20,7 +20,7 @@ fn documented<const N: usize>(flow: &str) -> [String; N] {
 }
 
 /// A world with an issue that is linked to one work item only.
-async fn world() -> World {
+pub(crate) async fn world() -> World {
     let world = World::quiet().await;
     let issue = json!({ "command": "create-issue", "organization": "acme", "project": "web", "title": "Other" });
     let issue = world.operator(issue).await["issue"].take();
@@ -33,7 +33,7 @@ async fn world() -> World {
     world
 }
 
-async fn deliver(world: &World, revision: u64, change: Value) {
+pub(crate) async fn deliver(world: &World, revision: u64, change: Value) {
     let mut body = world.work_item(revision, change);
     body["resource"]["workItemId"] = json!(WORK_ITEM);
     assert_eq!(world.deliver(&body).await.status.as_u16(), 200);

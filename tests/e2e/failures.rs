@@ -83,12 +83,13 @@ async fn a_poisoned_message_does_not_hold_up_the_others_of_its_batch() {
 #[tokio::test]
 async fn a_deassign_for_a_group_that_is_gone_is_done() {
     let mut world = World::start().await;
+    let organization = world.get("/api/0/organizations/acme/").await.json()["id"].take();
     world.unassign(1).await;
     let queued: Value = serde_json::from_str(&world.stack.sqs().messages("issue-sync")[0]).unwrap();
     let message = json!({
         "id": queued["id"], "trace": "t",
         "message": {
-            "type": "Deassign.v1", "organization": "1", "group": "2", "seen_version": 1,
+            "type": "Deassign.v1", "organization": organization, "group": "2", "seen_version": 1,
             "acting_user": null, "origin": { "tracker": queued["message"]["origin"] },
         },
     });
@@ -99,6 +100,14 @@ async fn a_deassign_for_a_group_that_is_gone_is_done() {
             .outcomes()
             .contains(&"suppressed: no_group".to_owned())
     );
+    let delivery = &queued["message"]["origin"]["delivery"];
+    let explained = world
+        .operator(json!({ "command": "explain", "organization": "acme", "delivery": delivery }))
+        .await;
+    let reasons = explained["trail"].as_array().into_iter().flatten();
+    let mut reasons: Vec<_> = reasons.filter_map(|row| row["reason"].as_str()).collect();
+    reasons.sort_unstable();
+    assert_eq!(reasons, ["already_so", "no_group"], "{explained}");
     world.finish().await;
 }
 

@@ -33,12 +33,14 @@ async fn trail(world: &World, group: &str) -> Vec<Value> {
     answer.json().as_array().expect("a list").clone()
 }
 
-/// The ends of a group's trail, the newest first, as `direction outcome reason`.
+/// The ends of a group's trail, the newest first, as `direction outcome reason`, without those that follow from
+/// where a change comes from.
 async fn ends(world: &World, group: &str) -> Vec<String> {
     let word = |row: &Value, name: &str| row[name].as_str().unwrap_or("-").to_owned();
     let line = |row: &Value| ["direction", "outcome", "reason"].map(|name| word(row, name));
     let rows = trail(world, group).await;
-    rows.iter().map(|row| line(row).join(" ")).collect()
+    let kept = rows.iter().filter(|row| row["reason"] != "origin");
+    kept.map(|row| line(row).join(" ")).collect()
 }
 
 /// Puts the one message of a dead-letter queue on its queue once more, as a redrive does.

@@ -1,5 +1,6 @@
 //! `PUT` of an issue: assignee, status and who hears of it.
 
+use local::trackers::Provider;
 use serde_json::{Value, json};
 use tests::World;
 
@@ -262,18 +263,22 @@ async fn only_those_who_may_write_issues_and_see_this_one_may_change_it() {
 #[tokio::test]
 async fn a_removal_on_its_way_does_not_undo_what_a_person_decided_since() {
     let mut world = World::start().await;
-    world.assign(1, world.ana()).await;
-    world.settle().await;
-    world.unassign(2).await;
-    world.drain("issue-sync").await;
     let ana = world.ana().to_owned();
+    crate::outbound::at_azure(&mut world, Some(&ana)).await;
+    let trackers = world.stack.trackers().clone();
+    trackers.change_as_user(Provider::Vsts, "31", None);
+    trackers.deliver_hooks().await;
+    world.drain("issue-sync").await;
     put(&world, json!({ "assignedTo": ana })).await;
     world.settle().await;
     assert_eq!(
         world.assignee().await,
-        Some(ana),
+        Some(ana.clone()),
         "the same person, decided anew"
     );
+    // Azure, where she was taken off, is told that she is on it.
+    let item = world.stack.trackers().work_item(31).assignee;
+    assert_eq!(item, Some(ana));
     world.finish().await;
 }
 

@@ -199,6 +199,7 @@ async fn an_older_revision_that_pauses_between_its_reading_and_its_writing_does_
         external_issue: "31".parse().unwrap(),
         revision: Some(9),
         delivery: domain::MessageId::new(now, 9),
+        author: None,
     });
     let bo = domain::Assignment {
         actor: domain::Actor::User(world.ready.members[1].id.parse().unwrap()),
@@ -213,6 +214,7 @@ async fn an_older_revision_that_pauses_between_its_reading_and_its_writing_does_
         origin: &origin,
         facet: domain::Facet::Assignee,
         rule: None,
+        handed_over: false,
         trace: &trace,
         now,
     };

@@ -21,13 +21,15 @@ pub(crate) fn told(world: &World) -> Vec<String> {
     writes.into_iter().filter_map(word).collect()
 }
 
-/// How telling the trackers ended, the oldest first, as `provider outcome reason`.
+/// How telling the trackers ended that a change does not come from, the oldest first, as `provider outcome
+/// reason`.
 pub(crate) async fn ends(world: &World) -> Vec<String> {
     let group = world.ready.group_id.as_deref().expect("a seeded issue");
     let answer = world.get(&format!("/api/0/issues/{group}/sync/")).await;
     let rows = answer.json();
     let outbound = rows.as_array().into_iter().flatten();
-    let outbound = outbound.filter(|row| row["direction"] == "outbound");
+    let outbound =
+        outbound.filter(|row| row["direction"] == "outbound" && row["reason"] != "origin");
     let word = |row: &Value, name: &str| row[name].as_str().unwrap_or("-").to_owned();
     let line = |row: &Value| {
         let words = ["provider", "outcome", "reason"].map(|name| word(row, name));

@@ -31,12 +31,12 @@ async fn what_a_tracker_refuses_is_given_up_at_once_and_its_words_are_kept() {
     trackers.set_mode(Provider::JiraServer, Mode::Forbidden);
     here(&world, world.bo().to_owned().into()).await;
     world.settle_now().await;
-    assert_eq!(jira_ended(&world).await, "dead tracker_refused");
+    assert_eq!(jira_ended(&world).await, "refused tracker_refused");
     let group = world.ready.group_id.clone().expect("a seeded issue");
     let path = format!("/api/0/issues/{group}/sync/");
     let rows = world.get(&path).await.json();
     let mut rows = rows.as_array().into_iter().flatten();
-    let row = rows.find(|row| row["outcome"] == "dead").expect("a row");
+    let row = rows.find(|row| row["outcome"] == "refused").expect("a row");
     let detail = row["detail"].as_str().unwrap_or_default();
     assert!(detail.contains("the token may not read this"), "{detail}");
     assert_eq!(told(&world), ["vsts Bo@Acme.example"], "Azure takes it");

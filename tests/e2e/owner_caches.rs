@@ -189,6 +189,7 @@ async fn a_removal_that_died_before_it_came_to_the_caches_clears_them_when_it_co
         origin: &message.origin,
         facet: domain::Facet::Assignee,
         rule: None,
+        handed_over: false,
         trace: &envelope.trace,
         now: world.stack.clock().now(),
     };

@@ -137,8 +137,8 @@ async fn the_operator_explains_an_issue_a_ticket_and_one_delivery_of_either() {
     );
     assert_eq!(
         rows(&trail).len(),
-        4,
-        "two deliveries, and Jira told of both"
+        6,
+        "two deliveries, Jira told of both, and Azure, where they come from, of none"
     );
     let delivery = trail[0]["origin"]["tracker"]["delivery"].clone();
     let by_delivery = json!({ "command": "explain", "organization": "acme" });
@@ -147,9 +147,13 @@ async fn the_operator_explains_an_issue_a_ticket_and_one_delivery_of_either() {
         let chain = world.operator(command).await["trail"].take();
         let way = |row: &Value| (row["direction"].clone(), row["outcome"].clone());
         let ways: Vec<_> = chain.as_array().into_iter().flatten().map(way).collect();
-        assert_eq!(ways.len(), 2, "{chain}");
+        assert_eq!(ways.len(), 3, "{chain}");
         assert_eq!(ways[0], (json!("inbound"), json!("applied")));
-        assert_eq!(ways[1].0, "outbound");
+        assert_eq!(ways[1], (json!("outbound"), json!("suppressed")));
+        assert_eq!(ways[2].0, "outbound");
+        let reasons = chain.as_array().into_iter().flatten();
+        let reasons: Vec<_> = reasons.map(|row| row["reason"].clone()).collect();
+        assert_eq!(reasons[..2], [Value::Null, json!("origin")]);
     }
     let error = world
         .operator_raw(json!({ "command": "explain", "organization": "acme" }))
@@ -168,7 +172,10 @@ async fn a_delivery_is_explained_however_much_came_after_it() {
     world.assign(1, world.ana()).await;
     world.settle().await;
     let first = trail(&world).await.pop().expect("a row");
-    let delivery = first["id"].as_str().expect("an id").to_owned();
+    let delivery = first["cause"]["delivery"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
     // As many others as a busy issue sees.
     let items = world.items();
     let row = items.iter().find(|item| {
@@ -189,7 +196,7 @@ async fn a_delivery_is_explained_however_much_came_after_it() {
         let chain = world.operator(command).await["trail"].take();
         let ways = chain.as_array().into_iter().flatten();
         let ways: Vec<_> = ways.map(|row| row["direction"].clone()).collect();
-        assert_eq!(ways, ["inbound", "outbound"]);
+        assert_eq!(ways, ["inbound", "outbound", "outbound"]);
     }
     world.finish().await;
 }
@@ -238,12 +245,21 @@ async fn the_trail_is_paged_newest_first_and_seen_by_those_who_see_the_issue() {
     // Each change came from one tracker and went to the other one.
     assert_eq!(
         revisions,
-        ["5", "5", "4", "4", "3", "3", "2", "2", "1", "1"]
+        [
+            "5", "5", "5", "4", "4", "4", "3", "3", "3", "2", "2", "2", "1", "1", "1"
+        ]
     );
     let answer = world
         .get("/api/0/organizations/acme/issues/WEB-1/sync/")
         .await;
-    assert_eq!(answer.json().as_array().map(Vec::len), Some(10));
+    let rows = answer.json();
+    let rows = rows.as_array().expect("a list");
+    let ids: std::collections::BTreeSet<_> = rows.iter().map(|row| row["id"].to_string()).collect();
+    assert_eq!(
+        (rows.len(), ids.len()),
+        (15, 15),
+        "each has a name of its own"
+    );
     let answer = world
         .get_as("sntryu_wrong", &format!("/api/0/issues/{group}/sync/"))
         .await;

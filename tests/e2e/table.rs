@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use local::trackers::{Mode, Provider};
 use serde_json::json;
 use store::{CHART, ChartRow, INDEX_CHART};
 use tests::{World, assigned_to};
 
-use crate::{git::Repository, notification_options, pictures};
+use crate::{failures::send, git::Repository, notification_options, pictures};
 
 const PAGE: &str = include_str!("../../docs/table.md");
 
@@ -152,7 +153,13 @@ async fn every_item_is_of_a_kind_in_the_chart_and_every_kind_occurs() {
     crate::resolution::resolved(&world).await;
     let renamed = json!({ "slug": "website" }).to_string();
     world.put("/api/0/projects/acme/web/", renamed).await;
+    let limited = Mode::RateLimited { retry_after: 60 };
+    let trackers = world.stack.trackers().clone();
+    trackers.set_mode_for(Provider::JiraServer, limited, 1);
     world.assign(1, world.ana()).await;
+    world.drain("issue-sync").await;
+    world.relay().await;
+    let push = world.stack.sqs().messages("outbound-sync").remove(0);
     world.settle().await;
     let group = world.ready.group_id.clone().expect("a group");
     let choice = json!({ "isSubscribed": true }).to_string();
@@ -179,6 +186,8 @@ async fn every_item_is_of_a_kind_in_the_chart_and_every_kind_occurs() {
     // What is there while a deletion waits, and while an update cannot be told.
     let mut items = world.items();
     items.extend(a_deletion_that_waits(&mut world).await);
+    send(&world, "outbound-sync", &push).await;
+    world.settle().await;
     items.extend(world.items());
     // And while an organization waits for its end, under another name than before.
     let path = "/api/0/organizations/acme/";

@@ -205,6 +205,7 @@ impl Change {
             origin: &self.origin,
             facet,
             rule: None,
+            handed_over: false,
             trace: &self.trace,
             now: context.clock.now(),
         };

@@ -330,6 +330,7 @@ fn activity(activity: &Activity, people: &BTreeMap<UserId, User>) -> Value {
                 "delivery": origin.delivery,
                 "externalIssue": origin.external_issue,
                 "revision": origin.revision.map(|revision| revision.to_string()),
+                "author": origin.author,
             });
         }
         Origin::Api(origin) => data["cause"] = json!({ "request": origin.request }),

@@ -51,7 +51,11 @@ async fn answer(context: &Context, uri: &Uri, group: GroupId) -> Answer {
         .store
         .sync_trail(group, paging.skip, paging.limit)
         .await?;
-    let rows: Vec<_> = page.rows.iter().map(row).collect();
+    let with_origin = |record: &SyncRecord| match record.of_origin() {
+        Some(origin) => vec![row(&origin), row(record)],
+        None => vec![row(record)],
+    };
+    let rows: Vec<_> = page.rows.iter().flat_map(with_origin).collect();
     Ok(paging.link(context, page.more, json(StatusCode::OK, &rows)))
 }
 
@@ -63,12 +67,13 @@ fn row(record: &SyncRecord) -> Value {
             "integrationId": origin.integration,
             "externalIssue": origin.external_issue,
             "revision": origin.revision.map(|revision| revision.to_string()),
+            "author": origin.author,
         }),
         Origin::Api(origin) => json!({ "request": origin.request, "user": origin.user }),
         Origin::Code(origin) => code_cause(origin),
     };
     json!({
-        "id": record.origin.cause(),
+        "id": record.id(),
         "at": record.at.to_string(),
         "direction": record.direction.as_str(),
         "provider": record.provider.map(Provider::as_str),

@@ -108,13 +108,16 @@ async fn remove(context: &Context, message: &Deassign, trace: &TraceId) -> Resul
         origin: &message.origin,
         facet: Facet::Assignee,
         rule: None,
+        handed_over: true,
         trace,
         now: context.clock.now(),
     };
     let decision = context.store.change_group(state, decide, &cause).await?;
 
-    let gone = Outcome::Suppressed(Reason::NoGroup);
-    let outcome = decision.map_or(gone, |decision| decision.outcome);
+    let Some(decision) = decision else {
+        return note_gone(context, message).await;
+    };
+    let outcome = decision.outcome;
     record_outcome(outcome);
     if domain::leaves_caches_stale(outcome)
         && let Err(error) = context.caches.clear(&[group]).await
@@ -129,6 +132,21 @@ async fn remove(context: &Context, message: &Deassign, trace: &TraceId) -> Resul
             store.outbox_send(clear, trace, now, due).await?;
         }
     }
+    Ok(())
+}
+
+/// Lets those who ask for the change find out that there is no group any more.
+async fn note_gone(context: &Context, message: &Deassign) -> Result<(), Fault> {
+    let gone = Outcome::Suppressed(Reason::NoGroup);
+    if let Origin::Tracker(origin) = &message.origin {
+        let (facet, now) = (Facet::Assignee, context.clock.now());
+        let record = SyncRecord {
+            organization: Some(message.organization),
+            ..SyncRecord::of_delivery(origin, facet, gone, now)
+        };
+        context.store.record_sync(&record).await?;
+    }
+    record_outcome(gone);
     Ok(())
 }
 

@@ -95,8 +95,16 @@ pub(crate) async fn sync(
                 Ok(assignment) => {
                     let outcome =
                         sync_group(context, change, assignment, ours, state?, trace).await?;
-                    record_outcome(outcome);
-                    Ok(())
+                    match outcome {
+                        Some(outcome) => {
+                            record_outcome(outcome);
+                            Ok(())
+                        }
+                        None => {
+                            let reason = Reason::NoGroup;
+                            record(context, change, ASSIGNEE, Some(target.0), None, reason).await
+                        }
+                    }
                 }
                 Err(reason) => {
                     let (organization, group) = (Some(target.0), Some(target.1.group));
@@ -169,7 +177,8 @@ async fn organizations(
         match reason {
             None => allowed.push(Allowed {
                 id: organization.id,
-                ours: own.and_then(|own| Some(own.acts_as.as_ref()? == change.author.as_ref()?)),
+                ours: own
+                    .and_then(|own| Some(own.acts_as.as_ref()? == change.origin.author.as_ref()?)),
             }),
             Some(reason) if first.is_none() => {
                 let span = info_span!("organization", org.id = organization.id.number());
@@ -296,7 +305,8 @@ pub(crate) async fn record(
     Ok(())
 }
 
-/// Decides and commits for one group. Without an assignment nobody is to work on it any more.
+/// Decides and commits for one group. Without an assignment nobody is to work on it any more. `None`: it is
+/// gone.
 async fn sync_group(
     context: &Context,
     change: &SyncIssue,
@@ -304,7 +314,7 @@ async fn sync_group(
     ours: Option<bool>,
     state: Option<GroupState>,
     trace: &TraceId,
-) -> Result<Outcome, StoreError> {
+) -> Result<Option<Outcome>, StoreError> {
     let origin = Origin::Tracker(change.origin.clone());
     let told = match assignment.as_ref().map(|assignment| assignment.actor) {
         Some(Actor::User(user)) => Some(TrackerAssignee::User(user)),
@@ -322,12 +332,12 @@ async fn sync_group(
         origin: &origin,
         facet: Facet::Assignee,
         rule: assignment.as_ref().map(|_| Rule::VerifiedEmail),
+        handed_over: false,
         trace,
         now: context.clock.now(),
     };
     let decision = context.store.change_group(state, decide, &cause).await?;
-    let gone = Outcome::Suppressed(Reason::NoGroup);
-    Ok(decision.map_or(gone, |decision| decision.outcome))
+    Ok(decision.map(|decision| decision.outcome))
 }
 
 /// Whom to assign: the first of the users who has access to the group's project.

@@ -188,6 +188,7 @@ fn cause<'a>(context: &Context, trace: &'a TraceId, origin: &'a Origin, facet: F
         origin,
         facet,
         rule: None,
+        handed_over: false,
         trace,
         now: context.clock.now(),
     }

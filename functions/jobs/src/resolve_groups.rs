@@ -133,6 +133,7 @@ impl Work<'_> {
             origin: &origin,
             facet: Facet::Status,
             rule: None,
+            handed_over: false,
             trace: self.trace,
             now,
         };

@@ -62,7 +62,14 @@ pub(crate) async fn explain(context: &Context, asked: Explain) -> Result<Value, 
         Some(delivery) => chain(trail, delivery),
         None => trail,
     };
-    let trail: Result<Vec<_>, _> = trail.iter().map(explained).collect();
+    let oldest_first = asked.delivery.is_some();
+    let with_origin = |row: SyncRecord| match row.of_origin() {
+        Some(origin) if oldest_first => vec![row, origin],
+        Some(origin) => vec![origin, row],
+        None => vec![row],
+    };
+    let trail = trail.into_iter().flat_map(with_origin);
+    let trail: Result<Vec<_>, _> = trail.map(|row| explained(&row)).collect();
     let trail = trail.map_err(|error| Fault::Poison(error.to_string()))?;
     let note = (asked.delivery.is_some() && trail.is_empty()).then_some(NO_END);
     Ok(json!({ "trail": trail, "note": note }))
@@ -152,6 +159,7 @@ fn chain(trail: Vec<SyncRecord>, delivery: MessageId) -> Vec<SyncRecord> {
 
 fn explained(record: &SyncRecord) -> Result<Value, serde_json::Error> {
     let mut row = serde_json::to_value(record)?;
+    row["id"] = record.id().into();
     row["at"] = record.at.to_string().into();
     let explanation = record.outcome.reason().map(domain::Reason::explanation);
     row["explanation"] = explanation.into();

@@ -92,5 +92,5 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
             tracing::warn!(reason = error.to_string(), "the last try leaves no record");
         }
     }
-    push::push(context, facet, push, envelope).await
+    push::push(context, facet, push, &delivery).await
 }

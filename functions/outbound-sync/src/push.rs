@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use domain::{
     Envelope, Facet, FacetMove, Fault, Feature, GroupState, Integration, IntegrationStatus, Lease,
-    Message, MessageId, Outcome, Provider, Push, Reason, Sent, SyncRecord, Timestamp,
+    Message, MessageId, Outcome, Provider, Push, Reason, Rule, Sent, SyncRecord, Timestamp,
     TrackerAssignee, TrackerPush, TrackerValue,
 };
-use runtime::record_outcome;
+use runtime::{Delivery, record_outcome};
 use store::{Ending, Outbound};
 
 use crate::{
@@ -46,6 +46,8 @@ struct Job<'a> {
     push: &'a TrackerPush,
     /// What it came in. Whatever is put off keeps its id, so that copies of it do not multiply.
     envelope: &'a Envelope,
+    /// Whether it comes no more unless it is put off, and was recorded so.
+    last: bool,
     /// When it is too late to begin a write.
     deadline: Timestamp,
 }
@@ -54,13 +56,14 @@ pub(crate) async fn push(
     context: &Context,
     facet: Facet,
     push: &TrackerPush,
-    envelope: &Envelope,
+    delivery: &Delivery,
 ) -> Result<(), Fault> {
     let job = Job {
         context,
         facet,
         push,
-        envelope,
+        envelope: &delivery.envelope,
+        last: delivery.is_last(),
         deadline: context.clock.now().plus(WORK),
     };
     for _ in 0..ROUNDS {
@@ -79,13 +82,17 @@ impl Job<'_> {
         let provider = found.integration.as_ref().map(|found| found.provider);
         let Some(state) = &found.state else {
             // It was deleted, and nothing may be written where it was.
-            record_outcome(Outcome::Suppressed(Reason::NoGroup));
-            return Ok(Round::Ended);
+            let gone = Outcome::Suppressed(Reason::NoGroup);
+            let record = SyncRecord {
+                group: None,
+                ..self.record(provider, gone)
+            };
+            return self.end(End::Recorded(record)).await;
         };
         let (link, now) = (&self.push.link, self.context.clock.now());
         let (wanted, believed) = match domain::push(state, self.facet, self.push, now) {
             Push::Ended(outcome) => {
-                let record = SyncRecord::of_push(self.facet, self.push, provider, outcome, now);
+                let record = self.record(provider, outcome);
                 return self.end(End::Recorded(record)).await;
             }
             Push::Held(until) => {
@@ -99,17 +106,24 @@ impl Job<'_> {
             Ok(integration) => integration,
             Err(reason) => return self.nothing(provider, reason).await,
         };
+        if let Some(wait) = found.pause(now) {
+            let failure = Failure::paused(wait);
+            return self.end(self.failed(provider, failure)).await;
+        }
         let check = believed.is_some();
         let (tracker, change) = match self.reach(integration, &found, wanted, check).await {
             Ok(Reached::Known(tracker, change)) => match (change, believed) {
                 (Change::Nothing, Some(so)) => {
-                    let record = SyncRecord::of_push(self.facet, self.push, provider, so, now);
+                    let record = self.record(provider, so);
                     return self.end(End::Recorded(record)).await;
                 }
                 (change, _) => (tracker, change),
             },
             Ok(Reached::Nothing(reason)) => return self.nothing(provider, reason).await,
-            Err(Stop::Failure(failure)) => return self.end(self.failed(provider, failure)).await,
+            Err(Stop::Failure(failure)) => {
+                self.pause(&failure).await;
+                return self.end(self.failed(provider, failure)).await;
+            }
             Err(Stop::Fault(fault)) => return Err(fault),
         };
 
@@ -130,16 +144,19 @@ impl Job<'_> {
         };
         let end = match answer {
             Ok(revision) => {
-                let now = self.context.clock.now();
                 let before = state.links.get(link);
                 let before = before.and_then(|at| at.of(self.facet).known);
                 End::Recorded(SyncRecord {
                     revision,
+                    rule: rule(wanted),
                     change: (before != Some(wanted)).then(|| moved(before, wanted)),
-                    ..SyncRecord::of_push(self.facet, self.push, provider, Outcome::Applied, now)
+                    ..self.record(provider, Outcome::Applied)
                 })
             }
-            Err(failure) => self.failed(provider, failure),
+            Err(failure) => {
+                self.pause(&failure).await;
+                self.failed(provider, failure)
+            }
         };
         self.keep(state, leased, lease, wanted, sent, end).await
     }
@@ -270,9 +287,29 @@ impl Job<'_> {
     }
 
     async fn nothing(&self, provider: Option<Provider>, reason: Reason) -> Result<Round, Fault> {
-        let (outcome, now) = (Outcome::Suppressed(reason), self.context.clock.now());
-        let record = SyncRecord::of_push(self.facet, self.push, provider, outcome, now);
+        let record = self.record(provider, Outcome::Suppressed(reason));
         self.end(End::Recorded(record)).await
+    }
+
+    /// How it ends now.
+    fn record(&self, provider: Option<Provider>, outcome: Outcome) -> SyncRecord {
+        let now = self.context.clock.now();
+        SyncRecord::of_push(self.facet, self.push, provider, outcome, now)
+    }
+
+    /// Remembers, where a tracker asks to be left alone for a time, that it does: for whatever else there is
+    /// to tell it.
+    async fn pause(&self, failure: &Failure) {
+        let Wait::AtLeast(wait) = failure.wait else {
+            return;
+        };
+        let (integration, organization) = (self.push.link.integration, self.push.organization);
+        let until = self.context.clock.now().plus(wait);
+        let store = &self.context.store;
+        if let Err(error) = store.pause_tracker(integration, organization, until).await {
+            // It is asked once more than it wants, and says so again.
+            tracing::warn!(reason = error.to_string(), "the tracker's wish is not kept");
+        }
     }
 
     /// Decides whether a failure is worth another attempt.
@@ -285,10 +322,10 @@ impl Job<'_> {
         );
         let record = |outcome| SyncRecord {
             detail: failure.detail.clone(),
-            ..SyncRecord::of_push(self.facet, self.push, provider, outcome, now)
+            ..self.record(provider, outcome)
         };
         let again = match failure.wait {
-            Wait::Never => None,
+            Wait::Never => return End::Recorded(record(Outcome::Refused(failure.reason))),
             Wait::Any => self.push.again(now, None),
             Wait::AtLeast(wait) => self.push.again(now, Some(wait)),
         };
@@ -308,7 +345,13 @@ impl Job<'_> {
     /// The same once more, later.
     async fn put_off(&self, due: Timestamp) -> Result<(), Fault> {
         let store = &self.context.store;
-        Ok(store.outbox_put_off(self.envelope, due).await?)
+        store.outbox_put_off(self.envelope, due).await?;
+        if self.last {
+            // It is not given up, as the record of the last try says.
+            let record = self.record(None, Outcome::Deferred(Reason::Held));
+            store.record_sync(&record).await?;
+        }
+        Ok(())
     }
 }
 
@@ -316,6 +359,15 @@ enum Reached {
     /// The tracker, and what is to be changed there.
     Known(Tracker, Change),
     Nothing(Reason),
+}
+
+/// How it is known what the tracker calls a value.
+fn rule(value: TrackerValue) -> Option<Rule> {
+    match value {
+        TrackerValue::Assignee(TrackerAssignee::User(_)) => Some(Rule::VerifiedEmail),
+        TrackerValue::Assignee(TrackerAssignee::Nobody) => None,
+        TrackerValue::Status(_) => Some(Rule::StateMap),
+    }
 }
 
 fn moved(before: Option<TrackerValue>, wanted: TrackerValue) -> FacetMove {

@@ -123,6 +123,16 @@ impl Failure {
         }
     }
 
+    /// The tracker asked to be left alone for so many milliseconds more, when it was told something else.
+    pub(crate) fn paused(wait: i64) -> Self {
+        Self {
+            reason: Reason::RateLimited,
+            wait: Wait::AtLeast(wait),
+            sent: Sent::Refused,
+            detail: None,
+        }
+    }
+
     /// Heals when somebody gives new credentials.
     fn identity(detail: impl ToString) -> Self {
         Self {
@@ -130,6 +140,31 @@ impl Failure {
             wait: Wait::Any,
             sent: Sent::Refused,
             detail: Some(detail.to_string()),
+        }
+    }
+}
+
+impl From<RefreshError> for Failure {
+    fn from(error: RefreshError) -> Self {
+        let remedy = error.remedy();
+        match error {
+            RefreshError::InvalidIdentity => Self::identity(error),
+            RefreshError::Call(call) => {
+                let failure = Self::from(call);
+                let (reason, wait) = match (failure.wait, remedy) {
+                    // The application's registration is refused, which an operator mends.
+                    (Wait::Never, Remedy::Later(_)) => (Reason::NotRenewed, Wait::Any),
+                    (wait, _) => (failure.reason, wait),
+                };
+                // Whatever became of the renewal, nothing was written.
+                let sent = Sent::Refused;
+                Self {
+                    reason,
+                    wait,
+                    sent,
+                    ..failure
+                }
+            }
         }
     }
 }
@@ -287,10 +322,7 @@ async fn fresh(
     let (store, ring) = (&context.store, &context.ring);
     let kept = store.keep_renewed(ring, integration.id, organization, known, renewed);
     kept.await?.map_err(|error| match error {
-        RenewalError::Refused(RefreshError::Call(error)) => Failure::from(error).into(),
-        RenewalError::Refused(error @ RefreshError::InvalidIdentity) => {
-            Failure::identity(error).into()
-        }
+        RenewalError::Refused(error) => Failure::from(error).into(),
         RenewalError::Contended => {
             Failure::identity("the identity changed while it was refreshed").into()
         }

@@ -128,12 +128,12 @@ fn message(
         external_issue,
         revision: update.revision,
         delivery,
+        author: update.author,
     };
     Ok(Message::SyncIssue(SyncIssue {
         origin,
         assignee,
         status,
-        author: update.author,
         after: None,
     }))
 }

@@ -390,7 +390,10 @@ impl World {
         let mut state = self.state();
         let number = state.log.received(provider, asked);
         let mode = match provider {
-            Some(provider) => state.modes.entry(provider).or_default().next(),
+            Some(provider) => {
+                let changes = ["PUT", "PATCH"].contains(&asked.method());
+                state.modes.entry(provider).or_default().next(changes)
+            }
             None => Mode::Ok,
         };
         let held = provider.and_then(|provider| state.held.remove(&provider));

@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 
 use crate::{
     ActivityKind, Actor, ClearOwnerCaches, Deassign, Email, Facet, GroupState, Message, Origin,
-    Outcome, Position, PositionKey, Reason, Settles, StatusWrite, SubscriptionWrite, Told,
-    TrackerAssignee, UserId, outbound::pushes,
+    Outcome, Position, PositionKey, Reason, StatusWrite, SubscriptionWrite, Told, TrackerAssignee,
+    UserId,
+    outbound::{pushes, pushes_to_others},
 };
 
 /// How a change ends, and what is to be written for it to end so.
@@ -120,7 +121,7 @@ pub fn assign(state: &GroupState, assignment: &Assignment, origin: &Origin) -> D
     match (state.assignee, assignment.existing) {
         (Some(assignee), _) if assignee == assignment.actor => {
             let told = told(state, origin, state.assignee);
-            return already_so(position, told);
+            return already_so(state, origin, position, told);
         }
         (Some(_), Existing::Keep) => {
             let outcome = Outcome::Suppressed(Reason::AlreadyAssigned);
@@ -166,11 +167,10 @@ fn told(state: &GroupState, origin: &Origin, assignee: Option<Actor>) -> Option<
         Some(Actor::User(user)) => TrackerAssignee::User(user),
         Some(Actor::Team(_)) => return None,
     };
-    state.links.contains_key(&link).then_some(Told {
-        link,
-        assignee,
-        settles: Settles::Decisions,
-    })
+    state
+        .links
+        .contains_key(&link)
+        .then_some(Told::Change { link, assignee })
 }
 
 /// Who goes on hearing of a group that others work on: one whose team takes over, or of whom it is not known
@@ -199,7 +199,7 @@ pub fn unassign(state: &GroupState, origin: &Origin) -> Decision {
     };
     let told = told(state, origin, None);
     if state.assignee.is_none() {
-        return already_so(position, told);
+        return already_so(state, origin, position, told);
     }
     let message = Deassign {
         organization: state.organization,
@@ -262,7 +262,7 @@ pub fn clear_assignee(
     origin: &Origin,
 ) -> Decision {
     if state.assignee.is_none() {
-        return already_so(PositionGuard::None, None);
+        return already_so(state, origin, PositionGuard::None, None);
     }
     let now = Deassign {
         organization: state.organization,
@@ -309,13 +309,19 @@ pub(crate) fn refuse(reason: Reason) -> Decision {
 }
 
 /// Nothing to change, but the change counts: were it forgotten, an older revision or a removal on its
-/// way could undo what it confirmed.
-fn already_so(position: PositionGuard, told: Option<Told>) -> Decision {
+/// way could undo what it confirmed. Where that removal comes from, it is not so, and has to be told.
+fn already_so(
+    state: &GroupState,
+    origin: &Origin,
+    position: PositionGuard,
+    told: Option<Told>,
+) -> Decision {
     Decision {
         outcome: Outcome::Suppressed(Reason::AlreadySo),
         write: Some(GroupWrite {
             raises_version: true,
             told,
+            messages: pushes_to_others(state, state.version + 1, origin),
             ..GroupWrite::of(position)
         }),
     }
@@ -345,6 +351,7 @@ mod tests {
             external_issue: "31".parse().unwrap(),
             revision,
             delivery: MessageId::new(Timestamp::from_millis(0), 0),
+            author: None,
         })
     }
 

@@ -76,8 +76,8 @@ pub use organization::{
     Role, Slug, Team, TeamUpdate, User, names,
 };
 pub use outbound::{
-    FacetState, Failing, Lease, Link, LinkState, Push, Sent, Settled, Settles, Told,
-    TrackerAssignee, TrackerPush, TrackerStatus, TrackerValue, echo, push, settle,
+    FacetState, Failing, Lease, Link, LinkState, Push, Sent, Settled, Told, TrackerAssignee,
+    TrackerPush, TrackerStatus, TrackerValue, echo, push, settle,
 };
 pub use outcome::{Direction, FacetMove, Outcome, Reason, Rule, SyncRecord};
 pub use owner_caches::{ClearOwnerCaches, leaves_caches_stale};

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AssigneeChange, ClearOwnerCaches, CodeChange, DeletionRef, Email, Facet, Generation, GroupId,
+    AssigneeChange, ClearOwnerCaches, CodeChange, DeletionRef, Facet, Generation, GroupId,
     MessageId, NotifyDeploy, OrganizationId, Origin, ProjectId, ReleaseId, RepositoryId, SendEmail,
     StatusChange, Timestamp, TrackerOrigin, TrackerPush, UpdateShard, UserId, Version,
 };
@@ -237,9 +237,6 @@ pub struct SyncIssue {
     pub assignee: Option<AssigneeChange>,
     /// What it says about the state.
     pub status: Option<StatusChange>,
-    /// Who made the change at the tracker, where the delivery tells.
-    #[serde(default)]
-    pub author: Option<Email>,
     /// Where to go on, when the issue is linked to more groups than one message handles.
     pub after: Option<GroupCursor>,
 }
@@ -391,6 +388,7 @@ mod tests {
             external_issue: "31".parse().unwrap(),
             revision: None,
             delivery: id,
+            author: None,
         };
         let status = Some(StatusChange {
             old_state: None,
@@ -401,7 +399,6 @@ mod tests {
             origin,
             assignee: None,
             status,
-            author: None,
             after: None,
         };
         Envelope {

@@ -169,14 +169,52 @@ pub struct FacetState {
     pub known: Option<TrackerValue>,
     /// What is being written, or was when the answer was lost.
     pub sending: Option<TrackerValue>,
+    /// What was written before that, and nobody answered either; the oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unanswered: Vec<TrackerValue>,
+    /// The place that the newest of our own writes took in the tracker's order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written: Option<Position>,
     /// Who writes.
     pub lease: Option<Lease>,
 }
+
+/// How many writes without an answer are remembered. Beyond that the oldest is taken for somebody else's.
+const MOST_UNANSWERED: usize = 16;
 
 impl FacetState {
     /// Whether nothing was ever told, in either direction.
     fn is_untold(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The same while somebody writes a value.
+    pub fn leased(&self, lease: Lease, value: TrackerValue) -> Self {
+        let mut unanswered = self.writes();
+        let extra = unanswered.len().saturating_sub(MOST_UNANSWERED);
+        unanswered.drain(..extra);
+        Self {
+            known: None,
+            sending: Some(value),
+            unanswered,
+            lease: Some(lease),
+            ..self.clone()
+        }
+    }
+
+    /// The writes that nobody has answered, the oldest first.
+    fn writes(&self) -> Vec<TrackerValue> {
+        let earlier = self.unanswered.iter().copied();
+        earlier.chain(self.sending).collect()
+    }
+
+    /// The same when these are the writes that nobody has answered.
+    fn with_writes(self, mut writes: Vec<TrackerValue>) -> Self {
+        Self {
+            sending: writes.pop(),
+            unanswered: writes,
+            ..self
+        }
     }
 }
 
@@ -282,11 +320,34 @@ pub(crate) fn pushes(
     version: u64,
     origin: &Origin,
 ) -> Vec<Message> {
+    pushes_where(state, facet, version, origin, |_| true)
+}
+
+/// The same for those that have somebody else than the group, and that nothing under way tells of it: a
+/// removal that was told of and never came to be leaves its tracker so.
+pub(crate) fn pushes_to_others(state: &GroupState, version: u64, origin: &Origin) -> Vec<Message> {
+    let Ok(wanted) = wanted(state, Facet::Assignee) else {
+        return Vec::new();
+    };
+    let differs = |link: &LinkState| {
+        let (at, version) = (&link.assignee, state.version);
+        version <= at.settled && at.known.is_some_and(|known| known != wanted)
+    };
+    pushes_where(state, Facet::Assignee, version, origin, differs)
+}
+
+fn pushes_where(
+    state: &GroupState,
+    facet: Facet,
+    version: u64,
+    origin: &Origin,
+    keep: impl Fn(&LinkState) -> bool,
+) -> Vec<Message> {
     let others = state
         .links
-        .keys()
-        .filter(|link| Some(link.integration) != origin.integration());
-    let push = |link| push_to(link, state, facet, version, origin);
+        .iter()
+        .filter(|(link, known)| Some(link.integration) != origin.integration() && keep(known));
+    let push = |(link, _): (&Link, _)| push_to(link, state, facet, version, origin);
     others.map(push).collect()
 }
 
@@ -389,21 +450,19 @@ pub fn settle(
     };
     let (known, position) = match sent {
         Sent::Unanswered => (free, None),
-        Sent::Refused if told => (
-            FacetState {
-                sending: before.sending,
-                ..free
-            },
-            None,
-        ),
-        Sent::Refused => (
-            FacetState {
-                sending: before.sending,
-                known: before.known,
-                ..free
-            },
-            None,
-        ),
+        Sent::Refused => {
+            let mut writes = free.writes();
+            // Unless the tracker was heard telling of it: then it was an earlier one that it told of.
+            if writes.last() == Some(&value) {
+                writes.pop();
+            }
+            let known = match told {
+                true => free.known,
+                false => before.known,
+            };
+            let free = free.with_writes(writes);
+            (FacetState { known, ..free }, None)
+        }
         Sent::Taken(revision) => {
             let position = revision.map(|revision| {
                 let key = PositionKey::new(link.integration, &link.external_issue, facet);
@@ -423,18 +482,23 @@ pub fn settle(
                 Some(Ordering::Less) | None => !told,
             };
             let position = position.filter(|_| order == Some(Ordering::Greater));
+            // Whatever was written before this has an older place, and comes too late.
+            let free = free.with_writes(Vec::new());
+            let free = match &position {
+                Some((_, position)) => FacetState {
+                    written: Some(position.clone()),
+                    ..free
+                },
+                None => free,
+            };
             let known = match latest {
                 true => FacetState {
-                    sending: None,
                     known: Some(value),
                     // What was told meanwhile and decided here is not what the tracker has now.
                     settled: leased.version_of(facet),
                     ..free
                 },
-                false => FacetState {
-                    sending: None,
-                    ..free
-                },
+                false => free,
             };
             (known, position)
         }
@@ -445,50 +509,60 @@ pub fn settle(
     })
 }
 
-/// Whether a tracker tells of our own write, and then what to keep of that. Only a write without an
-/// answer so far can be met like this: the answer claims the revision, and then the same one is stale.
-/// It changes nothing here, whatever has been decided since. Where the tracker had told of something else
-/// before it carried the write out, that is what holds here, and the tracker is told of it.
+/// Whether a tracker tells of our own write, and then what to keep of that. It changes nothing here,
+/// whatever has been decided since. Where the tracker had told of something else before it carried the
+/// write out, that is what holds here, and the tracker is told of it.
 ///
-/// `ours` says whether the author is the identity that our writes show, where the delivery tells.
+/// A write that was answered is known by the revision that the answer named, and one without an answer by
+/// its value. `ours` says whether the author is the identity that our writes show, where the delivery tells.
 pub fn echo(
     state: &GroupState,
     origin: &TrackerOrigin,
     told: TrackerAssignee,
     ours: Option<bool>,
 ) -> Option<Decision> {
-    let link = origin.link();
-    let sending = state.links.get(&link)?.assignee.sending?;
-    if sending != TrackerValue::Assignee(told) || ours == Some(false) {
+    if ours == Some(false) {
         return None;
     }
+    let link = origin.link();
+    let whole = state.links.get(&link)?;
+    let (at, told) = (&whole.assignee, TrackerValue::Assignee(told));
     let origin = Origin::Tracker(origin.clone());
+    let (_, place) = origin.position(Facet::Assignee).unzip();
+    if place.is_some() && place == at.written {
+        return Some(Decision {
+            outcome: Outcome::Suppressed(Reason::Echo),
+            write: None,
+        });
+    }
+    let mut writes = at.writes();
+    let which = writes.iter().position(|value| *value == told)?;
+    // Those before it were carried out before it, or never.
+    writes.drain(..=which);
     let position = claim(state, &origin, Facet::Assignee).ok()?;
-    let at = &state.links.get(&link)?.assignee;
     // Whatever is not settled has a push of its own.
     let undone = state.version <= at.settled
-        && wanted(state, Facet::Assignee).is_ok_and(|wanted| wanted != sending);
-    let settles = match undone {
-        true => Settles::Nothing,
-        false => Settles::Write,
+        && wanted(state, Facet::Assignee).is_ok_and(|wanted| wanted != told);
+    let (settled, messages) = match undone {
+        true => {
+            let push = push_to(&link, state, Facet::Assignee, state.version, &origin);
+            (0, vec![push])
+        }
+        false => (at.settled, Vec::new()),
+    };
+    let known = FacetState {
+        settled,
+        known: Some(told),
+        written: place.or_else(|| at.written.clone()),
+        ..at.clone().with_writes(writes)
     };
     Some(Decision {
         outcome: Outcome::Suppressed(Reason::Echo),
         write: Some(GroupWrite {
-            messages: match undone {
-                true => vec![push_to(
-                    &link,
-                    state,
-                    Facet::Assignee,
-                    state.version,
-                    &origin,
-                )],
-                false => Vec::new(),
-            },
-            told: Some(Told {
+            messages,
+            told: Some(Told::Echo {
+                now: Box::new(whole.clone().with(Facet::Assignee, known)),
                 link,
-                assignee: told,
-                settles,
             }),
             ..GroupWrite::of(position)
         }),
@@ -497,24 +571,21 @@ pub fn echo(
 
 /// What a tracker told of its issue.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
-    /// Of which issue.
-    pub link: Link,
-    /// Whom it has.
-    pub assignee: TrackerAssignee,
-    /// What of ours that makes needless.
-    pub settles: Settles,
-}
-
-/// What needs no more sending to a tracker after what it told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settles {
-    /// Every decision so far: it told of the latest one.
-    Decisions,
-    /// The write that nobody had answered: it told of that.
-    Write,
-    /// That write, and no decision: the write undid there what holds here.
-    Nothing,
+pub enum Told {
+    /// Of a change there. It told of the latest one, so no decision so far needs to be sent to it.
+    Change {
+        /// Of which issue.
+        link: Link,
+        /// Whom it has.
+        assignee: TrackerAssignee,
+    },
+    /// Of a write of ours that nobody had answered.
+    Echo {
+        /// Of which issue.
+        link: Link,
+        /// What is known of it from now on, in place of what the decision saw.
+        now: Box<LinkState>,
+    },
 }
 
 #[cfg(test)]

@@ -22,7 +22,9 @@ pub enum Outcome {
     Suppressed(Reason),
     /// Not yet: it is tried again.
     Deferred(Reason),
-    /// It cannot be done, or could not for a day.
+    /// The other side will not have it, however often it is asked.
+    Refused(Reason),
+    /// It could not be done, as often or as long as it was tried.
     Dead(Reason),
 }
 
@@ -35,6 +37,7 @@ impl Outcome {
             Self::Superseded(_) => "superseded",
             Self::Suppressed(_) => "suppressed",
             Self::Deferred(_) => "deferred",
+            Self::Refused(_) => "refused",
             Self::Dead(_) => "dead",
         }
     }
@@ -46,6 +49,7 @@ impl Outcome {
             Self::Superseded(reason)
             | Self::Suppressed(reason)
             | Self::Deferred(reason)
+            | Self::Refused(reason)
             | Self::Dead(reason) => Some(reason),
         }
     }
@@ -93,6 +97,8 @@ pub enum Reason {
     NoGroup,
     /// The tracker told of our own write.
     Echo,
+    /// The change comes from there.
+    Origin,
     /// The group is not linked to the issue, or no longer.
     NotLinked,
     /// A team is assigned, and trackers know people only.
@@ -111,6 +117,10 @@ pub enum Reason {
     NoIdentity,
     /// The tracker does not take the identity, or no longer.
     InvalidIdentity,
+    /// The tracker gives no new token for the identity, for a reason that is not the identity's.
+    NotRenewed,
+    /// Somebody else is writing to the same issue of the tracker.
+    Held,
     /// The tracker knows nobody with the assignee's address.
     UnknownAtTracker,
     /// The tracker asks for fewer calls.
@@ -144,6 +154,7 @@ impl Reason {
             Self::NewerDecision => "newer_decision",
             Self::NoGroup => "no_group",
             Self::Echo => "echo",
+            Self::Origin => "origin",
             Self::NotLinked => "not_linked",
             Self::TeamAssigned => "team_assigned",
             Self::PutAway => "put_away",
@@ -153,6 +164,8 @@ impl Reason {
             Self::IntegrationOff => "integration_off",
             Self::NoIdentity => "no_identity",
             Self::InvalidIdentity => "invalid_identity",
+            Self::NotRenewed => "not_renewed",
+            Self::Held => "held",
             Self::UnknownAtTracker => "unknown_at_tracker",
             Self::RateLimited => "rate_limited",
             Self::TrackerUnavailable => "tracker_unavailable",
@@ -198,6 +211,7 @@ impl Reason {
             Self::NewerDecision => "The assignee was decided anew while this was on its way.",
             Self::NoGroup => "The issue is gone.",
             Self::Echo => "The tracker told of what Picket had written itself.",
+            Self::Origin => "The change comes from this tracker, which is not told of it.",
             Self::NotLinked => "The issue is not linked to this one of the tracker any more.",
             Self::TeamAssigned => "A team is assigned, and trackers know people only.",
             Self::PutAway => "The issue is ignored, and trackers have no status for that.",
@@ -219,6 +233,14 @@ impl Reason {
             Self::InvalidIdentity => {
                 "The tracker does not take Picket's credentials. set-identity gives new ones."
             }
+            Self::NotRenewed => {
+                "The tracker does not renew the access token: it does not take the application's \
+                 registration. The deployment's VstsClientId and VstsClientSecret say which that is. It is \
+                 tried for a day."
+            }
+            Self::Held => {
+                "Another change of the same issue is being written to the tracker; this is tried after it."
+            }
             Self::UnknownAtTracker => {
                 "The tracker knows nobody with the assignee's address, or the address is not verified."
             }
@@ -235,8 +257,11 @@ impl Reason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
-    /// An active user with access to the project has the address as a verified one.
+    /// An active user with access to the project has the address as a verified one; or, the other way
+    /// round, the tracker knows somebody by the verified address of the assignee.
     VerifiedEmail,
+    /// The organization has said which states of the tracker's project stand for what.
+    StateMap,
 }
 
 impl Rule {
@@ -244,6 +269,7 @@ impl Rule {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::VerifiedEmail => "verified-email",
+            Self::StateMap => "state-map",
         }
     }
 }
@@ -329,6 +355,40 @@ impl SyncRecord {
             change: None,
             revision: None,
             detail: None,
+        }
+    }
+}
+
+impl SyncRecord {
+    /// What a tracker was not told because it is where the change comes from: as sure as the change itself, so
+    /// it is not kept beside it. `None`: this changed nothing, or comes from elsewhere.
+    pub fn of_origin(&self) -> Option<Self> {
+        let applied = (self.direction, self.outcome) == (Direction::Inbound, Outcome::Applied);
+        applied.then(|| Self {
+            direction: Direction::Outbound,
+            outcome: Outcome::Suppressed(Reason::Origin),
+            rule: None,
+            change: None,
+            revision: None,
+            detail: None,
+            ..self.clone()
+        })
+    }
+
+    /// The name of this end among all that a group shows, in answers. A delivery's own end has the delivery's.
+    pub fn id(&self) -> String {
+        let (cause, facet, link) = (self.origin.cause(), self.facet.as_str(), &self.link);
+        let id = match (self.direction, self.facet) {
+            (Direction::Inbound, Facet::Assignee) => cause.to_string(),
+            (Direction::Inbound, Facet::Status) => format!("{cause}-{facet}"),
+            (Direction::Outbound, Facet::Assignee | Facet::Status) => {
+                format!("{cause}-{facet}-{link}")
+            }
+        };
+        match self.group {
+            Some(_) => id,
+            // Beside what became of a group that the same set off.
+            None => format!("{id}-none"),
         }
     }
 }

@@ -46,9 +46,11 @@ pub fn leaves_caches_stale(outcome: Outcome) -> bool {
         // Nobody was assigned when it was sent, so it cannot have removed anybody. Any other removal that
         // comes too late may be one that was applied before its function died.
         Outcome::Superseded(reason) => reason != Reason::AlreadySo,
-        Outcome::HandedOver | Outcome::Suppressed(_) | Outcome::Deferred(_) | Outcome::Dead(_) => {
-            false
-        }
+        Outcome::HandedOver
+        | Outcome::Suppressed(_)
+        | Outcome::Deferred(_)
+        | Outcome::Refused(_)
+        | Outcome::Dead(_) => false,
     }
 }
 

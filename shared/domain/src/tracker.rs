@@ -308,6 +308,9 @@ pub struct TrackerOrigin {
     pub revision: Option<u64>,
     /// Our id of the delivery, minted at the door.
     pub delivery: MessageId,
+    /// Who made the change at the tracker, by the address that it names; `None` where it names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Email>,
 }
 
 impl TrackerOrigin {

@@ -208,7 +208,7 @@ pub fn record_outcome(outcome: Outcome) {
                 "tried again later"
             );
         }
-        Outcome::Dead(reason) => {
+        Outcome::Refused(reason) | Outcome::Dead(reason) => {
             Metric::SyncGivenUp.emit();
             tracing::error!(outcome = name, reason = reason.as_str(), "given up");
         }

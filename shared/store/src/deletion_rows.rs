@@ -221,6 +221,7 @@ fn integration(key: &Key, row: &Item) -> Result<Vec<Key>, StoreError> {
     Ok(vec![
         keys::attached_organization(integration, organization),
         keys::identity(integration, organization),
+        keys::tracker_pause(integration, organization),
     ])
 }
 

@@ -7,7 +7,7 @@ use domain::{
     Activity, ActivityId, AssigneeWrite, Decision, ExternalKey, Group, GroupId, GroupState,
     GroupStats, GroupStatus, GroupWrite, InboxReason, IntegrationId, Level, Link, LinkState,
     Member, OrganizationId, Outcome, PositionGuard, Project, ProjectId, ReleaseId, Resolution,
-    Settles, ShortId, Substatus, Timestamp, TraceId, UserId,
+    ShortId, Substatus, Timestamp, Told, TraceId, UserId,
 };
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -317,7 +317,7 @@ impl Store {
             let record = record.filter(|record| !ended || record.outcome == Outcome::Applied);
             let Some(write) = &decision.write else {
                 if let Some(record) = &record {
-                    self.record_sync(record).await?;
+                    self.record_end(record, cause.handed_over).await?;
                 }
                 return Ok(Some(decision));
             };
@@ -560,27 +560,23 @@ fn state_change(
                 .insert(":position".into(), text(position.as_str()));
         }
     }
-    if let Some(told) = &write.told {
-        change.expression.push_str(", links.#link.known = :known");
-        change.names.push(("#link".into(), told.link.to_string()));
-        change
-            .values
-            .insert(":known".into(), value(&told.assignee)?);
-        let (settled, answered) = match told.settles {
-            Settles::Decisions => (Some(version), false),
-            Settles::Write => (None, true),
-            Settles::Nothing => (Some(0), true),
-        };
-        if let Some(settled) = settled {
+    match &write.told {
+        None => {}
+        Some(Told::Change { link, assignee }) => {
             change
                 .expression
-                .push_str(", links.#link.settled = :settled");
-            change.values.insert(":settled".into(), value(&settled)?);
+                .push_str(", links.#link.known = :known, links.#link.settled = :version");
+            change.names.push(("#link".into(), link.to_string()));
+            change.values.insert(":known".into(), value(assignee)?);
         }
-        if answered {
-            change.expression.push_str(", links.#link.sending = :none");
-            let none = AttributeValue::Null(true);
-            change.values.insert(":none".into(), none);
+        Some(Told::Echo { link, now }) => {
+            // A write that began since is not answered by this.
+            change.condition.push_str(" AND links.#link = :link_seen");
+            change.expression.push_str(", links.#link = :link");
+            change.names.push(("#link".into(), link.to_string()));
+            let seen = value(&state.links.get(link))?;
+            change.values.insert(":link_seen".into(), seen);
+            change.values.insert(":link".into(), value(now)?);
         }
     }
     if let Some(new) = &write.status {

@@ -60,7 +60,7 @@ const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow
 }
 
 /// Every kind of item in the table.
-pub const CHART: [ChartRow; 81] = [
+pub const CHART: [ChartRow; 83] = [
     row("organization", "ORG#<organization>", "META"),
     row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
     row("organization's settings", "ORG#<organization>", "SETTINGS"),
@@ -176,6 +176,11 @@ pub const CHART: [ChartRow; 81] = [
         "IDENTITY#<organization>",
     ),
     row(
+        "pause that a tracker asked for",
+        "INTEGRATION#<integration>",
+        "PAUSE#<organization>",
+    ),
+    row(
         "integration by external id",
         "INTEGRATION_KEY#<provider>#<external id>",
         "INTEGRATION",
@@ -220,6 +225,11 @@ pub const CHART: [ChartRow; 81] = [
         "end of a change without a group",
         "EXTERNAL#<organization>#<integration>#<external issue>",
         "SYNC#<delivery>#<facet>#in",
+    ),
+    row(
+        "end of telling a tracker of a group that is gone",
+        "EXTERNAL#<organization>#<integration>#<external issue>",
+        "SYNC#<cause>#<facet>#out",
     ),
     row(
         "outbox message",
@@ -589,6 +599,13 @@ pub(crate) fn identity(integration: IntegrationId, organization: OrganizationId)
     )
 }
 
+pub(crate) fn tracker_pause(integration: IntegrationId, organization: OrganizationId) -> Key {
+    Key::new(
+        format!("INTEGRATION#{integration}"),
+        format!("PAUSE#{organization}"),
+    )
+}
+
 pub(crate) fn integration_key(provider: Provider, external_id: &str) -> Key {
     Key::new(
         format!("INTEGRATION_KEY#{provider}#{external_id}"),
@@ -646,14 +663,17 @@ pub(crate) fn sync_of_group(
     Key::new(format!("GROUP#{group}"), sk)
 }
 
+/// The same where no group came into it, or none is there any more.
 pub(crate) fn sync_of_issue(
     organization: Option<OrganizationId>,
-    integration: IntegrationId,
-    issue: &ExternalKey,
-    delivery: MessageId,
+    link: &Link,
+    cause: MessageId,
     facet: Facet,
+    told: bool,
 ) -> Key {
-    let sk = format!("{SYNC_RECORDS}{delivery}#{}#in", facet.as_str());
+    let way = if told { "out" } else { "in" };
+    let sk = format!("{SYNC_RECORDS}{cause}#{}#{way}", facet.as_str());
+    let (integration, issue) = (link.integration, &link.external_issue);
     Key::new(external_issue(organization, integration, issue), sk)
 }
 

@@ -4,9 +4,11 @@
 //! was seen: whatever the tracker tells meanwhile makes the replacement decide again.
 
 use domain::{
-    AttachedOrganization, Envelope, Facet, FacetState, GroupState, Integration, Lease, Link,
-    LinkState, Organization, Settled, SyncRecord, Timestamp, TrackerPush, TrackerValue,
+    AttachedOrganization, Envelope, Facet, GroupState, Integration, IntegrationId, Lease, Link,
+    LinkState, Organization, OrganizationId, Settled, SyncRecord, Timestamp, TrackerPush,
+    TrackerValue,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::{
     KeyRing, KeyRingError, KnownIdentity,
@@ -29,12 +31,27 @@ pub struct Outbound {
     /// What the organization lets it do.
     pub attached: Option<AttachedOrganization>,
     identity: Option<Row>,
+    pause: Option<Pause>,
+}
+
+/// The tracker has asked to be left alone.
+#[derive(Debug, Serialize, Deserialize)]
+struct Pause {
+    until: Timestamp,
+    /// When the table forgets it, in seconds since 1970.
+    ttl: i64,
 }
 
 impl Outbound {
     /// What the organization writes to the tracker with.
     pub fn identity(&self, ring: &KeyRing) -> Option<Result<KnownIdentity, KeyRingError>> {
         self.identity.as_ref().map(|row| row.open(ring))
+    }
+
+    /// For how many milliseconds more the tracker wants to be left alone; `None`: it does not.
+    pub fn pause(&self, now: Timestamp) -> Option<i64> {
+        let left = self.pause.as_ref()?.until.millis() - now.millis();
+        (left > 0).then_some(left)
     }
 }
 
@@ -48,16 +65,33 @@ impl Store {
             keys::integration(integration),
             keys::attached_organization(integration, organization),
             keys::identity(integration, organization),
+            keys::tracker_pause(integration, organization),
         ];
         let mut found = self.get_all(wanted.to_vec()).await?;
-        let [state, org, tracker, attached, identity] = &wanted;
+        let [state, org, tracker, attached, identity, pause] = &wanted;
         Ok(Outbound {
             state: take(&mut found, state)?,
             organization: take(&mut found, org)?,
             integration: take(&mut found, tracker)?,
             attached: take(&mut found, attached)?,
             identity: take(&mut found, identity)?,
+            pause: take(&mut found, pause)?,
         })
+    }
+
+    /// Remembers that a tracker wants to be left alone by an organization until then.
+    pub async fn pause_tracker(
+        &self,
+        integration: IntegrationId,
+        organization: OrganizationId,
+        until: Timestamp,
+    ) -> Result<(), StoreError> {
+        let ttl = until.seconds() + 1;
+        let key = keys::tracker_pause(integration, organization);
+        let transaction = self.transaction().put(&key, &Pause { until, ttl })?;
+        match transaction.commit().await? {
+            Commit::Done | Commit::Refused(_) => Ok(()),
+        }
     }
 
     /// Takes the right to write to a linked issue, and gives the state with it. `None`: the group or the
@@ -71,12 +105,7 @@ impl Store {
         sending: TrackerValue,
     ) -> Result<Option<GroupState>, StoreError> {
         let seen = state.links.get(link).cloned().unwrap_or_default();
-        let known = FacetState {
-            known: None,
-            sending: Some(sending),
-            lease: Some(lease),
-            ..seen.of(facet).clone()
-        };
+        let known = seen.of(facet).leased(lease, sending);
         let new = seen.with(facet, known);
         let mut change = replace(state, link, &new)?;
         change.condition.push_str(match facet {

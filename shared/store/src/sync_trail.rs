@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use aws_sdk_dynamodb::types::{AttributeValue, builders::PutBuilder};
 use domain::{
     AssigneeWrite, Decision, Direction, ExternalKey, Facet, FacetMove, GroupCursor, GroupId,
-    GroupState, IntegrationId, Link, Message, MessageId, OrganizationId, Origin, Outcome, Reason,
-    Rule, SyncIssue, SyncRecord, Timestamp, TraceId, TrackerOrigin,
+    GroupState, IntegrationId, Message, MessageId, OrganizationId, Origin, Outcome, Reason, Rule,
+    SyncIssue, SyncRecord, Timestamp, TraceId, TrackerOrigin,
 };
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
@@ -28,24 +28,38 @@ const KEPT: i64 = 90 * 24 * 60 * 60;
 /// Lets an end that changed nothing take the place of no other: what is tried again has come to no end, nor what
 /// could not be handled.
 fn over_no_end(put: PutBuilder) -> PutBuilder {
+    over(put, Reason::HandlingFailed)
+}
+
+/// The same for the end of what was handed over: what a copy of the message found that handed it over says
+/// nothing of that.
+fn over_no_end_or_copy(put: PutBuilder) -> PutBuilder {
+    over(put, Reason::SameRevision)
+}
+
+fn over(put: PutBuilder, reason: Reason) -> PutBuilder {
     put.condition_expression(
-        "attribute_not_exists(#pk) OR #outcome = :deferred OR #reason = :failed",
+        "attribute_not_exists(#pk) OR #outcome = :deferred OR #reason IN (:failed, :reason)",
     )
     .expression_attribute_names("#pk", PARTITION_KEY)
     .expression_attribute_names("#outcome", "outcome")
     .expression_attribute_names("#reason", "reason")
     .expression_attribute_values(":deferred", text("deferred"))
-    .expression_attribute_values(":failed", text("handling_failed"))
+    .expression_attribute_values(":failed", text(Reason::HandlingFailed.as_str()))
+    .expression_attribute_values(":reason", text(reason.as_str()))
 }
 
 /// Lets what could not be handled take the place of all but what was done or given up: that a copy of the
 /// message had nothing to do says nothing of this one.
 fn over_nothing_done(put: PutBuilder) -> PutBuilder {
-    put.condition_expression("attribute_not_exists(#pk) OR NOT #outcome IN (:applied, :dead)")
-        .expression_attribute_names("#pk", PARTITION_KEY)
-        .expression_attribute_names("#outcome", "outcome")
-        .expression_attribute_values(":applied", text("applied"))
-        .expression_attribute_values(":dead", text("dead"))
+    put.condition_expression(
+        "attribute_not_exists(#pk) OR NOT #outcome IN (:applied, :refused, :dead)",
+    )
+    .expression_attribute_names("#pk", PARTITION_KEY)
+    .expression_attribute_names("#outcome", "outcome")
+    .expression_attribute_values(":applied", text("applied"))
+    .expression_attribute_values(":refused", text("refused"))
+    .expression_attribute_values(":dead", text("dead"))
 }
 
 /// What brings a change of a group about.
@@ -57,6 +71,8 @@ pub struct Cause<'a> {
     pub facet: Facet,
     /// By which rule it was decided.
     pub rule: Option<Rule>,
+    /// Whether it is the rest of a change that another function has accepted and handed over.
+    pub handed_over: bool,
     /// What it belongs to.
     pub trace: &'a TraceId,
     /// When.
@@ -124,18 +140,9 @@ fn key(record: &SyncRecord) -> Key {
         (Some(group), Direction::Outbound) => {
             keys::sync_of_group(group, cause, facet, Some(&record.link))
         }
-        (None, Direction::Inbound | Direction::Outbound) => {
-            let Link {
-                integration,
-                external_issue,
-            } = &record.link;
-            keys::sync_of_issue(
-                record.organization,
-                *integration,
-                external_issue,
-                cause,
-                facet,
-            )
+        (None, direction) => {
+            let told = direction == Direction::Outbound;
+            keys::sync_of_issue(record.organization, &record.link, cause, facet, told)
         }
     }
 }
@@ -152,7 +159,9 @@ impl Transaction<'_> {
     pub(crate) fn record(self, record: &SyncRecord) -> Result<Self, StoreError> {
         let (key, row) = (key(record), row(record));
         match record.outcome {
-            Outcome::Applied | Outcome::HandedOver | Outcome::Dead(_) => self.put(&key, &row),
+            Outcome::Applied | Outcome::HandedOver | Outcome::Refused(_) | Outcome::Dead(_) => {
+                self.put(&key, &row)
+            }
             Outcome::Superseded(_) | Outcome::Suppressed(_) | Outcome::Deferred(_) => {
                 self.put_where(&key, &row, over_no_end)
             }
@@ -164,8 +173,21 @@ impl Store {
     /// Records an end that changed nothing, unless there is one already. That it is tried again is no end, nor
     /// that handling it failed.
     pub async fn record_sync(&self, record: &SyncRecord) -> Result<(), StoreError> {
+        self.record_end(record, false).await
+    }
+
+    /// The same, of a change that may be the rest of one that was handed over.
+    pub(crate) async fn record_end(
+        &self,
+        record: &SyncRecord,
+        handed_over: bool,
+    ) -> Result<(), StoreError> {
+        let over = match handed_over {
+            true => over_no_end_or_copy,
+            false => over_no_end,
+        };
         let transaction = self.transaction();
-        let transaction = transaction.put_where(&key(record), &row(record), over_no_end)?;
+        let transaction = transaction.put_where(&key(record), &row(record), over)?;
         match transaction.commit().await? {
             Commit::Done | Commit::Refused(_) => Ok(()),
         }

@@ -40,6 +40,8 @@ pub enum Mode {
     },
     /// The call is carried out, and the connection broken instead of an answer.
     LostAnswer,
+    /// The same for calls that change something; all others are answered, and do not count.
+    LostWrite,
     /// Each call fails with a probability, in one of the ways that need no patience.
     Faults {
         /// The probability, from 0 to 1.
@@ -130,8 +132,11 @@ impl Present {
         }
     }
 
-    /// What the next call meets.
-    pub(super) fn next(&mut self) -> Mode {
+    /// What the next call meets, which changes something or asks.
+    pub(super) fn next(&mut self, changes: bool) -> Mode {
+        if self.mode == Mode::LostWrite && !changes {
+            return Mode::Ok;
+        }
         match &mut self.left {
             Some(0) => return Mode::Ok,
             Some(left) => *left -= 1,
@@ -160,7 +165,7 @@ mod tests {
 
     fn drawn(seed: u64) -> Vec<Mode> {
         let mut present = Present::new(Mode::Faults { rate: 0.5, seed }, None);
-        (0..200).map(|_| present.next()).collect()
+        (0..200).map(|_| present.next(true)).collect()
     }
 
     #[test]
@@ -178,7 +183,7 @@ mod tests {
     #[test]
     fn a_mode_ends_after_its_calls() {
         let mut present = Present::new(Mode::Failing, Some(2));
-        let met: Vec<_> = (0..4).map(|_| present.next()).collect();
+        let met: Vec<_> = (0..4).map(|_| present.next(true)).collect();
         assert_eq!(met, [Mode::Failing, Mode::Failing, Mode::Ok, Mode::Ok]);
     }
 

@@ -136,6 +136,7 @@ impl Answer {
             | Mode::SlowDrip
             | Mode::HugeBody
             | Mode::LostAnswer
+            | Mode::LostWrite
             | Mode::Faults { .. } => None,
         }
     }
@@ -215,7 +216,7 @@ async fn answer(world: Arc<World>, request: Request<Incoming>) -> io::Result<Res
     }
     let refusal = provider.and_then(|provider| Answer::refusal(provider, mode));
     let answer = refusal.unwrap_or_else(|| world.carry_out(provider, &asked, mode));
-    if mode == Mode::LostAnswer {
+    if [Mode::LostAnswer, Mode::LostWrite].contains(&mode) {
         return Err(io::ErrorKind::ConnectionAborted.into());
     }
     let answer = match mode == Mode::HugeBody {

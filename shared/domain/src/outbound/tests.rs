@@ -54,6 +54,7 @@ fn delivery(revision: u64) -> TrackerOrigin {
         external_issue: link().external_issue,
         revision: Some(revision),
         delivery: MessageId::new(Timestamp::from_millis(0), 0),
+        author: None,
     }
 }
 
@@ -220,20 +221,114 @@ fn an_echo_of_what_does_not_hold_any_more_is_undone_at_its_tracker() {
     let (_, now) = told_while_writing(None);
     let decision = echo(&now, &delivery(3), user(71), None).unwrap();
     assert_eq!(decision.outcome, Outcome::Suppressed(Reason::Echo));
-    let told = decision.write.as_ref().unwrap().told.clone().unwrap();
-    assert_eq!((told.assignee, told.settles), (user(71), Settles::Nothing));
+    let after = heard(&decision);
+    let ana = TrackerValue::Assignee(user(71));
+    assert_eq!((after.settled, after.known), (0, Some(ana)));
+    assert_eq!(after.sending, None);
     let pushes = pushes_of(&decision);
     let [push] = &pushes[..] else {
         panic!("{pushes:?}");
     };
     assert_eq!((&push.link, push.version), (&link(), 2));
-    let after = FacetState {
-        settled: 0,
-        known: Some(TrackerValue::Assignee(user(71))),
-        ..FacetState::default()
-    };
     let bo = TrackerValue::Assignee(user(72));
     assert_eq!(decided(&now, after), Push::Write(bo));
+}
+
+/// What an echo leaves known of the link.
+fn heard(decision: &Decision) -> FacetState {
+    let write = decision.write.as_ref().unwrap();
+    let Some(Told::Echo { now, .. }) = &write.told else {
+        panic!("{write:?}");
+    };
+    now.assignee.clone()
+}
+
+#[test]
+fn each_write_without_an_answer_is_known_again_in_the_order_they_were_made() {
+    let (ana, bo) = (
+        TrackerValue::Assignee(user(71)),
+        TrackerValue::Assignee(user(72)),
+    );
+    // Bo and then Ana were written, and neither was answered.
+    let twice = FacetState::default().leased(lease(), bo);
+    let twice = twice.leased(lease(), ana);
+    let now = state(
+        user(71),
+        2,
+        FacetState {
+            lease: None,
+            ..twice
+        },
+    );
+    let decision = echo(&now, &delivery(3), user(72), None).unwrap();
+    assert_eq!(decision.outcome, Outcome::Suppressed(Reason::Echo));
+    let after = heard(&decision);
+    assert_eq!((after.known, after.sending), (Some(bo), Some(ana)));
+    assert_eq!(pushes_of(&decision), [], "Ana's has not ended");
+    let now = state(user(71), 2, after);
+    assert_eq!(echo(&now, &delivery(4), user(72), None), None, "once");
+    let after = heard(&echo(&now, &delivery(4), user(71), None).unwrap());
+    assert_eq!((after.known, after.sending), (Some(ana), None));
+
+    // The second is told of first: the first was not carried out, or comes too late.
+    let now = state(
+        user(71),
+        2,
+        FacetState::default()
+            .leased(lease(), bo)
+            .leased(lease(), ana),
+    );
+    let after = heard(&echo(&now, &delivery(3), user(71), None).unwrap());
+    assert_eq!((after.sending, after.unanswered), (None, Vec::new()));
+}
+
+#[test]
+fn a_write_that_was_answered_is_known_by_its_revision_unless_somebody_else_made_that() {
+    let ana = TrackerValue::Assignee(user(71));
+    let leased = state(user(71), 1, FacetState::default().leased(lease(), ana));
+    let known = settled(&leased, &leased, Sent::Taken(Some(3)));
+    let (key, position) = Origin::Tracker(delivery(3))
+        .position(Facet::Assignee)
+        .unzip();
+    assert_eq!(known.written, position);
+    let mut now = state(user(72), 2, known);
+    now.positions.insert(key.unwrap(), position.unwrap());
+    let suppressed = Decision {
+        outcome: Outcome::Suppressed(Reason::Echo),
+        write: None,
+    };
+    assert_eq!(
+        echo(&now, &delivery(3), user(71), Some(true)),
+        Some(suppressed)
+    );
+    assert_eq!(echo(&now, &delivery(3), user(71), Some(false)), None);
+    assert_eq!(
+        echo(&now, &delivery(4), user(71), Some(true)),
+        None,
+        "a person's"
+    );
+    assert_eq!(echo(&now, &delivery(2), user(71), Some(true)), None);
+}
+
+#[test]
+fn a_refused_write_leaves_those_before_it_unanswered() {
+    let (ana, bo) = (
+        TrackerValue::Assignee(user(71)),
+        TrackerValue::Assignee(user(72)),
+    );
+    let before = state(user(71), 2, FacetState::default().leased(lease(), bo));
+    let leased = before.links[&link()].assignee.leased(lease(), ana);
+    let leased = state(user(71), 2, leased);
+    let known = settled(&before, &leased, Sent::Refused);
+    assert_eq!((known.sending, known.unanswered), (Some(bo), Vec::new()));
+}
+
+#[test]
+fn what_is_known_of_a_link_looks_as_before_while_nothing_new_is_known() {
+    // It is compared as a whole with what lies in the table, from whatever version that is.
+    let known = serde_json::to_value(FacetState::default()).unwrap();
+    let names: Vec<_> = known.as_object().unwrap().keys().collect();
+    assert_eq!(names, ["known", "lease", "sending", "settled"]);
 }
 
 #[test]
@@ -247,8 +342,8 @@ fn an_echo_of_what_holds_or_of_what_has_a_push_of_its_own_sends_nothing() {
     for state in [leased, decided_since] {
         let decision = echo(&state, &delivery(3), user(71), Some(true)).unwrap();
         assert_eq!(pushes_of(&decision), []);
-        let told = decision.write.unwrap().told.unwrap();
-        assert_eq!(told.settles, Settles::Write);
+        let before = &state.links[&link()].assignee;
+        assert_eq!(heard(&decision).settled, before.settled);
     }
     assert_eq!(echo(&now, &delivery(3), user(71), Some(false)), None);
     assert_eq!(echo(&now, &delivery(3), user(72), None), None);
