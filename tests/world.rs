@@ -67,6 +67,7 @@ impl World {
             stale_reads: STALE_READS,
             conflicts: CONFLICTS,
             seed,
+            ..Faults::default()
         };
         Options {
             faults,
@@ -108,13 +109,8 @@ impl World {
         Self::with(options, 1, false).await
     }
 
-    /// The same, and this share of the transactions conflicts, until `set_quiet` of the table ends it.
-    pub async fn conflicting(conflicts: f64) -> Self {
-        let faults = Faults {
-            stale_reads: 0.0,
-            conflicts,
-            seed: 1,
-        };
+    /// Every message comes once, and the table has this trouble, until `set_quiet` of it ends that.
+    pub async fn troubled(faults: Faults) -> Self {
         let options = Options {
             faults,
             ..Options::default()

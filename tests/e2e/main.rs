@@ -26,6 +26,7 @@ mod mail;
 mod notification_options;
 mod operator;
 mod ordering;
+mod organization_issues;
 mod organizations;
 mod outbound;
 mod outbound_belief;

@@ -29,22 +29,28 @@ pub(crate) struct Paging {
 
 impl Paging {
     pub(crate) fn of(uri: &Uri) -> Result<Self, Fault> {
-        Self::parse(uri.path(), uri.query().unwrap_or_default())
+        Self::parse(uri.path(), uri.query().unwrap_or_default(), "per_page")
     }
 
-    fn parse(path: &str, query: &str) -> Result<Self, Fault> {
-        let (mut cursor, mut per_page, mut others) = ("", "", String::new());
+    /// The same where the page's size is called `limit`, as in lists of issues.
+    pub(crate) fn with_limit(uri: &Uri) -> Result<Self, Fault> {
+        Self::parse(uri.path(), uri.query().unwrap_or_default(), "limit")
+    }
+
+    fn parse(path: &str, query: &str, size_name: &str) -> Result<Self, Fault> {
+        let (mut cursor, mut size, mut others) = ("", "", String::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            match pair.split_once('=').unwrap_or((pair, "")) {
-                ("cursor", value) => cursor = value,
-                ("per_page", value) => {
-                    per_page = value;
-                    others.push_str(&format!("{pair}&"));
-                }
-                _ => others.push_str(&format!("{pair}&")),
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if name == "cursor" {
+                cursor = value;
+                continue;
             }
+            if name == size_name {
+                size = value;
+            }
+            others.push_str(&format!("{pair}&"));
         }
-        let limit = limit(per_page)?;
+        let limit = limit(size_name, size)?;
         let (value, page) = place(cursor).ok_or_else(|| {
             Fault::detail("Invalid cursor parameter: expected three integers, value:offset:is_prev")
         })?;
@@ -106,17 +112,14 @@ pub(crate) fn parameters(uri: &Uri, name: &str) -> Vec<String> {
     named.map(|(_, value)| value).collect()
 }
 
-fn limit(per_page: &str) -> Result<usize, Fault> {
-    if per_page.is_empty() {
+fn limit(name: &str, size: &str) -> Result<usize, Fault> {
+    if size.is_empty() {
         return Ok(MOST);
     }
-    let limit = per_page
-        .parse()
-        .ok()
-        .filter(|limit| (1..=MOST).contains(limit));
+    let limit = size.parse().ok().filter(|limit| (1..=MOST).contains(limit));
     limit.ok_or_else(|| {
         Fault::detail(format!(
-            "Invalid per_page value. Must be between 1 and {MOST}."
+            "Invalid {name} value. Must be between 1 and {MOST}."
         ))
     })
 }
@@ -140,7 +143,7 @@ mod tests {
     use super::*;
 
     fn page(query: &str) -> Option<(usize, usize)> {
-        Paging::parse("/x/", query)
+        Paging::parse("/x/", query, "per_page")
             .ok()
             .map(|paging| (paging.skip, paging.limit))
     }

@@ -21,6 +21,7 @@ use crate::{
     auth::{ISSUE_READ, Seat, caller_while, caller_with},
     cursor::Paging,
     is_id, no_such,
+    releases::patiently,
 };
 
 /// How many of those who hear of an issue are shown.
@@ -44,6 +45,30 @@ pub(crate) async fn show_in(
 ) -> Answer {
     let found = find(&context, &headers, Some(&organization), &issue, &ISSUE_READ).await?;
     show_all(&context, &found).await
+}
+
+/// `GET /organizations/{organization}/shortids/{short id}/`: the issue, and of which project it is.
+pub(crate) async fn show_by_short_id(
+    State(context): State<Arc<Context>>,
+    Path((organization, issue)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Answer {
+    patiently(|| async {
+        if is_id(&issue) {
+            return Err(Fault::not_found().into());
+        }
+        let named = Some(organization.as_str());
+        let found = find(&context, &headers, named, &issue, &ISSUE_READ).await?;
+        let body = json!({
+            "organizationSlug": found.seat.organization.slug,
+            "projectSlug": found.project.slug,
+            "groupId": found.view.group.id,
+            "shortId": found.view.group.short_id(&found.project.slug),
+            "group": whole(&context, &found).await?,
+        });
+        Ok(json(StatusCode::OK, &body))
+    })
+    .await
 }
 
 /// `GET /issues/{issue}/activities/`
@@ -133,8 +158,12 @@ async fn by_short_id(context: &Context, seat: &Seat, id: &str) -> Result<GroupVi
     found.ok_or_else(Fault::not_found)
 }
 
-/// An issue with all who hear of it.
 async fn show_all(context: &Context, found: &Found) -> Answer {
+    Ok(json(StatusCode::OK, &whole(context, found).await?))
+}
+
+/// An issue with all who hear of it.
+async fn whole(context: &Context, found: &Found) -> Result<Value, Fault> {
     let Found { seat, view, .. } = found;
     let (store, state) = (&context.store, &view.state);
     let (organization, hearing) = (seat.organization.id, seat.organization.team_hearing());
@@ -166,7 +195,7 @@ async fn show_all(context: &Context, found: &Found) -> Answer {
     }
     let mut body = show_to(context, found, assignee, &subscribers);
     body["participants"] = participants.into();
-    Ok(json(StatusCode::OK, &body))
+    Ok(body)
 }
 
 /// An issue as it is now, and whether the caller hears of it.

@@ -89,6 +89,7 @@ pub async fn function(env: Env) -> Result<Function, StartError> {
 fn router(context: Arc<Context>) -> Router {
     Router::new()
         .route("/api/0/", get(index))
+        .route("/api/0/auth/", get(auth))
         .route("/api/0/organizations/", get(organizations::list))
         .route(
             "/api/0/organizations/{organization}/",
@@ -161,6 +162,14 @@ fn router(context: Arc<Context>) -> Router {
                 .delete(client_keys::delete),
         )
         .route(
+            "/api/0/organizations/{organization}/issues/",
+            get(project_issues::list_of_organization),
+        )
+        .route(
+            "/api/0/organizations/{organization}/shortids/{issue}/",
+            get(issues::show_by_short_id),
+        )
+        .route(
             "/api/0/organizations/{organization}/issues/{issue}/",
             get(issues::show_in).put(issue_update::update_in),
         )
@@ -209,6 +218,14 @@ async fn index(State(context): State<Arc<Context>>, headers: HeaderMap) -> Answe
         "user": caller.user().map(issues::person),
     });
     Ok(json(StatusCode::OK, &body))
+}
+
+/// `GET /api/0/auth/`: the person who asks.
+async fn auth(State(context): State<Arc<Context>>, headers: HeaderMap) -> Answer {
+    let caller = auth::caller(&context, &headers).await?;
+    let text = "The token is one of an organization: nobody asks.";
+    let user = caller.user().ok_or_else(|| Fault::detail(text))?;
+    Ok(json(StatusCode::OK, &members::person(user)))
 }
 
 /// Gives the router's own refusals (no such route, wrong method, an undecodable path) the shape of ours.

@@ -260,19 +260,24 @@ async fn show_member(context: &Context, seat: &Seat, member: &Member, user: &Use
     Ok(json(StatusCode::OK, &body))
 }
 
+/// A person with all that they may see of themselves, and members of one another.
+pub(crate) fn person(user: &User) -> Value {
+    json!({
+        "id": user.id,
+        "email": user.email,
+        "name": user.name,
+        "username": user.username,
+        "isActive": user.active,
+        "emails": [{ "email": user.email, "is_verified": user.verified }],
+    })
+}
+
 fn membership(member: &Member, user: &User) -> Value {
     json!({
         "id": member.id,
         "email": user.email,
         "name": user.name,
-        "user": {
-            "id": user.id,
-            "email": user.email,
-            "name": user.name,
-            "username": user.username,
-            "isActive": user.active,
-            "emails": [{ "email": user.email, "is_verified": user.verified }],
-        },
+        "user": person(user),
         "role": member.role.as_str(),
         "orgRole": member.role.as_str(),
         "pending": false,

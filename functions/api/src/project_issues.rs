@@ -1,11 +1,11 @@
-//! The issues of a project: listed, and many changed at once.
+//! The issues of a project or an organization: listed, and many of a project changed at once.
 //!
 //! What is looked through are the issues that were seen last, up to [`MOST`] of them.
 
-use std::sync::Arc;
+use std::{cmp::Reverse, sync::Arc};
 
 use axum::{
-    extract::{Path, Request, State},
+    extract::{Path, Query, Request, State},
     http::{HeaderMap, StatusCode, Uri},
     response::IntoResponse,
 };
@@ -16,19 +16,26 @@ use store::GroupView;
 
 use crate::{
     Context,
-    auth::{ISSUE_READ, ISSUE_WRITE, Seat},
+    auth::{ISSUE_READ, ISSUE_WRITE, Seat, caller_with},
     body::{self, MAX_BODY},
     cursor::{Paging, parameter, parameters},
     issue_update::set_status,
     issues,
     projects::project_at,
-    releases::patiently,
+    releases::{Pairs, patiently, period, wanted_projects},
 };
 
 /// How many issues are looked through.
 const MOST: usize = 1_000;
 /// How many of them are found with one request.
 const AT_ONCE: u16 = 200;
+/// How many projects are looked through together.
+const MOST_PROJECTS: usize = 40;
+/// More projects than an organization has.
+const ALL_PROJECTS: usize = 10_000;
+
+/// Before anything was seen.
+const ALWAYS: Timestamp = Timestamp::from_millis(0);
 
 /// Which issues are wanted: all that a query says has to hold.
 #[derive(Debug, Default)]
@@ -45,6 +52,12 @@ enum Term {
 }
 
 impl Wanted {
+    /// What the parameter `query` says.
+    fn of(uri: &Uri) -> Result<Self, Fault> {
+        let query = parameter(uri, "query");
+        Self::parse(query.as_deref().unwrap_or("is:unresolved"))
+    }
+
     fn parse(query: &str) -> Result<Self, Fault> {
         let terms = query.split_whitespace().map(Term::parse);
         let terms = terms.collect::<Result<_, _>>()?;
@@ -104,10 +117,9 @@ pub(crate) async fn list(
     let named = (organization.as_str(), project.as_str());
     patiently(|| async {
         let found = project_at(&context, &headers, named, &uri, &ISSUE_READ).await?;
-        let query = parameter(&uri, "query");
-        let wanted = Wanted::parse(query.as_deref().unwrap_or("is:unresolved"))?;
+        let wanted = Wanted::of(&uri)?;
         let paging = Paging::of(&uri)?;
-        let views = seen_last(&context, &found.project, &wanted).await?;
+        let views = seen_last(&context, &found.project, &wanted, ALWAYS, MOST).await?;
         let more = views.len() > paging.skip + paging.limit;
         let page = views.iter().skip(paging.skip).take(paging.limit);
         let mut rows = Vec::new();
@@ -117,6 +129,77 @@ pub(crate) async fn list(
         Ok(paging.link(&context, more, json(StatusCode::OK, &rows)))
     })
     .await
+}
+
+/// `GET /organizations/{organization}/issues/`: of the projects that `project` names, or of all; like a project's, and
+/// of a period.
+pub(crate) async fn list_of_organization(
+    State(context): State<Arc<Context>>,
+    Path(organization): Path<String>,
+    Query(pairs): Query<Pairs>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Answer {
+    patiently(|| async {
+        let caller = caller_with(&context, &headers, &ISSUE_READ).await?;
+        let seat = caller.seat_at(&context, &organization).await?;
+        let wanted = Wanted::of(&uri)?;
+        let paging = Paging::with_limit(&uri)?;
+        check_order(&uri)?;
+        let (from, to) = period(&context, &pairs)?;
+        let known = context
+            .store
+            .projects(seat.organization.id, 0, ALL_PROJECTS)
+            .await?;
+        let active: Vec<_> = known.rows.into_iter().filter(Project::is_active).collect();
+        let named = match wanted_projects(&pairs, &active)? {
+            Ok(named) => named,
+            Err(answer) => return Ok(answer),
+        };
+        let projects: Vec<_> = active
+            .iter()
+            .filter(|project| named.contains(&project.id))
+            .collect();
+        if projects.len() > MOST_PROJECTS {
+            let text =
+                format!("Name at most {MOST_PROJECTS} projects by their ids, as project=...");
+            return Err(Fault::detail(text).into());
+        }
+        let most = MOST / projects.len().max(1);
+        let since = from.unwrap_or(ALWAYS);
+        let mut found = Vec::new();
+        for project in projects {
+            let views = seen_last(&context, project, &wanted, since, most).await?;
+            found.extend(views.into_iter().map(|view| (project, view)));
+        }
+        found.retain(|(_, view)| to.is_none_or(|to| view.stats.last_seen <= to));
+        found.sort_by_key(|(_, view)| Reverse((view.stats.last_seen, view.group.id)));
+        let more = found.len() > paging.skip + paging.limit;
+        let page = found.iter().skip(paging.skip).take(paging.limit);
+        let mut rows = Vec::new();
+        for (project, view) in page {
+            rows.push(issues::in_list(&context, &seat, view, project).await?);
+        }
+        Ok(paging.link(&context, more, json(StatusCode::OK, &rows)))
+    })
+    .await
+}
+
+/// What was seen last comes first; what asks for something else is refused.
+fn check_order(uri: &Uri) -> Result<(), Fault> {
+    match parameter(uri, "sort").as_deref() {
+        None | Some("" | "date") => {}
+        Some(other) => {
+            let text = format!("Issues cannot be sorted by \"{other}\" here.");
+            return Err(Fault::detail(text));
+        }
+    }
+    match parameter(uri, "environment") {
+        None => Ok(()),
+        Some(_) => Err(Fault::detail(
+            "Issues cannot be searched by environment here.",
+        )),
+    }
 }
 
 /// `PUT /projects/{organization}/{project}/issues/`: the status of those that `id` names, or that are of a `status`, or
@@ -159,27 +242,29 @@ async fn chosen(context: &Context, project: &Project, uri: &Uri) -> Result<Vec<G
             .terms
             .push(Term::Status(status(&text).ok_or_else(unknown)?));
     }
-    seen_last(context, project, &wanted).await
+    seen_last(context, project, &wanted, ALWAYS, MOST).await
 }
 
-/// Those of the issues that were seen last that are wanted.
+/// Of the issues that were seen last, and not before `since`, those that are wanted; `most` are looked through.
 async fn seen_last(
     context: &Context,
     project: &Project,
     wanted: &Wanted,
+    since: Timestamp,
+    most: usize,
 ) -> Result<Vec<GroupView>, Fault> {
-    let (store, always) = (&context.store, Timestamp::from_millis(0));
+    let store = &context.store;
     let (mut ids, mut after) = (Vec::new(), None);
     loop {
-        let page = store.groups_seen_since(project.id, always, after, AT_ONCE);
+        let page = store.groups_seen_since(project.id, since, after, AT_ONCE);
         let page = page.await?;
         ids.extend(page.groups);
         match page.next {
-            Some(next) if ids.len() < MOST => after = Some(next),
+            Some(next) if ids.len() < most => after = Some(next),
             Some(_) | None => break,
         }
     }
-    ids.truncate(MOST);
+    ids.truncate(most);
     let mut views = store.groups(&ids).await?;
     views.retain(|view| wanted.admits(view));
     Ok(views)

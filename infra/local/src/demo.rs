@@ -17,11 +17,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const RESENDS: usize = 5;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Plays the flow against a running, seeded stack. `newest` is the newest commit that the simulated hosts show.
+/// Plays the flow against a running, seeded stack. `newest` is the newest commit that the simulated hosts show,
+/// `origin` the repository that they were cloned from, where it is one of the organization's.
 ///
 /// # Errors
 /// When a step does not do what it says.
-pub async fn play(ready: &Ready, newest: Option<&str>) -> anyhow::Result<()> {
+pub async fn play(ready: &Ready, newest: Option<&str>, origin: Option<&str>) -> anyhow::Result<()> {
     let demo = Demo::new(ready)?;
     let (ana, bo, cy) = (&ready.members[0], &ready.members[1], demo.outsider);
     say("An issue, linked to work item 31 at Azure DevOps. Nobody is assigned.");
@@ -71,7 +72,10 @@ pub async fn play(ready: &Ready, newest: Option<&str>) -> anyhow::Result<()> {
         );
     }
     match newest {
-        Some(newest) => demo.release(newest).await?,
+        Some(newest) => {
+            let repository = origin.or(ready.repo_name.as_deref());
+            demo.release(newest, repository.unwrap_or_default()).await?;
+        }
         None => say("No git repository is here whose commits a release could have."),
     }
     let queues = request(Method::GET, &ready.queues_url, &[], "")
@@ -154,23 +158,41 @@ impl<'a> Demo<'a> {
         Ok(request(Method::GET, &url, &headers, "").await?.json())
     }
 
-    /// A release that names its newest commit alone, and gets the others from the host.
-    async fn release(&self, newest: &str) -> anyhow::Result<()> {
-        let repository = self.ready.repo_name.as_deref().unwrap_or_default();
-        say(&format!(
-            "A release whose newest commit in {repository} is {newest}. GitHub is asked for the others."
-        ));
-        let releases = format!("{}/api/0/organizations/acme/releases/", self.ready.base_url);
-        let body = json!({
-            "version": "web@demo", "projects": ["web"],
-            "refs": [{ "repository": repository, "commit": newest }],
-        });
+    /// A release that names its newest commit alone, as `set-commits --auto` does, and gets the others from the
+    /// host.
+    async fn release(&self, newest: &str, repository: &str) -> anyhow::Result<()> {
+        say("What sentry-cli sends in a clone: releases set-commits web@demo --auto");
+        let api = format!("{}/api/0/organizations/acme/", self.ready.base_url);
         let headers = [
             ("authorization", self.bearer.as_str()),
             ("content-type", "application/json"),
         ];
-        let answer = request(Method::POST, &releases, &headers, body.to_string()).await?;
-        println!("    -> POST {releases}\n    <- {}", answer.status);
+        let send = async |method: Method, path: &str, body: Value| {
+            let url = format!("{api}{path}");
+            println!("    -> {method} {url}");
+            let body = match body {
+                Value::Null => String::new(),
+                body => body.to_string(),
+            };
+            if !body.is_empty() {
+                println!("       {body}");
+            }
+            let answer = request(method, &url, &headers, body).await?;
+            println!("    <- {}", answer.status);
+            ensure!(answer.status.is_success(), "{}", answer.text());
+            anyhow::Ok(answer.json())
+        };
+        let known = send(Method::GET, "repos/", Value::Null).await?;
+        let mut known = known.as_array().into_iter().flatten();
+        let found = known.find(|known| known["name"] == repository);
+        let found = found.with_context(|| format!("{repository} is not listed"))?;
+        println!("       {repository}: {}", found["url"]);
+        let new = json!({ "version": "web@demo", "projects": ["web"] });
+        send(Method::POST, "releases/", new).await?;
+        let refs = json!([{ "repository": repository, "commit": newest, "previousCommit": null }]);
+        send(Method::PUT, "releases/web@demo/", json!({ "refs": refs })).await?;
+        say("The commits before that one are asked for at its host.");
+        let releases = format!("{api}releases/");
         let start = Instant::now();
         loop {
             let url = format!("{releases}web@demo/commits/");

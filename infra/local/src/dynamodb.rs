@@ -1,7 +1,7 @@
 //! The table of one local world: dynoxide in this process, behind a proxy of ours.
 //!
 //! The proxy exists for what no emulator has and every deployed table does: reads that lag behind,
-//! and transactions that meet. It also refuses the operations that the bundle has no right to. It
+//! transactions that meet, and requests that are too many. It also refuses the operations that the bundle has no right to. It
 //! must not know what is stored: keys are what the table's own schema says they are.
 
 mod call;
@@ -10,6 +10,7 @@ mod node;
 mod proxy;
 mod replica;
 mod stream;
+mod throttling;
 mod usage;
 
 use std::collections::BTreeMap;
@@ -39,6 +40,8 @@ pub struct Faults {
     /// Of the transactions and single writes: refused because of a conflict. When it is not zero,
     /// requests that really overlap are refused as well.
     pub conflicts: f64,
+    /// Of the requests: refused because they are too many. Of a batch: the keys that it is not done for.
+    pub throttled: f64,
     /// Another seed, other requests.
     pub seed: u64,
 }

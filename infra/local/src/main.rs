@@ -8,7 +8,7 @@ use hyper::Method;
 use local::{
     Options, Stack, client, demo,
     dynamodb::Faults,
-    seed::{Ready, seed},
+    seed::{Ready, seed, seed_origin},
     write_env_files,
 };
 use runtime::{Env, Format};
@@ -42,7 +42,7 @@ struct Arguments {
     /// Start empty
     #[arg(long, conflicts_with = "demo")]
     no_seed: bool,
-    /// Let this share (0 to 0.9) of reads be stale, transactions conflict and SQS calls fail
+    /// Let this share (0 to 0.9) of reads be stale, transactions conflict, requests be throttled and SQS calls fail
     #[arg(long, value_name = "RATE", default_value_t = 0.0, value_parser = rate)]
     faults: f64,
     /// Which faults: the same seed fails the same requests; new ids make new requests
@@ -136,6 +136,7 @@ async fn stack(arguments: &Arguments) -> anyhow::Result<()> {
     let faults = Faults {
         stale_reads: arguments.faults,
         conflicts: arguments.faults,
+        throttled: arguments.faults,
         seed: arguments.seed,
     };
     let options = Options {
@@ -156,21 +157,24 @@ async fn stack(arguments: &Arguments) -> anyhow::Result<()> {
         let stack = Stack::start(&options).await?;
         let running = stack.run();
         stack.dynamodb().set_quiet(true);
-        let ready = match arguments.no_seed {
-            true => Ready::of(&stack),
-            false => seed(&stack).await.context("the seed")?,
+        let (ready, origin) = match arguments.no_seed {
+            true => (Ready::of(&stack), None),
+            false => {
+                let ready = seed(&stack).await.context("the seed")?;
+                (ready, seed_origin(&stack).await.context("the seed")?)
+            }
         };
         stack.dynamodb().set_quiet(false);
         if let Some(directory) = &arguments.env_files {
             write_env_files(directory, stack.environments())?;
         }
-        print_table(&stack, &ready);
+        print_table(&stack, &ready, origin.as_deref());
         if let Some(file) = &arguments.ready_file {
             ready.write(file)?;
         }
         if arguments.demo {
             let newest = stack.trackers().newest_commit();
-            return demo::play(&ready, newest.as_deref()).await;
+            return demo::play(&ready, newest.as_deref(), origin.as_deref()).await;
         }
         println!("Ctrl-C ends it.");
         std::future::pending::<()>().await;
@@ -189,7 +193,7 @@ async fn stack(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
-fn print_table(stack: &Stack, ready: &Ready) {
+fn print_table(stack: &Stack, ready: &Ready, origin: Option<&str>) {
     println!("Picket runs at {}\n", ready.base_url);
     let rows = [
         ("API", Some(format!("{}/api/0/", ready.base_url))),
@@ -213,10 +217,10 @@ fn print_table(stack: &Stack, ready: &Ready) {
         println!("  - {line}");
     }
     println!("A failed message is back after 1 s; deployed, after its queue's time-out.");
-    print_commands(stack, ready);
+    print_commands(stack, ready, origin);
 }
 
-fn print_commands(stack: &Stack, ready: &Ready) {
+fn print_commands(stack: &Stack, ready: &Ready, origin: Option<&str>) {
     let port = match ready.base_url.rsplit(':').next() {
         Some(port) if port != PORT.to_string() => format!(" --port {port}"),
         Some(_) | None => String::new(),
@@ -249,6 +253,18 @@ fn print_commands(stack: &Stack, ready: &Ready) {
             "  curl -s {}/api/0/organizations/acme/releases/ -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{{\"version\":\"web@1.0\",\"projects\":[\"web\"],\"refs\":[{{\"repository\":\"acme/web\",\"commit\":\"{newest}\"}}]}}'",
             ready.base_url
         );
+        println!("The same with sentry-cli, in the clone whose commits these are:");
+        println!(
+            "  export SENTRY_URL={} SENTRY_ORG=acme SENTRY_PROJECT=web SENTRY_AUTH_TOKEN={token}",
+            ready.base_url
+        );
+        match (origin, &ready.repo_url) {
+            (None, Some(url)) => {
+                println!("  git remote add picket {url} && export SENTRY_VCS_REMOTE=picket")
+            }
+            (Some(_), _) | (None, None) => {}
+        }
+        println!("  sentry-cli releases set-commits web@1.0 --auto");
     }
     println!("Set up more:\n  {operator}\n");
 }

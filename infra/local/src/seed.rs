@@ -6,7 +6,10 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::Stack;
+use crate::{
+    Stack,
+    trackers::{AZURE_REPOSITORY, Provider},
+};
 
 const ORGANIZATION: &str = "acme";
 const PROJECT: &str = "web";
@@ -256,6 +259,39 @@ pub async fn seed(stack: &Arc<Stack>) -> anyhow::Result<Ready> {
         outsider,
         ..Ready::of(stack)
     })
+}
+
+/// Adds the repository that the shown git repository was cloned from to the organization "acme", and gives its
+/// name. `None`: it came from no host whose commits can be fetched.
+///
+/// # Errors
+/// When a command is refused.
+pub async fn seed_origin(stack: &Stack) -> anyhow::Result<Option<String>> {
+    let Some(origin) = stack.trackers().origin() else {
+        return Ok(None);
+    };
+    let command = json!({ "command": "list-integrations", "organization": ORGANIZATION });
+    let integrations = operator(stack, command).await?["integrations"].take();
+    let provider = serde_json::to_value(origin.provider)?;
+    let mut integrations = integrations.as_array().into_iter().flatten();
+    let host = integrations.find(|it| it["provider"] == provider);
+    let mut new = json!({
+        "command": "create-repository", "organization": ORGANIZATION, "name": origin.name,
+        "url": origin.url, "integration": host.context("no integration of the host")?["id"],
+    });
+    match origin.provider {
+        Provider::Vsts => {
+            new["provider"] = "integrations:vsts".into();
+            new["external_id"] = AZURE_REPOSITORY.into();
+        }
+        Provider::Github => {
+            new["provider"] = "integrations:github".into();
+            stack.trackers().add_repository(&origin.name);
+        }
+        Provider::JiraServer => bail!("Jira has no repositories"),
+    }
+    operator(stack, new).await?;
+    Ok(Some(origin.name))
 }
 
 fn directory(file: &Path) -> &Path {

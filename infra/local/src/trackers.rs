@@ -10,6 +10,7 @@ mod git;
 mod github;
 mod jira_server;
 mod modes;
+mod origin;
 mod people;
 mod requests;
 mod wire;
@@ -43,6 +44,7 @@ pub use self::github::GithubIdentity;
 pub use self::jira_server::JiraIdentity;
 pub(crate) use self::modes::Order;
 pub use self::modes::{Held, Mode};
+pub use self::origin::Origin;
 pub use self::requests::Request;
 
 /// After how long the running stack tries the service hooks again that the front has not taken.
@@ -269,6 +271,17 @@ impl Trackers {
         let git = self.state().git.clone();
         let newest = git.log(None, "HEAD", 1)?;
         newest.into_iter().next().map(|commit| commit.sha)
+    }
+
+    /// Where that git repository was cloned from; `None`: from no host that is simulated.
+    pub fn origin(&self) -> Option<Origin> {
+        let git = self.state().git.clone();
+        Origin::parse(&git.origin()?)
+    }
+
+    /// Lets GitHub have one more repository, `<owner>/<name>`, with the same commits.
+    pub fn add_repository(&self, name: &str) {
+        self.state().github.add_repository(name);
     }
 
     /// What was sent to the trackers, the oldest first.

@@ -303,9 +303,19 @@ fn a_ready_file_of_an_earlier_start_is_gone_before_the_new_one_is_there() {
 
 #[test]
 fn the_demo_holds_with_and_without_faults() {
-    for faults in ["0", "0.3"] {
+    for (faults, origin, name) in [
+        ("0", "git@github.com:octo/picket.git", "octo/picket"),
+        (
+            "0.3",
+            "https://octo@dev.azure.com/octo/web/_git/backend",
+            "web/backend",
+        ),
+    ] {
+        let clone = clone_of(origin);
+        let directory = clone.path().to_str().unwrap();
         let demo = Command::new(LOCAL)
             .args(["--port", "0", "--demo", "--faults", faults])
+            .args(["--repository", directory])
             .output();
         let demo = demo.unwrap();
         let shown = String::from_utf8_lossy(&demo.stdout);
@@ -315,7 +325,31 @@ fn the_demo_holds_with_and_without_faults() {
             String::from_utf8_lossy(&demo.stderr)
         );
         assert!(shown.contains("because of revision 5"), "{shown}");
+        assert!(
+            shown.contains(&format!("\"repository\":\"{name}\"")),
+            "{shown}"
+        );
+        assert!(shown.contains("1 commits, "), "{shown}");
+        assert!(!shown.contains("git remote add"), "{shown}");
     }
+}
+
+/// A git repository with one commit and a remote.
+fn clone_of(origin: &str) -> tempfile::TempDir {
+    let clone = tempfile::tempdir().unwrap();
+    let name = ["-c", "user.name=Ann", "-c", "user.email=ann@example.com"];
+    for arguments in [
+        &["init", "--quiet"][..],
+        &["remote", "add", "origin", origin],
+        &["commit", "--quiet", "--allow-empty", "--message", "first"],
+    ] {
+        let mut git = Command::new("git");
+        git.env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1");
+        let git = git.args(name).args(arguments).current_dir(clone.path());
+        assert!(git.status().unwrap().success());
+    }
+    clone
 }
 
 #[test]

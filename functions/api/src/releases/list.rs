@@ -19,7 +19,7 @@ use super::{Place, RELEASE_READ, Segments, may_use, patiently, show};
 use crate::{Context, cursor::Paging};
 
 /// The parameters of a query, in their order.
-pub(super) type Pairs = Vec<(String, String)>;
+pub(crate) type Pairs = Vec<(String, String)>;
 
 /// More projects than an organization has.
 const ALL_PROJECTS: usize = 10_000;
@@ -197,8 +197,8 @@ fn status(pairs: &Pairs) -> Result<Option<ReleaseStatus>, Fault> {
     }
 }
 
-/// The first and the last moment at which a release may have become known.
-fn period(
+/// The first and the last moment that a list is about: at which a release may have become known, say.
+pub(crate) fn period(
     context: &Context,
     pairs: &Pairs,
 ) -> Result<(Option<Timestamp>, Option<Timestamp>), Fault> {
@@ -237,7 +237,7 @@ fn millis(text: &str) -> Option<i64> {
 
 /// The projects that the parameter `project` names, all that the caller may use by default and for -1. The
 /// answer to a request for one that they may not.
-pub(super) fn wanted_projects(
+pub(crate) fn wanted_projects(
     pairs: &Pairs,
     usable: &[Project],
 ) -> Result<Result<BTreeSet<ProjectId>, Response>, Fault> {

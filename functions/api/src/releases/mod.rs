@@ -25,6 +25,8 @@ use runtime::{Answer, HttpFault, trace_of};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
+pub(crate) use list::{Pairs, period, wanted_projects};
+
 use crate::{
     Context,
     auth::{Seat, caller_with},

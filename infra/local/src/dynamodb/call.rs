@@ -85,6 +85,20 @@ impl Operation {
         }
     }
 
+    /// Where its answer says what of it was not done, if it can be done in part.
+    pub(super) fn left_out(self) -> Option<&'static str> {
+        match self {
+            Operation::BatchGetItem => Some("UnprocessedKeys"),
+            Operation::BatchWriteItem => Some("UnprocessedItems"),
+            Operation::GetItem
+            | Operation::Query
+            | Operation::PutItem
+            | Operation::UpdateItem
+            | Operation::DeleteItem
+            | Operation::TransactWriteItems => None,
+        }
+    }
+
     /// What a conflict does to it: nothing to a batch, which AWS would answer in part.
     pub(super) fn can_conflict(self) -> bool {
         !self.is_read() && self != Operation::BatchWriteItem
@@ -131,6 +145,34 @@ impl Call {
         }
     }
 
+    /// Takes out of a batch what is picked by its key, and gives that in the shape of a batch: all of it, a
+    /// part, or nothing.
+    pub(super) fn take_out(
+        &mut self,
+        table: &Table,
+        mut picks: impl FnMut(&str) -> bool,
+    ) -> TakenOut {
+        let keys = self.keys(table);
+        let picked: Vec<bool> = texts(&keys)
+            .map(|key| key.is_some_and(|key| picks(&key)))
+            .collect();
+        if !picked.contains(&true) {
+            return TakenOut::Nothing;
+        }
+        if !picked.contains(&false) {
+            return TakenOut::All;
+        }
+        let mut out = self.json["RequestItems"].clone();
+        for (requests, stay) in [(&mut self.json["RequestItems"], false), (&mut out, true)] {
+            let mut picked = picked.iter();
+            if let Some(elements) = batch(requests, &table.name) {
+                elements.retain(|_| picked.next() == Some(&stay));
+            }
+        }
+        self.body = self.json.to_string().into();
+        TakenOut::Part(out)
+    }
+
     /// What makes it the same request: its keys in any order, and of a query all of it.
     pub(super) fn identity(&self, table: &Table) -> String {
         if self.operation == Operation::Query {
@@ -142,6 +184,21 @@ impl Call {
         let mut keys: Vec<String> = texts(&self.keys(table)).flatten().collect();
         keys.sort_unstable();
         keys.concat()
+    }
+}
+
+/// What of a batch there was to take out.
+pub(super) enum TakenOut {
+    Nothing,
+    Part(Value),
+    All,
+}
+
+/// The elements of a batch, or of what was left out of one.
+pub(super) fn batch<'a>(requests: &'a mut Value, table: &str) -> Option<&'a mut Vec<Value>> {
+    match requests.get_mut(table)? {
+        Value::Array(writes) => Some(writes),
+        reads => reads.get_mut("Keys")?.as_array_mut(),
     }
 }
 

@@ -60,17 +60,21 @@ pub(super) fn conflict(operation: Operation, count: usize, met: impl Fn(usize) -
             "message": CONFLICT,
         });
     }
-    let codes = (0..count).map(|i| {
-        if met(i) {
-            "TransactionConflict"
-        } else {
-            "None"
-        }
-    });
-    let codes: Vec<&str> = codes.collect();
+    cancelled(count, met, ("TransactionConflict", CONFLICT))
+}
+
+/// A transaction of `count` writes that came to nothing because of those that `met` picks.
+pub(super) fn cancelled(
+    count: usize,
+    met: impl Fn(usize) -> bool,
+    (code, message): (&str, &str),
+) -> Value {
+    let codes: Vec<&str> = (0..count)
+        .map(|i| if met(i) { code } else { "None" })
+        .collect();
     let reasons = codes.iter().map(|code| match *code {
         "None" => json!({ "Code": code }),
-        _ => json!({ "Code": code, "Message": CONFLICT }),
+        _ => json!({ "Code": code, "Message": message }),
     });
     json!({
         "__type": format!("{ERROR_PREFIX}TransactionCanceledException"),

@@ -95,7 +95,12 @@ impl Table {
 
 fn open_file(path: &Path) -> anyhow::Result<Database> {
     let name = utf8(path)?;
-    Database::new(name).with_context(|| format!("cannot open the table in {name}"))
+    let database =
+        Database::new(name).with_context(|| format!("cannot open the table in {name}"))?;
+    // Each item of a batch is a commit of its own, and would wait for the disk. What this process has written
+    // outlives it anyway; only a machine that loses power may lose the end.
+    database.enable_bulk_loading()?;
+    Ok(database)
 }
 
 fn utf8(path: &Path) -> anyhow::Result<&str> {

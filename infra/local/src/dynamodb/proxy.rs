@@ -1,7 +1,7 @@
 //! What stands between the clients and dynoxide, request by request.
 //!
-//! It exists to pass on what the bundle may call, as it came, and to decide which read is stale and
-//! which write meets another. It must not know how a replica keeps up, nor what an item holds.
+//! It exists to pass on what the bundle may call, as it came, and to decide which read is stale, which write
+//! meets another and what is throttled. It must not know how a replica keeps up, nor what an item holds.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,10 +22,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::call::{Call, Operation, operation_name};
+use super::call::{Call, Operation, TakenOut, operation_name};
 use super::conflicts::{Claim, ERROR_PREFIX, claim, conflict};
 use super::node::Node;
 use super::replica::{MAX_LAG, Replica};
+use super::throttling::{left_out, refused};
 use super::usage::{Used, ask, deletes};
 use super::{Faults, lock};
 use crate::access::{Access, caller};
@@ -199,18 +200,60 @@ impl Proxy {
 
     /// Quiet worlds do not pay for looking. What is no JSON is for dynoxide to refuse.
     fn parse_if_needed(&self, body: &[u8]) -> Value {
-        if self.faults.stale_reads > 0.0 || self.faults.conflicts > 0.0 {
+        let Faults {
+            stale_reads,
+            conflicts,
+            throttled,
+            seed: _,
+        } = self.faults;
+        if [stale_reads, conflicts, throttled]
+            .iter()
+            .any(|rate| *rate > 0.0)
+        {
             serde_json::from_slice(body).unwrap_or_default()
         } else {
             Value::Null
         }
     }
 
-    async fn carry_out(&self, call: Call) -> anyhow::Result<Answer> {
-        if call.operation.is_read() {
-            self.read(call).await
+    async fn carry_out(&self, mut call: Call) -> anyhow::Result<Answer> {
+        let operation = call.operation;
+        let out = match self.throttle(&mut call) {
+            Ok(out) => out,
+            Err(refused) => return Ok(refusal(&refused)),
+        };
+        let answer = if operation.is_read() {
+            self.read(call).await?
         } else {
-            self.write(call).await
+            self.write(call).await?
+        };
+        match (operation.left_out(), out) {
+            (Some(name), Some(out)) => left_out(answer, name, out, &self.primary.table.name).await,
+            (None, _) | (_, None) => Ok(answer),
+        }
+    }
+
+    /// What of a batch is left out, and taken out of it; or the refusal of the whole request.
+    fn throttle(&self, call: &mut Call) -> Result<Option<Value>, Value> {
+        let rate = self.faults.throttled;
+        if rate <= 0.0 {
+            return Ok(None);
+        }
+        let (operation, table) = (call.operation, &self.primary.table);
+        // Another kind of fault than a conflict of the same request.
+        let what = format!("throttled {}", operation_name(&call.headers));
+        if operation.left_out().is_none() {
+            let identity = call.identity(table);
+            let Some(drawn) = self.drawn(rate, &what, &identity) else {
+                return Ok(None);
+            };
+            let count = call.keys(table).len();
+            return Err(refused(operation, count, drawn as usize % count.max(1)));
+        }
+        match call.take_out(table, |key| self.drawn(rate, &what, key).is_some()) {
+            TakenOut::Nothing => Ok(None),
+            TakenOut::Part(out) => Ok(Some(out)),
+            TakenOut::All => Err(refused(operation, 0, 0)),
         }
     }
 
@@ -266,11 +309,15 @@ impl Proxy {
 
     /// A number if this try of this request is one of those that go wrong.
     fn draw(&self, rate: f64, call: &Call) -> Option<u64> {
+        let identity = call.identity(&self.primary.table);
+        self.drawn(rate, operation_name(&call.headers), &identity)
+    }
+
+    fn drawn(&self, rate: f64, what: &str, request: &str) -> Option<u64> {
         if self.quiet.load(Ordering::Relaxed) {
             return None;
         }
-        let identity = call.identity(&self.primary.table);
-        lock(&self.draws).draw(rate, operation_name(&call.headers), &identity)
+        lock(&self.draws).draw(rate, what, request)
     }
 
     async fn forward(&self, to: &Node, call: Call) -> anyhow::Result<Answer> {

@@ -1,14 +1,19 @@
+use std::collections::BTreeSet;
+
 use super::*;
 use aws_sdk_dynamodb::Client as Dynamo;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, PutRequest, TransactWriteItem, WriteRequest};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, KeysAndAttributes, Put, PutRequest, TransactWriteItem, WriteRequest,
+};
 use serde_json::json;
 
 const NEVER: Faults = Faults {
     stale_reads: 0.0,
     conflicts: 0.0,
+    throttled: 0.0,
     seed: 1,
 };
 
@@ -82,6 +87,15 @@ async fn count_in_index(client: &Dynamo) -> i32 {
         .count()
 }
 
+fn batch_put(pk: &str) -> WriteRequest {
+    let put = PutRequest::builder()
+        .item("pk", text(pk))
+        .item("sk", text("s"));
+    WriteRequest::builder()
+        .put_request(put.build().unwrap())
+        .build()
+}
+
 fn transaction_put(pk: &str) -> TransactWriteItem {
     let put = Put::builder()
         .table_name("table")
@@ -98,15 +112,9 @@ async fn a_quiet_table_reads_what_was_written_and_counts_its_requests() {
     put(&client, "a", 1).await;
     assert_eq!(get(&client, "a", false).await, Some(1));
     assert_eq!(count_in_index(&client).await, 1);
-    let write = PutRequest::builder()
-        .item("pk", text("b"))
-        .item("sk", text("s"));
-    let write = WriteRequest::builder()
-        .put_request(write.build().unwrap())
-        .build();
     client
         .batch_write_item()
-        .request_items("table", vec![write])
+        .request_items("table", vec![batch_put("b")])
         .send()
         .await
         .unwrap();
@@ -339,6 +347,88 @@ async fn the_same_seed_refuses_the_same_tries() {
         }
         assert!(refused.contains(&true) && refused.contains(&false));
         runs.push(refused);
+    }
+    assert_eq!(runs[0], runs[1]);
+}
+
+const THROTTLED: &str = "ProvisionedThroughputExceededException";
+
+#[tokio::test]
+async fn what_is_throttled_has_the_errors_of_aws_and_writes_nothing() {
+    let all = Faults {
+        throttled: 1.0,
+        ..NEVER
+    };
+    let (database, client) = start(None, all).await;
+    let call = client.get_item().table_name("table").key("pk", text("a"));
+    let read = call.key("sk", text("s")).send().await.unwrap_err();
+    let call = client.put_item().table_name("table").item("pk", text("a"));
+    let write = call.item("sk", text("s")).send().await.unwrap_err();
+    let call = client.query().table_name("table").index_name("by_sk");
+    let call = call.key_condition_expression("sk = :s");
+    let call = call.expression_attribute_values(":s", text("s"));
+    let query = call.send().await.unwrap_err();
+    let call = client.batch_write_item();
+    let call = call.request_items("table", vec![batch_put("a"), batch_put("b")]);
+    let batch = call.send().await.unwrap_err();
+    let codes = [read.code(), write.code(), query.code(), batch.code()];
+    assert_eq!(codes, [Some(THROTTLED); 4]);
+    assert!(read.message().unwrap().contains("throughput"), "{read:?}");
+
+    let call = client.transact_write_items();
+    let call = call.transact_items(transaction_put("a"));
+    let error = call.transact_items(transaction_put("b")).send().await;
+    let error = error.unwrap_err().into_service_error();
+    let TransactWriteItemsError::TransactionCanceledException(canceled) = error else {
+        panic!("{error:?}");
+    };
+    let reasons = canceled.cancellation_reasons.unwrap();
+    let mut codes: Vec<&str> = reasons.iter().filter_map(|reason| reason.code()).collect();
+    codes.sort_unstable();
+    assert_eq!(codes, ["None", "ProvisionedThroughputExceeded"]);
+    assert!(database.items().unwrap().is_empty());
+    database.set_quiet(true);
+    put(&client, "a", 1).await;
+}
+
+#[tokio::test]
+async fn a_batch_says_what_it_was_not_done_for_and_the_same_seed_says_the_same() {
+    let half = Faults {
+        throttled: 0.5,
+        ..NEVER
+    };
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        let (database, client) = start(None, half).await;
+        let names: Vec<_> = (0..10).map(|n| format!("{n}")).collect();
+        let puts = names.iter().map(|name| batch_put(name)).collect();
+        let call = client.batch_write_item().request_items("table", puts);
+        let left = call.send().await.unwrap().unprocessed_items.unwrap();
+        let left: BTreeSet<_> = left["table"]
+            .iter()
+            .map(|write| write.put_request().unwrap().item["pk"].as_s().unwrap())
+            .cloned()
+            .collect();
+        let stored = database.items().unwrap();
+        let stored = stored.iter().map(|item| item["pk"]["S"].as_str().unwrap());
+        let stored: BTreeSet<_> = stored.map(str::to_owned).collect();
+        assert!(!left.is_empty() && left.is_disjoint(&stored));
+        assert_eq!(left.len() + stored.len(), 10);
+
+        let mut keys = KeysAndAttributes::builder().consistent_read(true);
+        for name in &stored {
+            keys = keys.keys([("pk".into(), text(name)), ("sk".into(), text("s"))].into());
+        }
+        let call = client
+            .batch_get_item()
+            .request_items("table", keys.build().unwrap());
+        let answer = call.send().await.unwrap();
+        let unread = &answer.unprocessed_keys.unwrap()["table"];
+        assert_eq!(unread.consistent_read, Some(true));
+        let unread = unread.keys.len();
+        let read = answer.responses.unwrap()["table"].len();
+        assert!(unread > 0 && unread + read == stored.len());
+        runs.push((left, unread));
     }
     assert_eq!(runs[0], runs[1]);
 }

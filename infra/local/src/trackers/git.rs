@@ -43,6 +43,12 @@ impl Git {
         self.run(&["rev-parse", "--git-dir"]).is_some()
     }
 
+    /// The URL of the remote `origin`.
+    pub(super) fn origin(&self) -> Option<String> {
+        let url = self.run(&["remote", "get-url", "origin"])?;
+        Some(url.trim().to_owned())
+    }
+
     /// Whether there is such a commit.
     pub(super) fn has(&self, commit: &str) -> bool {
         let commit = format!("{commit}^{{commit}}");

@@ -1,4 +1,4 @@
-//! GitHub as far as the bundle calls it: the commits of the repositories of "acme".
+//! GitHub as far as the bundle calls it: the commits of the repositories of "acme", and of what else it is told.
 
 use axum::http::StatusCode;
 use serde::Serialize;
@@ -8,9 +8,8 @@ use super::git::{Commit, Git};
 use super::wire::{Answer, Asked};
 
 const HOST: &str = "api.github.com";
-const OWNER: &str = "acme";
 /// All of them have the same commits.
-const REPOSITORIES: [&str; 3] = ["web", "api", "lib"];
+const REPOSITORIES: [&str; 3] = ["acme/web", "acme/api", "acme/lib"];
 
 /// How many commits of one list there are at most, whatever is asked for.
 const MOST: usize = 10_000;
@@ -26,6 +25,8 @@ pub struct GithubIdentity {
 #[derive(Debug)]
 pub(super) struct GitHub {
     identity: GithubIdentity,
+    /// With their owners.
+    repositories: Vec<String>,
 }
 
 impl GitHub {
@@ -33,11 +34,17 @@ impl GitHub {
         let access_token = format!("local-github-{:016x}", rand::random::<u64>());
         Self {
             identity: GithubIdentity { access_token },
+            repositories: REPOSITORIES.map(str::to_owned).into(),
         }
     }
 
     pub(super) fn identity(&self) -> GithubIdentity {
         self.identity.clone()
+    }
+
+    /// Lets there be one more repository.
+    pub(super) fn add_repository(&mut self, name: &str) {
+        self.repositories.push(name.to_owned());
     }
 
     /// `git` is `None` while no commit is known.
@@ -50,14 +57,15 @@ impl GitHub {
         if asked.header("authorization") != Some(&expected) {
             return Err(refusal(StatusCode::UNAUTHORIZED, "Bad credentials"));
         }
-        if *owner != OWNER || !REPOSITORIES.contains(name) {
+        let full_name = format!("{owner}/{name}");
+        if !self.repositories.contains(&full_name) {
             return Err(not_found());
         }
         let resource: Vec<_> = resource.iter().map(|part| decoded(part)).collect();
         let resource: Vec<_> = resource.iter().map(String::as_str).collect();
         match (asked.method(), &resource[..]) {
             ("GET", []) => {
-                let body = json!({ "id": 1, "name": name, "full_name": format!("{owner}/{name}") });
+                let body = json!({ "id": 1, "name": name, "full_name": full_name });
                 Ok(Answer::json(StatusCode::OK, &body))
             }
             ("GET", ["commits"]) => {
