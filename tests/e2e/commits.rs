@@ -436,7 +436,7 @@ async fn the_release_before_with_commits_is_found() {
 
 #[tokio::test]
 async fn a_version_that_is_made_again_begins_without_commits_and_deploys() {
-    let world = world().await;
+    let mut world = world().await;
     set(&world, "1", json!([commit("a", "acme/web", AT)])).await;
     let deploy = json!({ "environment": "qa" });
     post(&world, &format!("{}deploys/", path_of("1")), deploy).await;
@@ -444,6 +444,8 @@ async fn a_version_that_is_made_again_begins_without_commits_and_deploys() {
     let gone =
         crate::releases::send_as(&world, &token, Method::DELETE, &path_of("1"), &json!(null)).await;
     assert_eq!((gone.status.as_u16(), gone.text().as_str()), (204, ""));
+    assert_eq!(items(&world, "RELEASE#", "").len(), 0);
+    world.settle().await;
     assert_eq!(items(&world, "RELEASE", "").len(), 0);
     assert_eq!(items(&world, "PROJECT#", "RELEASE#").len(), 0);
     assert_eq!(items(&world, "ORG#", "RELEASE#").len(), 0);

@@ -13,7 +13,7 @@ use std::{
 
 use axum::{
     extract::{Path, Request, State},
-    http::{HeaderMap, StatusCode, Uri},
+    http::StatusCode,
     response::IntoResponse,
 };
 use domain::{
@@ -435,17 +435,22 @@ fn is_held(held: &Page<ShortId>) -> Fault {
 pub(super) async fn delete(
     State(context): State<Arc<Context>>,
     Path(segments): Path<Segments>,
-    headers: HeaderMap,
-    uri: Uri,
+    request: Request,
 ) -> Answer {
+    let request = Incoming::read(request).await?;
+    let now = context.clock.now();
     patiently(|| async {
-        let at = (&headers, &uri);
+        let at = request.place();
         let (_, release, _) = Place::release_at(&context, at, &segments, &RELEASE_DELETE).await?;
         let held = context.store.first_seen_in(release.id, NAMED).await?;
         if !held.rows.is_empty() {
             return Err(is_held(&held).into());
         }
-        match context.store.delete_release(&release).await? {
+        match context
+            .store
+            .delete_release(&release, &request.trace, now)
+            .await?
+        {
             true => Ok(StatusCode::NO_CONTENT.into_response()),
             false => Err(Fault::not_found().into()),
         }

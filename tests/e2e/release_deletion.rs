@@ -1,0 +1,123 @@
+//! How releases go, and what belonged to them.
+
+use serde_json::{Value, json};
+use tests::World;
+use tokio::join;
+
+use crate::releases::{RELEASES, commit, delete, items, path_of, post, project, put, shas};
+
+/// Makes a release in two projects, with commits and a deploy, and gives its id.
+async fn made(world: &World, version: &str) -> String {
+    let commits = json!([
+        commit("abc", "acme/web", "2026-01-01T00:00:00Z"),
+        commit("def", "acme/lib", "2026-01-01T00:00:00Z"),
+    ]);
+    let new = json!({ "version": version, "projects": ["web", "old"], "commits": commits });
+    assert_eq!(post(world, RELEASES, new).await.0, 201);
+    let deploy = json!({ "environment": "production" });
+    let path = format!("{}deploys/", path_of(version));
+    assert_eq!(post(world, &path, deploy).await.0, 201);
+    let own = items(world, "RELEASE#", "META").into_iter();
+    let mut own = own.filter(|item| item["version"]["S"] == version);
+    let release = own.next().expect("a release");
+    release["id"]["S"].as_str().expect("an id").to_owned()
+}
+
+/// The keys of what names a release by its id.
+fn named(world: &World, id: &str) -> Vec<String> {
+    let items = world.items().into_iter();
+    let named = items.filter(|item| item.to_string().contains(id));
+    let key = |item: Value| format!("{} {}", item["PK"]["S"], item["SK"]["S"]);
+    named.map(key).collect()
+}
+
+/// Lets the work begin that waits until whatever knew a release is over.
+async fn wait(world: &World) {
+    world.stack.clock().advance(domain::QUIET);
+    // Faults may fail a sweep; the next one goes on.
+    while world.stack.step_schedules().await.is_err() {}
+    world.relay().await;
+}
+
+#[tokio::test]
+async fn a_release_goes_at_once_and_in_batches_what_belonged_to_it_even_what_was_written_late() {
+    let mut world = World::start().await;
+    project(&world, "old", "web-team").await;
+    let id = made(&world, "1").await;
+    world.settle().await;
+    assert_eq!(delete(&world, &path_of("1")).await, 204);
+    assert_eq!(delete(&world, &path_of("1")).await, 404);
+    for list in [RELEASES, "/api/0/projects/acme/old/releases/"] {
+        assert_eq!(world.get(list).await.json(), json!([]));
+    }
+    let next = made(&world, "1").await;
+    // Whoever read the release before may still be writing.
+    let pk = format!("RELEASE_ID#{id}");
+    let late = |n| json!({ "PK": { "S": pk }, "SK": { "S": format!("COMMITS#late#{n:04}") } });
+    world.put_items((0..600).map(late).collect()).await;
+    world.settle_now().await;
+    assert!(items(&world, &pk, "").len() > 600, "it waits");
+    wait(&world).await;
+    world.step("jobs").await;
+    let left = items(&world, &pk, "").len();
+    assert!((1..=200).contains(&left), "{left} after a batch");
+    // The place in its list goes with the project as well.
+    let answer = world.delete("/api/0/projects/acme/old/", "").await;
+    assert_eq!(answer.status.as_u16(), 204, "{}", answer.text());
+    world.settle().await;
+    assert_eq!(named(&world, &id), [""; 0]);
+    assert_ne!(named(&world, &next), [""; 0]);
+    assert_eq!(shas(&world, "1").await, ["abc", "def"]);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn of_a_release_that_is_changed_while_it_is_deleted_nothing_is_left() {
+    let mut world = World::start().await;
+    for slug in ["old", "a", "b", "c"] {
+        project(&world, slug, "web-team").await;
+    }
+    for version in ["1", "2", "3"] {
+        let id = made(&world, version).await;
+        let path = path_of(version);
+        let dated = |at: &str| put(&world, &path, json!({ "dateReleased": at }));
+        let (gone, ..) = join!(
+            delete(&world, &path),
+            dated("2026-01-01T00:00:00Z"),
+            dated("2026-01-02T00:00:00Z"),
+            dated("2026-01-03T00:00:00Z"),
+        );
+        assert_eq!(gone, 204);
+        world.settle().await;
+        let named = named(&world, &id).into_iter();
+        let left: Vec<_> = named.filter(|key| !key.contains("ACT#")).collect();
+        assert_eq!(left, [""; 0]);
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn wherever_the_job_ends_nothing_of_the_release_is_left() {
+    let mut world = World::quiet().await;
+    project(&world, "old", "web-team").await;
+    for nth in 1_u8.. {
+        let id = made(&world, "1").await;
+        world.settle().await;
+        assert_eq!(delete(&world, &path_of("1")).await, 204);
+        world.stack.dynamodb().end_after("jobs", nth.into());
+        world.settle().await;
+        assert_eq!(named(&world, &id), [""; 0], "ended after call {nth}");
+        if world.stack.dynamodb().will_end() {
+            assert!(nth > 4, "only {nth} calls");
+            break;
+        }
+    }
+    // It goes whatever becomes of its organization meanwhile.
+    let id = made(&world, "1").await;
+    assert_eq!(delete(&world, &path_of("1")).await, 204);
+    let answer = world.delete("/api/0/organizations/acme/", "").await;
+    assert_eq!(answer.status.as_u16(), 202, "{}", answer.text());
+    world.settle().await;
+    assert_eq!(named(&world, &id), [""; 0]);
+    world.finish().await;
+}
