@@ -93,7 +93,6 @@ async fn make(
         Some(name) => Some(owner(context, &place.seat, name).await?),
         None => None,
     };
-    let refs = known_refs(context, &place.seat, new.fields.refs.as_deref()).await;
 
     let found = context.store.release(organization, &new.version).await?;
     let release = match found {
@@ -137,6 +136,8 @@ async fn make(
     let mut release = changed.ok_or_else(|| Fault::Retry("the release went away".into()))?;
     let (commits, trace) = (&new.fields.commits, &request.trace);
     release = set_commits(context, release, commits, trace, attempt.now).await?;
+    // The list may have made the repositories.
+    let heads = known_refs(context, &place.seat, new.fields.refs.as_deref()).await?;
     let asked = Asked {
         fields: &new.fields,
         user: place.seat.user(),
@@ -144,7 +145,7 @@ async fn make(
         trace: &request.trace,
         now: attempt.now,
     };
-    release = set_refs(context, release, refs?, &asked).await?;
+    release = set_refs(context, release, heads, &asked).await?;
     if created {
         Metric::ReleaseCreated.emit();
     }
@@ -381,7 +382,6 @@ async fn change(
         Place::release_at(context, request.place(), segments, &RELEASE_WRITE).await?;
     let organization = place.seat.organization.id;
     let fields = ReleaseFields::parse(request.fields()?, place.family(), organization)?;
-    let heads = known_refs(context, &place.seat, fields.refs.as_deref()).await;
     // What is left out, null or blank stays. Sentry does not open an archived release here; this does.
     let decide = |seen: &Release| {
         let mut next = seen.clone();
@@ -398,6 +398,7 @@ async fn change(
     let mut release = changed.ok_or_else(Fault::not_found)?;
     let (commits, trace) = (&fields.commits, &request.trace);
     release = set_commits(context, release, commits, trace, attempt.now).await?;
+    let heads = known_refs(context, &place.seat, fields.refs.as_deref()).await?;
     release = match &fields.refs {
         Some(refs) if refs.is_empty() && fields.commits.is_empty() => {
             let store = &context.store;
@@ -412,7 +413,7 @@ async fn change(
                 trace: &request.trace,
                 now: attempt.now,
             };
-            set_refs(context, release, heads?, &asked).await?
+            set_refs(context, release, heads, &asked).await?
         }
     };
     show::one(context, &place.seat, &release, StatusCode::OK).await
