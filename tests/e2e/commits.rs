@@ -219,6 +219,19 @@ async fn authors_are_told_apart_by_address_whatever_its_case() {
     .await;
     let ann = items(&world, "ORG#", "AUTHOR#ann@");
     assert_eq!(ann[0]["name"]["S"], "Ann", "no name takes none away");
+    // Who wrote a commit is filled in when somebody says it.
+    for (author, count) in [
+        (json!({}), 0),
+        (by("z", json!("Ann"), json!("ann@example.com")), 1),
+    ] {
+        let mut known = json!({ "id": "z", "message": "m" });
+        if author["id"].is_string() {
+            known = author;
+        }
+        let body = set(&world, "1", json!([known])).await;
+        assert_eq!(body["authors"].as_array().map(Vec::len), Some(count));
+    }
+    assert_eq!(stored_commit(&world, "z")["author"]["S"], "ann@example.com");
     world.finish().await;
 }
 
@@ -268,6 +281,7 @@ async fn what_is_known_of_a_commit_grows_and_only_differences_are_written() {
         body["authors"][0]["email"], "ann@example.com",
         "a stored author counts"
     );
+    assert_eq!(body["lastCommit"]["dateCreated"], AT, "and so does a date");
     full["message"] = json!("edited");
     full["patch_set"] = json!([{ "path": "x", "type": "D" }, { "path": "y", "type": "M" }]);
     set(&world, "1", json!([full])).await;
@@ -361,15 +375,23 @@ async fn refs_name_the_newest_commits_and_clearing_takes_all_away() {
     assert_eq!(put(&world, &path_of("1"), more).await.0, 200);
     let both = ["h", "k"].map(str::to_owned);
     assert_eq!(heads(&world, "1"), BTreeSet::from(both));
+    let at_once = json!({ "refs": [{ "repository": "acme/web", "commit": "m" },
+        { "repository": "acme/api", "commit": "n" }] });
+    assert_eq!(put(&world, &path_of("1"), at_once).await.0, 200);
+    let both = ["m", "n"].map(str::to_owned);
+    assert_eq!(heads(&world, "1"), BTreeSet::from(both));
 
-    let (status, body) = put(&world, &path_of("1"), json!({ "refs": [] })).await;
-    assert_eq!(status, 200);
-    assert_eq!(
-        (&body["commitCount"], &body["lastCommit"]),
-        (&json!(0), &Value::Null)
-    );
-    assert_eq!(body["authors"], json!([]));
-    assert_eq!(heads(&world, "1"), BTreeSet::new());
+    // The second time there is nothing to be cleared.
+    for _ in 0..2 {
+        let (status, body) = put(&world, &path_of("1"), json!({ "refs": [] })).await;
+        assert_eq!(status, 200);
+        assert_eq!(
+            (&body["commitCount"], &body["lastCommit"]),
+            (&json!(0), &Value::Null)
+        );
+        assert_eq!(body["authors"], json!([]));
+        assert_eq!(heads(&world, "1"), BTreeSet::new());
+    }
     assert_eq!(items(&world, "RELEASE_ID#", "COMMITS#").len(), 0);
     assert_eq!(items(&world, "COMMIT#", "META").len(), 3, "commits stay");
     world.finish().await;
@@ -393,6 +415,17 @@ async fn refs_of_unknown_repositories_are_refused_but_the_release_is_there() {
     let right = json!({ "version": "1", "projects": ["web"], "refs": [it("acme/web")] });
     assert_eq!(post(&world, RELEASES, right).await.0, 208);
     assert_eq!(heads(&world, "1"), BTreeSet::from(["a".to_owned()]));
+    // One that the list of the same request makes is known.
+    for (version, name) in [("1", "brand/new"), ("2", "brand/newer")] {
+        let both = json!({ "version": version, "projects": ["web"], "refs": [it(name)],
+            "commits": [commit("a", name, AT)] });
+        let (status, body) = match version {
+            "1" => put(&world, &path_of("1"), both).await,
+            _ => post(&world, RELEASES, both).await,
+        };
+        assert!([200, 201].contains(&status), "{status} {body}");
+        assert_eq!(body["commitCount"], 1);
+    }
     world.finish().await;
 }
 
@@ -436,7 +469,7 @@ async fn the_release_before_with_commits_is_found() {
 
 #[tokio::test]
 async fn a_version_that_is_made_again_begins_without_commits_and_deploys() {
-    let world = world().await;
+    let mut world = world().await;
     set(&world, "1", json!([commit("a", "acme/web", AT)])).await;
     let deploy = json!({ "environment": "qa" });
     post(&world, &format!("{}deploys/", path_of("1")), deploy).await;
@@ -444,6 +477,8 @@ async fn a_version_that_is_made_again_begins_without_commits_and_deploys() {
     let gone =
         crate::releases::send_as(&world, &token, Method::DELETE, &path_of("1"), &json!(null)).await;
     assert_eq!((gone.status.as_u16(), gone.text().as_str()), (204, ""));
+    assert_eq!(items(&world, "RELEASE#", "").len(), 0);
+    world.settle().await;
     assert_eq!(items(&world, "RELEASE", "").len(), 0);
     assert_eq!(items(&world, "PROJECT#", "RELEASE#").len(), 0);
     assert_eq!(items(&world, "ORG#", "RELEASE#").len(), 0);

@@ -151,7 +151,8 @@ async fn the_line_about_a_deploy_begins_with_the_version_and_has_the_time_of_the
         json!({ "dateFinished": "2026-01-01T00:01:00Z" }),
     )
     .await;
-    world.settle().await;
+    // Nothing is waited for: it is told of at once.
+    world.settle_now().await;
     let rows = items(&world, "PROJECT#", "ACT#deploy#");
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0]["ident"]["S"], "v".repeat(64));

@@ -65,6 +65,8 @@ async fn a_deploy_is_of_the_projects_that_it_names() {
     assert_eq!(post(&world, &deploys(), of(json!(["b", "b"]))).await.0, 201);
     let rows = items(&world, "RELEASE_ID#", "LAST_DEPLOY#");
     assert_eq!(rows.len(), 1);
+    let b = world.get("/api/0/projects/acme/b/").await.json()["id"].take();
+    assert_eq!(rows[0]["project"]["S"], b);
     closed_project(&world).await;
     for foreign in ["secret", "nothing"] {
         let (status, body) = post(&world, &deploys(), of(json!(["b", foreign]))).await;

@@ -10,7 +10,7 @@ use tests::World;
 
 use crate::{
     git::Repository,
-    releases::{RELEASES, commit, items, path_of, post, put, shas},
+    releases::{RELEASES, commit, items, path_of, post, project, put, shas},
 };
 
 pub(crate) const GITHUB: Provider = Provider::Github;
@@ -159,6 +159,11 @@ async fn the_commits_up_to_a_ref_are_fetched_with_their_files_and_begin_after_th
     name(&world, "1", web(c1)).await;
     world.settle_now().await;
     assert_eq!(shas(&world, "1").await, [c1]);
+    // A newer release of another project is not the one before.
+    project(&world, "api", "web-team").await;
+    let elsewhere = json!({ "version": "elsewhere", "projects": ["api"], "refs": web(c2) });
+    assert_eq!(post(&world, RELEASES, elsewhere).await.0, 201);
+    world.settle_now().await;
     name(&world, "2", web(c3)).await;
     world.settle_now().await;
     let list = commits(&world, "2").await;
@@ -411,7 +416,10 @@ async fn of_repositories_without_a_host_that_can_be_asked_the_log_alone_tells() 
             "provider": provider, "url": "https://host.example/x" });
         world.operator(new).await;
     }
-    let refs = ["plain", "elsewhere", "acme/api"]
+    let list = json!([commit("abc", "known/from-commits", "2026-01-01T00:00:00Z")]);
+    let new = json!({ "version": "0", "projects": ["web"], "commits": list });
+    assert_eq!(post(&world, RELEASES, new).await.0, 201);
+    let refs = ["plain", "elsewhere", "acme/api", "known/from-commits"]
         .map(|name| json!({ "repository": name, "commit": "abc" }));
     name(&world, "1", json!(refs)).await;
     world.settle_now().await;
@@ -422,6 +430,10 @@ async fn of_repositories_without_a_host_that_can_be_asked_the_log_alone_tells() 
         ("plain", "have to be sent"),
         ("elsewhere", "have to be sent"),
         ("acme/api", "the operator's command create-repository"),
+        (
+            "known/from-commits",
+            "the operator's command create-repository",
+        ),
     ] {
         let line = logs
             .iter()

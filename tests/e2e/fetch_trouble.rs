@@ -7,7 +7,7 @@ use tests::World;
 
 use crate::{
     api::token,
-    deploy_notices,
+    deploy_notices, failures,
     fetch::{
         GITHUB, HEALED, UNABLE, asked, commits, identify, identify_as, last_mail, minutes, name,
         pass, range, repository, stored, told, web,
@@ -422,7 +422,13 @@ async fn what_comes_for_a_release_that_is_gone_is_done_and_the_log_says_so() {
     assert_eq!(crate::releases::delete(&world, &path).await, 204);
     let record = json!({ "type": "RecordDeploys.v1", "organization": organization(&world).await,
         "version": "1", "release": release });
-    send_message(&world, record).await;
+    send_message(&world, record.clone()).await;
+    // What is no version does not come into the bundle by a message either.
+    let mut invalid = record;
+    invalid["version"] = "a/b".into();
+    let body = json!({ "id": "01KAJ5T4QGXT9V5V3J9Z5M2C7G", "trace": "t", "message": invalid });
+    failures::send(&world, "fetch-commits", &body.to_string()).await;
+    world.expect_dead("fetch-commits", 1);
     world.settle_now().await;
     let gone = |line: &&Value| line["message"] == "the release is gone" && line["level"] == "ERROR";
     assert_eq!(world.logs().iter().filter(gone).count(), 2);

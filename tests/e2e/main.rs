@@ -40,6 +40,7 @@ mod project_costs;
 mod project_deletion;
 mod project_issues;
 mod projects;
+mod release_deletion;
 mod release_projects;
 mod releases;
 mod resolution;

@@ -122,6 +122,14 @@ async fn all_settings_are_changed_at_once_and_told_in_one_line() {
         wanted["safeFields"]
     );
 
+    let (status, _) = put(&world, json!({ "safeFields": [""] })).await;
+    assert_eq!(status, 400);
+    assert_eq!(
+        world.get(ACME).await.json()["safeFields"],
+        wanted["safeFields"],
+        "what was stored stays"
+    );
+
     // What changes nothing is not told.
     set(&world, wanted).await;
     for nothing in [
@@ -225,6 +233,11 @@ async fn what_is_wrong_with_settings_is_said_of_each_and_nothing_is_kept() {
         (json!({ "slug": "foo-bar " }), "slug", "valid slug"),
         (json!({ "slug": "downtown_canada" }), "slug", "valid slug"),
         (json!({ "slug": "a" }), "slug", "valid slug"),
+        (json!({ "slug": "canada-" }), "slug", "valid slug"),
+        (json!({ "slug": "-canada" }), "slug", "valid slug"),
+        (json!({ "slug": "----" }), "slug", "valid slug"),
+        (json!({ "slug": "1234" }), "slug", "valid slug"),
+        (json!({ "slug": "bird-company!" }), "slug", "valid slug"),
         (
             json!({ "projectRateLimit": 60 }),
             "projectRateLimit",
@@ -481,6 +494,8 @@ async fn relays_are_trusted_by_key_where_the_feature_is_on() {
         assert!(answer["trustedRelays"][field].is_array(), "{answer}");
     }
     let first = set(&world, json!({ "trustedRelays": [relay("x", &a)] })).await;
+    let line = text(&told(&world, "acme").await[0].1["trustedRelays"]);
+    assert!(line.starts_with("to ['x (aaa"), "{line}");
     world.stack.clock().advance(5_000);
     let body = json!({ "trustedRelays": [relay("y", &b), relay("z", &a)] });
     let second = set(&world, body).await["trustedRelays"].take();
@@ -496,6 +511,14 @@ async fn relays_are_trusted_by_key_where_the_feature_is_on() {
         line.starts_with("from ['x (aaa") && line.contains("'y (bbb"),
         "{line}"
     );
+    world.stack.clock().advance(5_000);
+    let body = json!({ "trustedRelays": [relay("w", &b), relay("z", &a)] });
+    let third = set(&world, body).await["trustedRelays"].take();
+    assert_eq!(
+        third[1], second[1],
+        "one that stays as it is keeps its dates"
+    );
+    assert_ne!(third[0]["lastModified"], second[0]["lastModified"]);
     let none = set(&world, json!({ "trustedRelays": [] })).await;
     assert_eq!(none["trustedRelays"], json!([]));
     world.finish().await;
@@ -543,6 +566,14 @@ async fn an_organization_is_found_under_the_slug_that_it_had_until_another_has_i
     });
     let leads: Vec<_> = leads.map(|item| text(&item["PK"]["S"])).collect();
     assert_eq!(leads.len(), 2, "{leads:?}");
+    for (from, to, kept) in [
+        ("acme-inc", "1234-foo", "1234-foo"),
+        ("1234-foo", "SaNtRy", "santry"),
+    ] {
+        let path = format!("/api/0/organizations/{from}/");
+        let (status, after) = put_at(&world, &path, json!({ "slug": to })).await;
+        assert_eq!((status, &after["slug"]), (200, &json!(kept)));
+    }
     world.finish().await;
 }
 

@@ -265,6 +265,16 @@ async fn fields_are_checked_and_all_that_is_wrong_is_said() {
         assert_eq!(status, 400, "{field}");
         assert!(errors[field].is_array(), "{field}: {errors}");
     }
+    let stranger = json!({ "command": "create-user", "email": "stranger@x.example", "name": "S" });
+    world.operator(stranger).await;
+    let (status, errors) = post(
+        &world,
+        RELEASES,
+        new(json!({ "owner": "stranger@x.example" })),
+    )
+    .await;
+    let says = json!({ "owner": ["The user is not a member of this organization."] });
+    assert_eq!((status, errors), (400, says));
     let (_, errors) = post(&world, RELEASES, json!({ "status": 1, "url": "x" })).await;
     let wrong: Vec<_> = errors.as_object().unwrap().keys().cloned().collect();
     assert_eq!(wrong, ["projects", "status", "url", "version"]);
@@ -715,6 +725,7 @@ async fn an_organization_lists_its_releases_in_the_order_and_with_the_terms_aske
         ("?sort=color", 400),
         ("?sort=sessions", 400),
         ("?query=release.stage:adopted", 400),
+        ("?query=release.stage:unknown", 400),
         ("?project=web", 400),
         ("?project=12345", 403),
     ] {

@@ -7,7 +7,7 @@ use serde_json::json;
 use store::{CHART, ChartRow, INDEX_CHART};
 use tests::{World, assigned_to};
 
-use crate::{failures::send, git::Repository, notification_options, pictures};
+use crate::{failures::send, git::Repository, notification_options, pictures, releases::path_of};
 
 const PAGE: &str = include_str!("../../docs/table.md");
 
@@ -174,6 +174,10 @@ async fn every_item_is_of_a_kind_in_the_chart_and_every_kind_occurs() {
     world.settle().await;
     world.unassign(2).await;
     world.drain("issue-sync").await;
+    assert_eq!(
+        crate::releases::delete(&world, &path_of("web@9.0")).await,
+        204
+    );
     let kinds = |item: &serde_json::Value| -> Vec<ChartRow> {
         let (pk, sk) = (
             item["PK"]["S"].as_str().unwrap(),

@@ -48,6 +48,7 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
         | Message::PushStatus(_)
         | Message::LinkGroups(_)
         | Message::ResolveGroups(_)
+        | Message::DeleteRelease(_)
         | Message::ClearExpiredResolutions(_)
         | Message::DrainUpdates(_)
         | Message::DeleteProject(_)

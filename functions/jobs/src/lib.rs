@@ -3,6 +3,7 @@
 //! Its schedule does no work either: it sends the messages of what is done from time to time.
 
 mod clear_expired_resolutions;
+mod delete_release;
 mod drain_updates;
 mod link_groups;
 mod notify_deploy;
@@ -52,6 +53,7 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
     let trace = &envelope.trace;
     match &envelope.message {
         Message::DrainUpdates(drain) => drain_updates::drain(context, *drain, trace).await,
+        Message::DeleteRelease(delete) => delete_release::delete(context, *delete, trace).await,
         Message::SweepDeletions(sweep) => sweep_deletions::sweep(context, *sweep, trace).await,
         Message::NotifyDeploy(notify) => {
             Span::current().record("org.id", notify.organization.number());

@@ -76,6 +76,7 @@ pub async fn handle(context: &Context, delivery: Delivery) -> Result<(), Fault> 
         | Message::ClearOwnerCaches(_)
         | Message::LinkGroups(_)
         | Message::ResolveGroups(_)
+        | Message::DeleteRelease(_)
         | Message::ClearExpiredResolutions(_)) => {
             let name = other.name();
             return Err(Fault::Poison(format!("{name} is not for outbound-sync")));

@@ -170,9 +170,9 @@ impl<'a> Demo<'a> {
         let send = async |method: Method, path: &str, body: Value| {
             let url = format!("{api}{path}");
             println!("    -> {method} {url}");
-            let body = match body {
-                Value::Null => String::new(),
-                body => body.to_string(),
+            let body = match body.is_null() {
+                true => String::new(),
+                false => body.to_string(),
             };
             if !body.is_empty() {
                 println!("       {body}");

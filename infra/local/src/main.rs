@@ -258,11 +258,8 @@ fn print_commands(stack: &Stack, ready: &Ready, origin: Option<&str>) {
             "  export SENTRY_URL={} SENTRY_ORG=acme SENTRY_PROJECT=web SENTRY_AUTH_TOKEN={token}",
             ready.base_url
         );
-        match (origin, &ready.repo_url) {
-            (None, Some(url)) => {
-                println!("  git remote add picket {url} && export SENTRY_VCS_REMOTE=picket")
-            }
-            (Some(_), _) | (None, None) => {}
+        if let (None, Some(url)) = (origin, &ready.repo_url) {
+            println!("  git remote add picket {url} && export SENTRY_VCS_REMOTE=picket")
         }
         println!("  sentry-cli releases set-commits web@1.0 --auto");
     }

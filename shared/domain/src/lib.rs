@@ -63,9 +63,9 @@ pub use mail::{
 };
 pub use mention::{LinkStep, Mention, refer, resolve_in_release, settle_resolution, unrefer};
 pub use message::{
-    ClearExpiredResolutions, Deassign, DeleteOrganization, DeleteProject, DrainUpdates, Envelope,
-    FetchCommits, FetchStep, GroupCursor, LinkGroups, Message, MessageTooLarge, Queue,
-    RecordDeploys, ResolveGroups, SweepDeletions, SyncIssue, TraceId,
+    ClearExpiredResolutions, Deassign, DeleteOrganization, DeleteProject, DeleteRelease,
+    DrainUpdates, Envelope, FetchCommits, FetchStep, GroupCursor, LinkGroups, Message,
+    MessageTooLarge, Queue, RecordDeploys, ResolveGroups, SweepDeletions, SyncIssue, TraceId,
 };
 pub use notification::{
     MOST_NOTIFICATION_SETTINGS, NotificationId, NotificationScope, NotificationScopeType,

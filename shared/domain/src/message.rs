@@ -88,6 +88,9 @@ pub enum Message {
     /// Find the release that groups were resolved in before it was there.
     #[serde(rename = "ClearExpiredResolutions.v1")]
     ClearExpiredResolutions(ClearExpiredResolutions),
+    /// Delete some more of what belonged to a release.
+    #[serde(rename = "DeleteRelease.v1")]
+    DeleteRelease(DeleteRelease),
     /// Tell of the updates that wait in a shard.
     #[serde(rename = "DrainUpdates.v1")]
     DrainUpdates(DrainUpdates),
@@ -138,6 +141,7 @@ impl Message {
             | Self::LinkGroups(_)
             | Self::ResolveGroups(_)
             | Self::ClearExpiredResolutions(_)
+            | Self::DeleteRelease(_)
             | Self::NotifyDeploy(_) => Queue::Jobs,
             // An organization is mostly its projects.
             Self::DeleteProject(_) | Self::DeleteOrganization(_) => Queue::ProjectDelete,
@@ -156,6 +160,7 @@ impl Message {
             Self::LinkGroups(_) => "LinkGroups",
             Self::ResolveGroups(_) => "ResolveGroups",
             Self::ClearExpiredResolutions(_) => "ClearExpiredResolutions",
+            Self::DeleteRelease(_) => "DeleteRelease",
             Self::DrainUpdates(_) => "DrainUpdates",
             Self::DeleteProject(_) => "DeleteProject",
             Self::DeleteOrganization(_) => "DeleteOrganization",
@@ -331,6 +336,17 @@ pub struct ClearExpiredResolutions {
     /// Where to go on, when more groups wait than one message handles: projects before this one are done,
     /// and of it the groups up to and including this one.
     pub after: Option<(ProjectId, GroupId)>,
+}
+
+/// "Delete the next batch of what belonged to this release."
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteRelease {
+    /// The organization that owned it.
+    pub organization: OrganizationId,
+    /// Which.
+    pub release: ReleaseId,
+    /// The batch: another one is under work or done if what is left is not at this step.
+    pub step: u64,
 }
 
 /// "Look which deletions nobody works on."

@@ -250,6 +250,7 @@ mod tests {
                 | Message::RecordDeploys(_)
                 | Message::LinkGroups(_)
                 | Message::ResolveGroups(_)
+                | Message::DeleteRelease(_)
                 | Message::ClearExpiredResolutions(_)
                 | Message::DrainUpdates(_)
                 | Message::DeleteProject(_)

@@ -60,7 +60,7 @@ const fn row(item: &'static str, pk: &'static str, sk: &'static str) -> ChartRow
 }
 
 /// Every kind of item in the table.
-pub const CHART: [ChartRow; 84] = [
+pub const CHART: [ChartRow; 85] = [
     row("organization", "ORG#<organization>", "META"),
     row("organization's slug", "ORG_SLUG#<slug>", "ORG"),
     row("organization's settings", "ORG#<organization>", "SETTINGS"),
@@ -247,6 +247,7 @@ pub const CHART: [ChartRow; 84] = [
     row("cache's endpoint", "CONFIG", "REDIS"),
     row("release", "RELEASE#<organization>#<version>", "META"),
     row("release's id", "RELEASE_ID#<release>", "RELEASE"),
+    row("what is left of a release", "RELEASE_ID#<release>", "LEFT"),
     row(
         "release's place in its organization's list",
         "ORG#<organization>",
@@ -817,6 +818,11 @@ pub(crate) fn release_id(id: ReleaseId) -> Key {
     Key::new(format!("RELEASE_ID#{id}"), "RELEASE")
 }
 
+/// What of a deleted release has still to go.
+pub(crate) fn left_of_release(id: ReleaseId) -> Key {
+    Key::new(release_id(id).pk, "LEFT")
+}
+
 pub(crate) const ORGANIZATION_RELEASES: &str = "RELEASE#";
 
 pub(crate) fn organization_release(release: &Release) -> Key {
@@ -827,8 +833,11 @@ pub(crate) fn organization_release(release: &Release) -> Key {
 pub(crate) const PROJECT_RELEASES: &str = "RELEASE#";
 
 pub(crate) fn project_release(project: ProjectId, release: &Release) -> Key {
-    let sk = release_place(release.date(), release.id);
-    Key::new(format!("PROJECT#{project}"), sk)
+    release_in_project(project, release.date(), release.id)
+}
+
+pub(crate) fn release_in_project(project: ProjectId, date: Timestamp, id: ReleaseId) -> Key {
+    Key::new(format!("PROJECT#{project}"), release_place(date, id))
 }
 
 /// Milliseconds from the year 1 to here: a release may bear any date, and numbers below zero do not sort.

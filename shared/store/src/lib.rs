@@ -34,6 +34,7 @@ mod owner_caches;
 mod pictures;
 mod projects;
 mod pull_requests;
+mod release_deletion;
 mod releases;
 mod repositories;
 mod secrets;
@@ -72,6 +73,7 @@ pub use outbox::{OutboxItem, Waiting, outbox_due_at};
 #[cfg(feature = "redis")]
 pub use owner_caches::{NotCleared, OwnerCache, OwnerCaches};
 pub use pictures::StoredPicture;
+pub use release_deletion::DeletedRelease;
 pub use releases::{Order, ReleaseDetails, ReleaseFilter};
 pub use secrets::{KeyRing, KeyRingError};
 #[cfg(feature = "redis")]

@@ -255,33 +255,6 @@ impl Store {
         transaction.commit().await
     }
 
-    /// Deletes a release with everything that belongs to it. `false`: it is not there, or not any more.
-    pub async fn delete_release(&self, release: &Release) -> Result<bool, StoreError> {
-        let key = keys::release(release.organization, &release.version);
-        let transaction = self
-            .transaction()
-            .delete_there(&key)?
-            .delete(&keys::release_id(release.id))?
-            .delete(&keys::organization_release(release))?;
-        // Places of further projects lead nowhere, and are passed over until they are gone as well.
-        if transaction.commit().await? != Committed::Done {
-            return Ok(false);
-        }
-        // The release is gone, whatever becomes of the rest: nothing leads to it any more.
-        let _ = self.delete_rest(release).await;
-        Ok(true)
-    }
-
-    async fn delete_rest(&self, release: &Release) -> Result<(), StoreError> {
-        let place = |project: &ProjectId| keys::project_release(*project, release);
-        let mut left: Vec<_> = release.projects.iter().map(place).collect();
-        let pk = keys::release_id(release.id).pk;
-        for prefix in [keys::COMMIT_PAGES, keys::DEPLOYS, keys::LAST_DEPLOYS] {
-            left.extend(self.keys_in(&pk, prefix).await?);
-        }
-        self.delete_all(left).await
-    }
-
     /// The releases of a project, the newest first, by when they were released or became known.
     pub async fn releases_of_project(
         &self,

@@ -190,7 +190,8 @@ impl<'a> Transaction<'a> {
         })
     }
 
-    fn delete_where(
+    /// Deletes an item where the condition holds.
+    pub(crate) fn delete_where(
         mut self,
         key: &Key,
         condition: impl FnOnce(DeleteBuilder) -> DeleteBuilder,

@@ -13,7 +13,7 @@ use std::{
 
 use axum::{
     extract::{Path, Request, State},
-    http::{HeaderMap, StatusCode, Uri},
+    http::StatusCode,
     response::IntoResponse,
 };
 use domain::{
@@ -93,7 +93,6 @@ async fn make(
         Some(name) => Some(owner(context, &place.seat, name).await?),
         None => None,
     };
-    let refs = known_refs(context, &place.seat, new.fields.refs.as_deref()).await;
 
     let found = context.store.release(organization, &new.version).await?;
     let release = match found {
@@ -137,6 +136,8 @@ async fn make(
     let mut release = changed.ok_or_else(|| Fault::Retry("the release went away".into()))?;
     let (commits, trace) = (&new.fields.commits, &request.trace);
     release = set_commits(context, release, commits, trace, attempt.now).await?;
+    // The list may have made the repositories.
+    let heads = known_refs(context, &place.seat, new.fields.refs.as_deref()).await?;
     let asked = Asked {
         fields: &new.fields,
         user: place.seat.user(),
@@ -144,7 +145,7 @@ async fn make(
         trace: &request.trace,
         now: attempt.now,
     };
-    release = set_refs(context, release, refs?, &asked).await?;
+    release = set_refs(context, release, heads, &asked).await?;
     if created {
         Metric::ReleaseCreated.emit();
     }
@@ -381,7 +382,6 @@ async fn change(
         Place::release_at(context, request.place(), segments, &RELEASE_WRITE).await?;
     let organization = place.seat.organization.id;
     let fields = ReleaseFields::parse(request.fields()?, place.family(), organization)?;
-    let heads = known_refs(context, &place.seat, fields.refs.as_deref()).await;
     // What is left out, null or blank stays. Sentry does not open an archived release here; this does.
     let decide = |seen: &Release| {
         let mut next = seen.clone();
@@ -398,6 +398,7 @@ async fn change(
     let mut release = changed.ok_or_else(Fault::not_found)?;
     let (commits, trace) = (&fields.commits, &request.trace);
     release = set_commits(context, release, commits, trace, attempt.now).await?;
+    let heads = known_refs(context, &place.seat, fields.refs.as_deref()).await?;
     release = match &fields.refs {
         Some(refs) if refs.is_empty() && fields.commits.is_empty() => {
             let store = &context.store;
@@ -412,7 +413,7 @@ async fn change(
                 trace: &request.trace,
                 now: attempt.now,
             };
-            set_refs(context, release, heads?, &asked).await?
+            set_refs(context, release, heads, &asked).await?
         }
     };
     show::one(context, &place.seat, &release, StatusCode::OK).await
@@ -435,17 +436,22 @@ fn is_held(held: &Page<ShortId>) -> Fault {
 pub(super) async fn delete(
     State(context): State<Arc<Context>>,
     Path(segments): Path<Segments>,
-    headers: HeaderMap,
-    uri: Uri,
+    request: Request,
 ) -> Answer {
+    let request = Incoming::read(request).await?;
+    let now = context.clock.now();
     patiently(|| async {
-        let at = (&headers, &uri);
+        let at = request.place();
         let (_, release, _) = Place::release_at(&context, at, &segments, &RELEASE_DELETE).await?;
         let held = context.store.first_seen_in(release.id, NAMED).await?;
         if !held.rows.is_empty() {
             return Err(is_held(&held).into());
         }
-        match context.store.delete_release(&release).await? {
+        match context
+            .store
+            .delete_release(&release, &request.trace, now)
+            .await?
+        {
             true => Ok(StatusCode::NO_CONTENT.into_response()),
             false => Err(Fault::not_found().into()),
         }

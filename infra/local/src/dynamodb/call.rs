@@ -196,9 +196,10 @@ pub(super) enum TakenOut {
 
 /// The elements of a batch, or of what was left out of one.
 pub(super) fn batch<'a>(requests: &'a mut Value, table: &str) -> Option<&'a mut Vec<Value>> {
-    match requests.get_mut(table)? {
-        Value::Array(writes) => Some(writes),
-        reads => reads.get_mut("Keys")?.as_array_mut(),
+    let of_table = requests.get_mut(table)?;
+    match of_table.is_array() {
+        true => of_table.as_array_mut(),
+        false => of_table.get_mut("Keys")?.as_array_mut(),
     }
 }
 

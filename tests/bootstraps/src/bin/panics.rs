@@ -23,6 +23,7 @@ async fn function(_: Env) -> Result<Function, StartError> {
             | Message::PushStatus(_)
             | Message::LinkGroups(_)
             | Message::ResolveGroups(_)
+            | Message::DeleteRelease(_)
             | Message::ClearExpiredResolutions(_)
             | Message::DrainUpdates(_)
             | Message::FetchCommits(_)
