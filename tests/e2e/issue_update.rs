@@ -269,7 +269,7 @@ async fn who_gets_what_they_resolve_takes_it_from_nobody() {
 }
 
 /// Whether members come into teams only through others.
-async fn closed(world: &World, closed: bool) {
+pub(crate) async fn closed(world: &World, closed: bool) {
     let body = json!({ "openMembership": !closed }).to_string();
     let answer = world.put("/api/0/organizations/acme/", body).await;
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());

@@ -78,6 +78,7 @@ async fn every_flow(world: &mut World, git: &Repository) {
     }
     world.activity().await;
     crate::releases::released(world).await;
+    delete_a_release(world).await;
     crate::resolution::resolved(world).await;
     mails(world).await;
     crate::fetch::fetched(world, git).await;
@@ -92,6 +93,16 @@ async fn every_flow(world: &mut World, git: &Repository) {
         "integration": world.integration(), "switches": { "inbound_assignee": true } }))
         .await;
     delete_an_organization(world).await;
+}
+
+async fn delete_a_release(world: &mut World) {
+    let release = json!({ "version": "gone", "projects": ["web"] });
+    let path = "/api/0/organizations/acme/releases/";
+    let answer = world.post_json(path, &release).await;
+    assert_eq!(answer.status.as_u16(), 201, "{}", answer.text());
+    let answer = world.delete(&format!("{path}gone/"), "").await;
+    assert_eq!(answer.status.as_u16(), 204, "{}", answer.text());
+    world.settle().await;
 }
 
 async fn delete_an_organization(world: &mut World) {

@@ -4,7 +4,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 use tests::World;
 
-use crate::api::token;
+use crate::{api::token, issue_update::closed};
 
 const TEAMS: &str = "/api/0/organizations/acme/teams/";
 
@@ -118,6 +118,8 @@ async fn a_team_is_made_listed_shown_and_renamed_and_its_maker_is_in_it() {
 #[tokio::test]
 async fn a_member_comes_into_a_team_and_leaves_it_and_with_it_access() {
     let world = World::start().await;
+    // Where everybody may join, those who did not may be assigned as well.
+    closed(&world, true).await;
     let cy = member(&world, world.cy()).await;
     let path = format!("/api/0/organizations/acme/members/{cy}/teams/web-team/");
     let members = async || {
