@@ -154,6 +154,8 @@ def test_a_release_gets_its_commits_and_a_deploy_and_goes_again(acme: Acme) -> N
     answer = send("DELETE", release, {})
     assert (answer.status, answer.body) == (204, b""), answer
     assert acme.bundle.get(release, acme.token).status == 404
+    # What belonged to it goes when whatever knew it is over.
+    acme.bundle.hurry()
     acme.bundle.settle()
 
 

@@ -347,6 +347,12 @@ async fn a_release_that_can_note_no_other_repository_says_so() {
         stored(&world, "1")["lists"]["M"][id.as_str().expect("an id")]["M"]["listed"]["N"],
         "2"
     );
+    // So is it for a list that a client sends.
+    for (repository, expected) in [("acme/web", 200), ("acme/new", 400)] {
+        let list = json!({ "commits": [{ "id": "c".repeat(40), "repository": repository }] });
+        let (status, body) = put(&world, &path_of("1"), list).await;
+        assert_eq!(status, expected, "{body}");
+    }
     world.finish().await;
 }
 

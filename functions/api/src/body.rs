@@ -321,9 +321,11 @@ impl Fields {
 
     pub(crate) fn url(&mut self, name: &str) -> Option<String> {
         let url = self.optional(name, MAX_URL)?;
+        // A scheme is the same in any case.
+        let lower = url.to_ascii_lowercase();
         let host = ["http://", "https://", "ftp://", "ftps://"]
             .iter()
-            .find_map(|scheme| url.strip_prefix(scheme));
+            .find_map(|scheme| lower.strip_prefix(scheme));
         let valid = host.is_some_and(|host| !host.starts_with('/') && !host.is_empty())
             && !url.contains(char::is_whitespace);
         if !valid {

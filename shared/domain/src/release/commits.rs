@@ -228,9 +228,11 @@ impl CommitList {
             .collect()
     }
 
-    /// Whether the release can note all repositories that it would have commits of.
-    pub fn fits(&self, release: &Release) -> bool {
-        release.lists.len() + self.named.len() <= MOST_LISTS
+    /// Whether the release can note all repositories that it would have commits of. `known`: those that the
+    /// list names and that exist.
+    pub fn fits(&self, release: &Release, known: &[RepositoryId]) -> bool {
+        let there = known.iter().filter(|id| release.lists.contains_key(id));
+        release.lists.len() + self.named.len() <= MOST_LISTS + there.count()
     }
 
     /// The repositories that have commits in it.
