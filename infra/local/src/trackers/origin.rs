@@ -72,7 +72,7 @@ mod tests {
             azure
         );
         for other in [
-            "/work/main",
+            "/home/ana/web",
             "../main",
             "https://gitlab.com/octo/picket.git",
             "https://github.com/octo",
