@@ -121,6 +121,29 @@ async fn a_refused_identity_is_told_to_its_owner_once_and_forgotten_and_a_new_on
 }
 
 #[tokio::test]
+async fn of_a_refused_identity_that_several_repositories_need_its_owner_alone_hears_and_once() {
+    let git = Repository::new("shared identity").await;
+    let mut world = World::over(git.path()).await;
+    identify(&world).await;
+    repository(&world, "acme/lib", "github").await;
+    repository(&world, "acme/api", "github").await;
+    world.stack.trackers().set_mode(GITHUB, Mode::RefusedToken);
+    let refs = ["acme/web", "acme/lib", "acme/api"];
+    let refs = refs.map(|name| json!({ "repository": name, "commit": range(&git) }));
+    name(&world, "1", json!(refs)).await;
+    world.settle_now().await;
+    let bo = format!("{}: Unable to Fetch Commits", world.bo());
+    assert_eq!(told(&world), [bo.as_str()]);
+    world.stack.trackers().set_mode(GITHUB, Mode::Ok);
+    identify(&world).await;
+    world.settle().await;
+    let healed = format!("{}: Commits Can Be Fetched Again", world.bo());
+    assert_eq!(told(&world), [bo, healed]);
+    assert_eq!(stored(&world, "1")["fetches"]["M"], json!({}));
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn trouble_that_passes_is_waited_for_and_nobody_hears_of_it() {
     let git = Repository::new("passes").await;
     let mut world = World::over(git.path()).await;

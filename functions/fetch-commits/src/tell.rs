@@ -59,7 +59,9 @@ pub(crate) async fn tell(
     };
     let forget_identity = owner.is_some();
     let (user, mail) = match owner {
-        Some((owner, mail)) => (Some(owner), mail),
+        // They were told when it was refused, and nobody has given a new one.
+        Some((_, None)) => return Ok(Told::default()),
+        Some((owner, Some(mail))) => (Some(owner), mail),
         None => match unable(work, asked, cause) {
             Some(mail) => (work.fetch.user, mail),
             None => return Ok(Told::default()),
@@ -134,14 +136,16 @@ fn unable(work: &FetchWork, asked: &Asked, cause: FetchCause) -> Option<Mail> {
 }
 
 /// The person whose identity the organization asks with, where that is known and a mail reaches them, and what
-/// they are told. Who has left gets none.
-async fn owner(context: &Context, work: &FetchWork) -> Result<Option<(UserId, Mail)>, Fault> {
+/// they are told: nothing where the identity is forgotten. Who has left gets none.
+async fn owner(
+    context: &Context,
+    work: &FetchWork,
+) -> Result<Option<(UserId, Option<Mail>)>, Fault> {
     let acts_as = work.attached.as_ref().and_then(|it| it.acts_as.as_ref());
-    let (Some(address), Some(_), Some(integration)) =
-        (acts_as, work.identity(&context.ring), &work.integration)
-    else {
+    let (Some(address), Some(integration)) = (acts_as, &work.integration) else {
         return Ok(None);
     };
+    let known = work.identity(&context.ring).is_some();
     // Where new tokens are made.
     let (provider, page) = match integration.provider {
         Provider::Vsts => ("Azure DevOps", "_usersSettings/tokens"),
@@ -158,7 +162,7 @@ async fn owner(context: &Context, work: &FetchWork) -> Result<Option<(UserId, Ma
     };
     let (organization, to) = (work.release.organization, Recipients::Users(vec![user.id]));
     let reached = context.store.mail_recipients(organization, &to).await?;
-    Ok(reached.first().map(|user| (user.id, mail)))
+    Ok(reached.first().map(|user| (user.id, known.then_some(mail))))
 }
 
 fn message(work: &FetchWork, to: Recipients, mail: Mail) -> Message {

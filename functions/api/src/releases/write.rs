@@ -280,7 +280,9 @@ async fn set_commits(
         true => Vec::new(),
         false => {
             let names: Vec<_> = list.repositories().into_iter().cloned().collect();
-            let known = context.store.repositories_named(release.organization, &names);
+            let known = context
+                .store
+                .repositories_named(release.organization, &names);
             known.await?.into_values().collect()
         }
     };
